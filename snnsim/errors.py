@@ -1,0 +1,65 @@
+"""The errors of snnsim.
+
+A message says what is wrong, where (parameter and value), and what to do about it.
+Each kind also derives from the built-in error a Python user would expect to catch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class SnnsimError(Exception):
+    """Base of every error that snnsim raises on purpose."""
+
+
+class ParameterError(SnnsimError, ValueError):
+    """An argument has a value that is not allowed."""
+
+
+class NetworkError(SnnsimError, ValueError):
+    """A network description does not fit together (unknown name, wrong shape, zero-delay cycle)."""
+
+
+class CapabilityError(SnnsimError, NotImplementedError):
+    """The chosen backend cannot do what the network or the run asks for."""
+
+
+class BackendError(SnnsimError, LookupError):
+    """No backend of that name can be used here."""
+
+
+class DataError(SnnsimError, ValueError):
+    """A file or a recording is damaged, or is not what it was said to be."""
+
+
+class MissingDependencyError(SnnsimError, ImportError):
+    """An optional package is needed; the message names the extra that installs it."""
+
+
+def missing_dependency(package: str, extra: str, purpose: str) -> MissingDependencyError:
+    """Return the error for an optional package that is not installed."""
+    return MissingDependencyError(
+        f"{purpose} needs the package {package!r}, which is not installed: "
+        f"pip install 'snnsim[{extra}]'"
+    )
+
+
+def one_of(name: str, value: object, allowed: Iterable[object]) -> None:
+    """Raise `ParameterError` unless `value` is one of `allowed`."""
+    choices = list(allowed)
+    if value not in choices:
+        listed = ", ".join(repr(choice) for choice in choices)
+        raise ParameterError(f"{name}={value!r} is not known; allowed: {listed}")
+
+
+def positive(name: str, value: float, *, zero: bool = False) -> None:
+    """Raise `ParameterError` unless `value` is a finite number above zero (or zero, if allowed)."""
+    try:
+        good = value >= 0 if zero else value > 0
+        finite = value == value and value not in (float("inf"), float("-inf"))
+    except TypeError:
+        good = finite = False
+    if not (good and finite):
+        bound = "zero or above" if zero else "above zero"
+        raise ParameterError(f"{name}={value!r}: must be a finite number {bound}")

@@ -1,0 +1,350 @@
+"""Events: recordings as sorted (tick, source) arrays, one or many of them, in memory and in HDF5.
+
+A batch of recordings is one pair of flat arrays with `offsets`, as in a CSR matrix: recording `i` is
+`ticks[offsets[i]:offsets[i + 1]]`. Nothing is stored where nothing happened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from snnsim.errors import DataError, ParameterError
+from snnsim.timebase import check_dt, tick_count, tick_ratio, to_seconds, to_ticks
+
+if TYPE_CHECKING:
+    import h5py
+
+
+@dataclass(frozen=True, eq=False)
+class Events:
+    """A batch of event recordings.
+
+    Parameters
+    ----------
+    ticks : ndarray of int64, shape (events,)
+        Time of each event in ticks of `dt`, ascending within a recording.
+    sources : ndarray of int32, shape (events,)
+        Which source each event came from, ascending within a tick. The same (tick, source) may
+        appear more than once: each is an event of its own.
+    offsets : ndarray of int64, shape (recordings + 1,)
+        Where each recording starts in the two arrays.
+    n_sources : int
+        Number of sources; `sources` lie in ``0 ... n_sources - 1``.
+    n_ticks : int
+        Length of every recording; `ticks` lie in ``0 ... n_ticks - 1``.
+    dt : float
+        Seconds a tick.
+    """
+
+    ticks: NDArray[np.int64]
+    sources: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+    n_sources: int
+    n_ticks: int
+    dt: float
+
+    def __post_init__(self) -> None:
+        check_dt(self.dt)
+        object.__setattr__(self, "ticks", np.ascontiguousarray(self.ticks, np.int64))
+        object.__setattr__(self, "sources", _as_int32(self.sources))
+        object.__setattr__(self, "offsets", np.ascontiguousarray(self.offsets, np.int64))
+        ticks, sources, offsets = self.ticks, self.sources, self.offsets
+        if ticks.shape != sources.shape or ticks.ndim != 1:
+            raise DataError(f"events: {ticks.shape} ticks but {sources.shape} sources; both must be one flat array")
+        if offsets.ndim != 1 or offsets.size < 1 or offsets[0] != 0 or offsets[-1] != ticks.size:
+            raise DataError(f"events: offsets must run from 0 to the number of events, {ticks.size}")
+        if np.any(np.diff(offsets) < 0):
+            raise DataError("events: offsets must not fall")
+        if ticks.size:
+            self._check_contents()
+
+    def _check_contents(self) -> None:
+        ticks, sources = self.ticks, self.sources
+        if ticks.min() < 0 or ticks.max() >= self.n_ticks:
+            bad = int(ticks.min() if ticks.min() < 0 else ticks.max())
+            raise DataError(f"events: tick {bad} lies outside 0 ... {self.n_ticks - 1}")
+        if sources.min() < 0 or sources.max() >= self.n_sources:
+            bad = int(sources.min() if sources.min() < 0 else sources.max())
+            raise DataError(f"events: source {bad} lies outside 0 ... {self.n_sources - 1}")
+        falls = (ticks[1:] < ticks[:-1]) | ((ticks[1:] == ticks[:-1]) & (sources[1:] < sources[:-1]))
+        starts = self.offsets[1:-1]
+        falls[starts[(starts > 0) & (starts < ticks.size)] - 1] = False  # a new recording may start anew
+        if np.any(falls):
+            where = int(np.argmax(falls)) + 1
+            sample = int(np.searchsorted(self.offsets, where, side="right") - 1)
+            raise DataError(
+                f"events: recording {sample} is not in order of (tick, source) at event {where - int(self.offsets[sample])}; "
+                "Events.from_times(...) sorts"
+            )
+
+    # -- making ------------------------------------------------------------------------------------------
+
+    @classmethod
+    def from_times(
+        cls,
+        times: ArrayLike,
+        sources: ArrayLike,
+        *,
+        n_sources: int,
+        dt: float,
+        duration: float | None = None,
+        round: bool = False,
+    ) -> Events:
+        """Make one recording from times in seconds, in any order.
+
+        Parameters
+        ----------
+        times : array_like of float, shape (events,)
+            Seconds, zero or above; whole ticks of `dt` unless ``round=True``.
+        sources : array_like of int, shape (events,)
+        n_sources : int
+        dt : float
+            Seconds a tick.
+        duration : float, optional
+            Length in seconds; by default it ends with the tick of the last event.
+        round : bool
+            Move times between two ticks to the nearer one.
+        """
+        return cls.from_ticks(
+            to_ticks(times, check_dt(dt), name="times", round=round),
+            sources,
+            n_sources=n_sources,
+            n_ticks=None if duration is None else tick_count(duration, dt, name="duration", round=round),
+            dt=dt,
+        )
+
+    @classmethod
+    def from_ticks(
+        cls, ticks: ArrayLike, sources: ArrayLike, *, n_sources: int, dt: float, n_ticks: int | None = None
+    ) -> Events:
+        """Make one recording from ticks and sources in any order."""
+        tick_array = np.atleast_1d(np.asarray(ticks)).astype(np.int64)
+        source_array = _as_int32(np.atleast_1d(np.asarray(sources)))
+        if tick_array.shape != source_array.shape or tick_array.ndim != 1:
+            raise DataError(f"events: {tick_array.shape} ticks but {source_array.shape} sources; both must be one flat array")
+        order = np.lexsort((source_array, tick_array))
+        length = n_ticks if n_ticks is not None else int(tick_array.max(initial=-1)) + 1
+        return cls(
+            tick_array[order], source_array[order], np.array([0, tick_array.size], np.int64), int(n_sources), int(length), dt
+        )
+
+    @classmethod
+    def from_dense(cls, counts: ArrayLike, dt: float) -> Events:
+        """Make a batch from counts of shape (recordings, ticks, ...): entry 2 becomes two events."""
+        array = np.asarray(counts)
+        if array.ndim < 3:
+            raise ParameterError(f"counts has shape {array.shape}; expected (recordings, ticks, sources...)")
+        if np.any(array < 0) or np.any(array != np.rint(array)):
+            raise ParameterError("counts must be whole numbers, zero or above")
+        flat = array.reshape(array.shape[0], array.shape[1], -1).astype(np.int64)
+        recording, tick, source = np.nonzero(flat)
+        repeat = flat[recording, tick, source]
+        offsets = np.zeros(flat.shape[0] + 1, np.int64)
+        np.cumsum(flat.sum(axis=(1, 2)), out=offsets[1:])
+        return cls(np.repeat(tick, repeat), np.repeat(source, repeat), offsets, flat.shape[2], flat.shape[1], dt)
+
+    @classmethod
+    def concatenate(cls, batches: Sequence[Events]) -> Events:
+        """Put the recordings of several batches one after another; the longest gives the length."""
+        if not batches:
+            raise ParameterError("batches is empty; there is nothing to concatenate")
+        first = batches[0]
+        for other in batches[1:]:
+            if other.n_sources != first.n_sources or other.dt != first.dt:
+                raise ParameterError(
+                    f"batches differ: {first.n_sources} sources at {first.dt:g} s against {other.n_sources} at {other.dt:g} s"
+                )
+        sizes = np.concatenate([np.diff(batch.offsets) for batch in batches])
+        offsets = np.zeros(sizes.size + 1, np.int64)
+        np.cumsum(sizes, out=offsets[1:])
+        return cls(
+            np.concatenate([batch.ticks for batch in batches]),
+            np.concatenate([batch.sources for batch in batches]),
+            offsets,
+            first.n_sources,
+            max(batch.n_ticks for batch in batches),
+            first.dt,
+        )
+
+    # -- looking -----------------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        """Return the number of recordings."""
+        return self.offsets.size - 1
+
+    def __iter__(self) -> Iterator[Events]:
+        return (self[i] for i in range(len(self)))
+
+    def __getitem__(self, which: int | slice | ArrayLike) -> Events:
+        """Return the chosen recordings as a new batch (an int gives a batch of one)."""
+        if isinstance(which, (int, np.integer)) and not isinstance(which, bool):
+            if not -len(self) <= which < len(self):
+                raise IndexError(f"recording {which} of {len(self)}")
+            chosen = np.array([int(which) % len(self)])
+        elif isinstance(which, slice) and which.step in (None, 1):
+            start, stop, _ = which.indices(len(self))
+            stop = max(stop, start)
+            low, high = int(self.offsets[start]), int(self.offsets[stop])
+            return self._trusted(self.ticks[low:high], self.sources[low:high], self.offsets[start : stop + 1] - low)
+        else:
+            chosen = np.arange(len(self))[which]
+        starts, sizes = self.offsets[chosen], self.offsets[chosen + 1] - self.offsets[chosen]
+        offsets = np.zeros(chosen.size + 1, np.int64)
+        np.cumsum(sizes, out=offsets[1:])
+        index = np.repeat(starts - offsets[:-1], sizes) + np.arange(offsets[-1])
+        return self._trusted(self.ticks[index], self.sources[index], offsets)
+
+    def _trusted(
+        self,
+        ticks: NDArray[np.int64],
+        sources: NDArray[np.int32],
+        offsets: NDArray[np.int64],
+        n_ticks: int | None = None,
+        dt: float | None = None,
+    ) -> Events:
+        """Make a batch from parts known to be in order, without the check that costs a pass."""
+        new = object.__new__(Events)
+        fields: dict[str, Any] = {
+            "ticks": ticks,
+            "sources": sources,
+            "offsets": offsets,
+            "n_sources": self.n_sources,
+            "n_ticks": self.n_ticks if n_ticks is None else n_ticks,
+            "dt": self.dt if dt is None else dt,
+        }
+        for name, value in fields.items():
+            object.__setattr__(new, name, value)
+        return new
+
+    @property
+    def times(self) -> NDArray[np.float64]:
+        """Time of each event in seconds, shape (events,)."""
+        return np.asarray(to_seconds(self.ticks, self.dt))
+
+    @property
+    def recordings(self) -> NDArray[np.int64]:
+        """Which recording each event belongs to, shape (events,)."""
+        return np.repeat(np.arange(len(self)), np.diff(self.offsets))
+
+    @property
+    def duration(self) -> float:
+        """Length of a recording in seconds."""
+        return float(to_seconds(self.n_ticks, self.dt))
+
+    @property
+    def density(self) -> float:
+        """Mean number of events for each (recording, tick, source)."""
+        cells = len(self) * self.n_ticks * self.n_sources
+        return self.ticks.size / cells if cells else 0.0
+
+    def __repr__(self) -> str:
+        return (
+            f"Events({len(self)} recordings, {self.ticks.size:,} events, {self.n_sources} sources, "
+            f"{self.n_ticks} ticks of {self.dt:g} s)"
+        )
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Events):
+            return NotImplemented
+        return (
+            (self.n_sources, self.n_ticks, self.dt) == (other.n_sources, other.n_ticks, other.dt)
+            and np.array_equal(self.offsets, other.offsets)
+            and np.array_equal(self.ticks, other.ticks)
+            and np.array_equal(self.sources, other.sources)
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    # -- changing ----------------------------------------------------------------------------------------
+
+    def with_dt(self, dt: float, *, n_ticks: int | None = None) -> Events:
+        """Return the same events on coarser ticks of `dt` seconds (a whole multiple of the present ones).
+
+        No event is dropped or merged: two that fall into the same tick stay two, unless `n_ticks` cuts
+        the recordings short.
+        """
+        ratio = tick_ratio(dt, self.dt)
+        ticks = self.ticks // ratio
+        order = np.lexsort((self.sources, ticks, self.recordings))
+        length = -(-self.n_ticks // ratio)
+        coarse = self._trusted(ticks[order], self.sources[order], self.offsets, n_ticks=length, dt=float(dt))
+        return coarse if n_ticks is None else coarse.crop(n_ticks)
+
+    def crop(self, n_ticks: int, start: int = 0) -> Events:
+        """Return ticks ``start ... start + n_ticks - 1``, counted from `start`; longer than before pads with silence."""
+        if n_ticks < 1 or start < 0:
+            raise ParameterError(f"crop: start={start}, n_ticks={n_ticks}: start must be 0 or above, n_ticks 1 or above")
+        keep = (self.ticks >= start) & (self.ticks < start + n_ticks)
+        cumulative = np.concatenate(([0], np.cumsum(keep)))
+        return self._trusted(self.ticks[keep] - start, self.sources[keep], cumulative[self.offsets], n_ticks=int(n_ticks))
+
+    def binarised(self) -> Events:
+        """Return the batch with repeated events of one (tick, source) merged into one."""
+        if not self.ticks.size:
+            return self
+        first = np.ones(self.ticks.size, bool)
+        first[1:] = (self.ticks[1:] != self.ticks[:-1]) | (self.sources[1:] != self.sources[:-1])
+        first[self.offsets[:-1][np.diff(self.offsets) > 0]] = True
+        cumulative = np.concatenate(([0], np.cumsum(first)))
+        return self._trusted(self.ticks[first], self.sources[first], cumulative[self.offsets])
+
+    def to_dense(self, dtype: Any = np.float32) -> NDArray[Any]:
+        """Return event counts of shape (recordings, ticks, sources)."""
+        dense = np.zeros((len(self), self.n_ticks, self.n_sources), dtype)
+        np.add.at(dense, (self.recordings, self.ticks, self.sources), 1)
+        return dense
+
+    # -- keeping -----------------------------------------------------------------------------------------
+
+    def write(self, group: h5py.Group) -> None:
+        """Write into an open HDF5 group."""
+        group.attrs.update(n_sources=self.n_sources, n_ticks=self.n_ticks, dt=self.dt)
+        for name, data in (("ticks", self.ticks), ("sources", self.sources), ("offsets", self.offsets)):
+            group.create_dataset(name, data=data, compression="lzf" if data.size else None)
+
+    @classmethod
+    def read(cls, group: h5py.Group) -> Events:
+        """Read what `write` wrote."""
+        try:
+            return cls(
+                group["ticks"][()],
+                group["sources"][()],
+                group["offsets"][()],
+                int(group.attrs["n_sources"]),
+                int(group.attrs["n_ticks"]),
+                float(group.attrs["dt"]),
+            )
+        except KeyError as error:
+            raise DataError(f"{group.file.filename}:{group.name} holds no events ({error})") from error
+
+    def save(self, path: str | Path) -> None:
+        """Save to an HDF5 file; the file is complete or not there at all."""
+        from snnsim.storage import write_hdf5
+
+        with write_hdf5(path, "events") as file:
+            self.write(file)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Events:
+        """Load what `save` saved."""
+        from snnsim.storage import read_hdf5
+
+        with read_hdf5(path, "events") as file:
+            return cls.read(file)
+
+
+def _as_int32(values: ArrayLike) -> NDArray[np.int32]:
+    array = np.asarray(values)
+    if array.dtype == np.int32:
+        return np.ascontiguousarray(array)
+    if array.size and array.dtype.kind not in "iu":
+        raise DataError(f"events: sources must be whole numbers, not {array.dtype}")
+    if array.size and (array.min() < -(2**31) or array.max() >= 2**31):
+        raise DataError("events: source numbers must fit in 32 bits")
+    return np.ascontiguousarray(array, np.int32)
