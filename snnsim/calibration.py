@@ -6,9 +6,9 @@ latency and accuracy, take the quickest that costs no accuracy. Use held-out TRA
 code calibrates on test images, which leaks.
 
 A threshold chosen at exactly no loss on few samples loses accuracy elsewhere. On scikit-learn's digits
-(converted 64-64-64-10 network, T = 32, smoothing 3, 6 and 15, thresholds chosen on 300 samples, 180 random splits) the plain choice
-lost 0.4 points on average and 1.1 in the worst tenth, at 3.6 ticks; the default `margin` of one standard
-error lost 0.06 and 0.4, at 4.5 ticks.
+(converted 64-64-64-64-10 network, T = 32, smoothing 3, 6 and 15, thresholds chosen on 300 samples, 180 random
+splits) the plain choice lost 0.4 points on average and 1.1 in the worst tenth, at 3.6 ticks; the default
+`margin` of one standard error lost 0.06 and 0.4, at 4.5 ticks.
 """
 
 from __future__ import annotations

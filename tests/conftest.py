@@ -1,0 +1,22 @@
+"""What every test needs: a sys.path without the repository, plots without a screen, the shared recordings."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+os.environ["MPLBACKEND"] = "Agg"
+
+ROOT = Path(__file__).resolve().parent.parent
+# `python -m pytest` puts the root on the path, where `backends` and `datasets` would be top-level packages.
+sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != ROOT]
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Return the folder of shared recordings, beside the repository; skip where it is not there."""
+    folder = ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("no shared recordings: ../shared/data is not there")
+    return folder
