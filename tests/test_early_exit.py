@@ -284,7 +284,7 @@ def test_few_samples_warn(noisy):
 
 
 def test_digits_network_of_integrate_and_fire_neurons():
-    """A converted 64-64-64-64-10 network on digits: over 40 % of the ticks saved, under 2 points lost, on test samples."""
+    """A converted 64-64-64-64-10 network on digits: over 40 % of the ticks saved, under 2 points lost, on test data."""
     from sklearn.datasets import load_digits
     from sklearn.neural_network import MLPClassifier
 
