@@ -46,7 +46,7 @@ format: env  ## Put the style right where ruff can
 # On an installed copy: from the root, mypy does not see the mapped folders and reports a false success.
 types: env  ## Check types on an installed copy
 	@rm -rf build
-	@copy=$$(mktemp -d); trap 'rm -rf "$$copy" build' EXIT; \
+	@copy=$$(mktemp -d); trap 'rm -rf "$$copy" "$(ROOT)/build"' EXIT; \
 	$(INSTALL) --no-deps --target "$$copy" . ; \
 	cd "$$copy" && "$(ROOT)/$(BIN)/mypy" --config-file "$(ROOT)/pyproject.toml" --cache-dir "$(ROOT)/.mypy_cache" -p snnsim
 
@@ -61,7 +61,7 @@ $(BENCH_STAMP): $(STAMP)
 wheel-smoke: env  ## Build the wheel, install it alone in a fresh environment, use it from elsewhere
 	rm -rf build dist
 	$(BIN)/python -m build --wheel >/dev/null
-	@place=$$(mktemp -d); trap 'rm -rf "$$place" build' EXIT; \
+	@place=$$(mktemp -d); trap 'rm -rf "$$place" "$(ROOT)/build"' EXIT; \
 	$(BIN)/python -m venv "$$place/venv"; \
 	"$$place/venv/bin/python" -m pip --disable-pip-version-check install --quiet $(PIP_FLAGS) -c constraints.txt dist/*.whl; \
 	cp .ci/wheel_smoke.py "$$place/"; cd "$$place"; \
