@@ -40,8 +40,7 @@ class MissingDependencyError(SnnsimError, ImportError):
 def missing_dependency(package: str, extra: str, purpose: str) -> MissingDependencyError:
     """Return the error for an optional package that is not installed."""
     return MissingDependencyError(
-        f"{purpose} needs the package {package!r}, which is not installed: "
-        f"pip install 'snnsim[{extra}]'"
+        f"{purpose} needs the package {package!r}, which is not installed: pip install 'snnsim[{extra}]'"
     )
 
 

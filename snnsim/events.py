@@ -78,8 +78,9 @@ class Events:
         if np.any(falls):
             where = int(np.argmax(falls)) + 1
             sample = int(np.searchsorted(self.offsets, where, side="right") - 1)
+            event = where - int(self.offsets[sample])
             raise DataError(
-                f"events: recording {sample} is not in order of (tick, source) at event {where - int(self.offsets[sample])}; "
+                f"events: recording {sample} is not in order of (tick, source) at event {event}; "
                 "Events.from_times(...) sorts"
             )
 
@@ -127,11 +128,18 @@ class Events:
         tick_array = np.atleast_1d(np.asarray(ticks)).astype(np.int64)
         source_array = _as_int32(np.atleast_1d(np.asarray(sources)))
         if tick_array.shape != source_array.shape or tick_array.ndim != 1:
-            raise DataError(f"events: {tick_array.shape} ticks but {source_array.shape} sources; both must be one flat array")
+            raise DataError(
+                f"events: {tick_array.shape} ticks but {source_array.shape} sources; both must be one flat array"
+            )
         order = np.lexsort((source_array, tick_array))
         length = n_ticks if n_ticks is not None else int(tick_array.max(initial=-1)) + 1
         return cls(
-            tick_array[order], source_array[order], np.array([0, tick_array.size], np.int64), int(n_sources), int(length), dt
+            tick_array[order],
+            source_array[order],
+            np.array([0, tick_array.size], np.int64),
+            int(n_sources),
+            int(length),
+            dt,
         )
 
     @classmethod
@@ -158,7 +166,7 @@ class Events:
         for other in batches[1:]:
             if other.n_sources != first.n_sources or other.dt != first.dt:
                 raise ParameterError(
-                    f"batches differ: {first.n_sources} sources at {first.dt:g} s against {other.n_sources} at {other.dt:g} s"
+                    f"batches differ: {first.n_sources} sources at {first.dt:g} s, {other.n_sources} at {other.dt:g} s"
                 )
         sizes = np.concatenate([np.diff(batch.offsets) for batch in batches])
         offsets = np.zeros(sizes.size + 1, np.int64)
@@ -277,12 +285,16 @@ class Events:
         return coarse if n_ticks is None else coarse.crop(n_ticks)
 
     def crop(self, n_ticks: int, start: int = 0) -> Events:
-        """Return ticks ``start ... start + n_ticks - 1``, counted from `start`; longer than before pads with silence."""
+        """Return ticks ``start ... start + n_ticks - 1``, counted from `start`; past the end is silence."""
         if n_ticks < 1 or start < 0:
-            raise ParameterError(f"crop: start={start}, n_ticks={n_ticks}: start must be 0 or above, n_ticks 1 or above")
+            raise ParameterError(
+                f"crop: start={start}, n_ticks={n_ticks}: start must be 0 or above, n_ticks 1 or above"
+            )
         keep = (self.ticks >= start) & (self.ticks < start + n_ticks)
         cumulative = np.concatenate(([0], np.cumsum(keep)))
-        return self._trusted(self.ticks[keep] - start, self.sources[keep], cumulative[self.offsets], n_ticks=int(n_ticks))
+        return self._trusted(
+            self.ticks[keep] - start, self.sources[keep], cumulative[self.offsets], n_ticks=int(n_ticks)
+        )
 
     def binarised(self) -> Events:
         """Return the batch with repeated events of one (tick, source) merged into one."""

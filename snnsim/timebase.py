@@ -24,9 +24,7 @@ def check_dt(dt: float) -> float:
     return float(dt)
 
 
-def to_ticks(
-    seconds: ArrayLike, dt: float, *, name: str = "time", round: bool = False
-) -> NDArray[np.int64]:
+def to_ticks(seconds: ArrayLike, dt: float, *, name: str = "time", round: bool = False) -> NDArray[np.int64]:
     """Convert seconds to ticks.
 
     Parameters

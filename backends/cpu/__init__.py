@@ -1,1 +1,1 @@
-"""Placeholder."""
+"""Numba, event-driven, all cores."""

@@ -1,1 +1,1 @@
-"""Placeholder."""
+"""The oracle: plain NumPy, one recording and one tick at a time."""

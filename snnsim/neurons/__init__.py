@@ -1,1 +1,20 @@
-"""Placeholder."""
+"""Neuron models and sources. A new model is one file here and one line in `MODELS`."""
+
+from snnsim.neurons.adaptive_lif import AdaptiveLIF as AdaptiveLIF
+from snnsim.neurons.base import Arithmetic as Arithmetic
+from snnsim.neurons.base import Delta as Delta
+from snnsim.neurons.base import Exponential as Exponential
+from snnsim.neurons.base import NeuronModel as NeuronModel
+from snnsim.neurons.base import Receptor as Receptor
+from snnsim.neurons.integrate_and_fire import IF as IF
+from snnsim.neurons.li import LI as LI
+from snnsim.neurons.lif import LIF as LIF
+from snnsim.neurons.sources import Input as Input
+from snnsim.neurons.sources import Poisson as Poisson
+from snnsim.neurons.sources import Scripted as Scripted
+from snnsim.neurons.sources import Source as Source
+
+#: Every neuron model by name; backends build their kernels from this table.
+MODELS: dict[str, type[NeuronModel]] = {model.__name__: model for model in (LIF, LI, IF, AdaptiveLIF)}
+#: Every source by name.
+SOURCES: dict[str, type[Source]] = {source.__name__: source for source in (Input, Poisson, Scripted)}

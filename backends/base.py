@@ -1,0 +1,197 @@
+"""The contract between a network and the machine that runs it.
+
+A backend compiles a `Network` into a `Program`. A program advances a `State`, which belongs to the caller and has
+the same layout on every backend, so that a run may go on elsewhere. What a backend cannot do it refuses by name;
+nothing is substituted or ignored in silence.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from snnsim.backends.layout import Layout
+
+from snnsim.errors import CapabilityError, one_of
+from snnsim.events import Events
+from snnsim.network import Network
+
+DTYPES = ("float32", "float64")
+
+
+@dataclass
+class State:
+    """Everything that a run carries from one tick to the next, for each recording of a batch.
+
+    Parameters
+    ----------
+    floats : ndarray, shape (recordings, floats)
+        Neuron states, receptor currents and input on its way; see `Layout`.
+    counters : ndarray of int32, shape (recordings, neurons)
+        Refractory ticks left.
+    tick : int
+        The next tick.
+    """
+
+    floats: NDArray[Any]
+    counters: NDArray[np.int32]
+    tick: int = 0
+
+
+@dataclass(frozen=True)
+class TraceRequest:
+    """One state of some neurons at every n-th tick."""
+
+    population: int
+    state: int
+    every: int
+    neurons: NDArray[np.int64]
+
+    def records(self, start: int, n_ticks: int) -> int:
+        """Return how many of the ticks ``start ... start + n_ticks - 1`` are recorded."""
+        return -(-(start + n_ticks) // self.every) + (-start // self.every)
+
+
+@dataclass(frozen=True)
+class ExitRequest:
+    """When to stop a recording: the confidence of a readout exceeds the threshold (see `snnsim.early_exit`)."""
+
+    population: int
+    smoothing: float
+    thresholds: NDArray[np.float64]
+    minimum_ticks: int
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What to run and what to record.
+
+    Parameters
+    ----------
+    n_ticks : int
+        Ticks to advance.
+    inputs : mapping of int to Events
+        Events of each source population, one recording for each of the state's.
+    spikes : tuple of int
+        Populations whose spikes are recorded.
+    traces : tuple of TraceRequest
+    exit : ExitRequest, optional
+    """
+
+    n_ticks: int
+    inputs: Mapping[int, Events]
+    spikes: tuple[int, ...] = ()
+    traces: tuple[TraceRequest, ...] = ()
+    exit: ExitRequest | None = None
+
+
+@dataclass
+class RunOutput:
+    """What a run recorded and counted.
+
+    Parameters
+    ----------
+    spikes : dict of int to Events
+        Ticks count from the first tick of the run.
+    traces : list of ndarray, shape (recordings, records, neurons)
+        One for each trace asked for; NaN after a recording's exit.
+    population_spikes : ndarray of int64, shape (recordings, populations)
+        Spikes (of sources: events).
+    membrane_updates : ndarray of int64, shape (recordings, populations)
+        Neurons advanced by a tick.
+    synaptic_operations : ndarray of int64, shape (recordings, projections)
+        Weights added to an input.
+    exit_ticks : ndarray of int64, shape (recordings,)
+        Ticks that were computed.
+    """
+
+    spikes: dict[int, Events]
+    traces: list[NDArray[Any]]
+    population_spikes: NDArray[np.int64]
+    membrane_updates: NDArray[np.int64]
+    synaptic_operations: NDArray[np.int64]
+    exit_ticks: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a backend can do beyond running a network tick by tick."""
+
+    delays: bool = True
+    batch: bool = True
+    early_exit: bool = True
+    receptors: frozenset[str] = frozenset({"Delta", "Exponential"})
+    models: frozenset[str] = field(default_factory=frozenset)
+
+
+class Program(ABC):
+    """A network compiled for one backend.
+
+    Parameters
+    ----------
+    network : Network
+    dtype : {"float32", "float64"}
+        Type of weights and states.
+    threads : int
+        Threads for batches of recordings.
+    """
+
+    name: ClassVar[str]
+    capabilities: ClassVar[Capabilities]
+
+    def __init__(self, network: Network, *, dtype: str = "float32", threads: int = 1) -> None:
+        one_of("dtype", dtype, DTYPES)
+        check_capabilities(network, self.name, self.capabilities)
+        self.network = network
+        self.dtype = np.dtype(dtype)
+        self.threads = threads
+        self.layout = Layout.of(network)
+
+    def initial_state(self, recordings: int = 1) -> State:
+        """Return the state before the first tick."""
+        floats = np.zeros((recordings, self.layout.n_floats), self.dtype)
+        for place in self.layout.places:
+            for number, value in enumerate(place.initial):
+                self.layout.states(floats, place)[:, number] = value
+        return State(floats, np.zeros((recordings, self.layout.n_counters), np.int32))
+
+    @abstractmethod
+    def run(self, state: State, request: RunRequest) -> RunOutput:
+        """Advance `state` in place and return what was recorded."""
+
+
+def check_capabilities(network: Network, backend: str, capabilities: Capabilities) -> None:
+    """Raise `CapabilityError` where a network asks for what a backend cannot do."""
+    for population in network.populations:
+        model = population.model
+        name = type(model).__name__
+        if not population.is_source and name not in capabilities.models:
+            raise CapabilityError(
+                f"backend {backend!r} cannot run the neuron model {name} of population {population.name!r}"
+                f"{_others(lambda c, name=name: name in c.models)}"
+            )
+        for receptor in getattr(model, "receptor_list", ()):
+            kind = type(receptor).__name__
+            if kind not in capabilities.receptors:
+                raise CapabilityError(
+                    f"backend {backend!r} cannot run the {kind} receptor of population {population.name!r}"
+                    f"{_others(lambda c, kind=kind: kind in c.receptors)}"
+                )
+    if not capabilities.delays:
+        for projection in network.projections:
+            if network.minimum_delay(projection) > 0 or not isinstance(projection.delay, float):
+                raise CapabilityError(
+                    f"backend {backend!r} cannot run the delay of projection {projection.name!r}"
+                    f"{_others(lambda c: c.delays)}"
+                )
+
+
+def _others(able: Any) -> str:
+    from snnsim.backends.registry import installed
+
+    names = [name for name, program in installed().items() if able(program.capabilities)]
+    return f"; backends that can: {', '.join(names)}" if names else "; no installed backend can"

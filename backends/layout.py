@@ -1,0 +1,104 @@
+"""Where each number of a running network lies: one flat row of floats and one of counters a recording.
+
+For each population in turn the floats hold its neuron states, the currents of its exponential receptors, and a ring
+of slots for input on its way: ``ring[slot, receptor, neuron]`` with slot = tick modulo the number of slots, which is
+the longest delay into the population plus one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnsim.network import Network
+from snnsim.neurons import Exponential, NeuronModel
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """Where a population's numbers lie."""
+
+    population: int
+    name: str
+    size: int
+    state_names: tuple[str, ...]
+    initial: tuple[Any, ...]
+    n_receptors: int
+    exponential: tuple[int, ...]
+    slots: int
+    states: int
+    currents: int
+    ring: int
+    counters: int
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """Places of all populations that are not sources, and the lengths of the rows."""
+
+    places: tuple[Place, ...]
+    n_floats: int
+    n_counters: int
+
+    @classmethod
+    def of(cls, network: Network) -> Layout:
+        """Lay out a network."""
+        longest = [0] * len(network.populations)
+        for projection in network.projections:
+            delays = network.synapses(projection).delays if not _is_single(projection.delay) else None
+            last = network.minimum_delay(projection) if delays is None else int(delays.max(initial=0))
+            target = network.population_number(projection.target)
+            longest[target] = max(longest[target], last)
+        places, floats, counters = [], 0, 0
+        for number, population in enumerate(network.populations):
+            model = population.model
+            if not isinstance(model, NeuronModel):
+                continue
+            receptors = model.receptor_list
+            exponential = tuple(i for i, receptor in enumerate(receptors) if isinstance(receptor, Exponential))
+            names, slots, n = model.arithmetic.states, longest[number] + 1, population.size
+            currents = floats + len(names) * n
+            ring = currents + len(exponential) * n
+            places.append(
+                Place(
+                    number,
+                    population.name,
+                    n,
+                    names,
+                    tuple(model.initial_states()),
+                    len(receptors),
+                    exponential,
+                    slots,
+                    floats,
+                    currents,
+                    ring,
+                    counters,
+                )
+            )
+            floats = ring + slots * len(receptors) * n
+            counters += n
+        return cls(tuple(places), floats, counters)
+
+    def states(self, floats: NDArray[Any], place: Place) -> NDArray[Any]:
+        """Return the neuron states, shape (recordings, states, neurons), as a view."""
+        return self._view(floats, place.states, (len(place.state_names), place.size))
+
+    def currents(self, floats: NDArray[Any], place: Place) -> NDArray[Any]:
+        """Return the receptor currents, shape (recordings, exponential receptors, neurons), as a view."""
+        return self._view(floats, place.currents, (len(place.exponential), place.size))
+
+    def ring(self, floats: NDArray[Any], place: Place) -> NDArray[Any]:
+        """Return the input on its way, shape (recordings, slots, receptors, neurons), as a view."""
+        return self._view(floats, place.ring, (place.slots, place.n_receptors, place.size))
+
+    @staticmethod
+    def _view(floats: NDArray[Any], start: int, shape: tuple[int, ...]) -> NDArray[Any]:
+        count = int(np.prod(shape))
+        return floats[:, start : start + count].reshape(floats.shape[0], *shape)
+
+
+def _is_single(delay: Any) -> bool:
+    return isinstance(delay, float)

@@ -1,0 +1,149 @@
+"""The reference program: slow, obvious, and the oracle of every other backend."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from snnsim.backends.base import Capabilities, ExitRequest, Program, RunOutput, RunRequest, State
+from snnsim.backends.layout import Place
+from snnsim.backends.reference.deliver import Row, deliver, rows_of
+from snnsim.backends.reference.integrate import advance, coefficients_of
+
+from snnsim.events import Events
+from snnsim.network import Network
+from snnsim.neurons import MODELS, NeuronModel
+
+
+@dataclass
+class _Recording:
+    """What one recording leaves behind."""
+
+    spikes: dict[int, list[tuple[int, NDArray[np.int64]]]]
+    traces: list[list[NDArray[Any]]]
+    population_spikes: NDArray[np.int64]
+    membrane_updates: NDArray[np.int64]
+    synaptic_operations: NDArray[np.int64]
+    ticks: int = 0
+
+
+class ReferenceProgram(Program):
+    """Runs a network with NumPy, recording by recording and tick by tick."""
+
+    name = "reference"
+    capabilities = Capabilities(models=frozenset(MODELS))
+
+    def __init__(self, network: Network, *, dtype: str = "float32", threads: int = 1) -> None:
+        super().__init__(network, dtype=dtype, threads=threads)
+        self._places: dict[int, Place] = {place.population: place for place in self.layout.places}
+        self._coefficients = {
+            number: coefficients_of(network.populations[number].model, network.dt, self.dtype)
+            for number in self._places
+        }
+        self._outgoing: list[list[tuple[int, Row]]] = [[] for _ in network.populations]
+        for number, projection in enumerate(network.projections):
+            row = rows_of(network, projection, self.dtype)
+            self._outgoing[network.population_number(projection.source)].append((number, row))
+
+    def run(self, state: State, request: RunRequest) -> RunOutput:
+        """Advance `state` in place and return what was recorded."""
+        recordings = [self._run_one(state, i, request) for i in range(state.floats.shape[0])]
+        start = state.tick
+        state.tick += request.n_ticks
+        return self._collect(recordings, request, start)
+
+    def _run_one(self, state: State, recording: int, request: RunRequest) -> _Recording:
+        network = self.network
+        out = _Recording(
+            {number: [] for number in request.spikes},
+            [[] for _ in request.traces],
+            np.zeros(len(network.populations), np.int64),
+            np.zeros(len(network.populations), np.int64),
+            np.zeros(len(network.projections), np.int64),
+        )
+        arriving = {number: events[recording] for number, events in request.inputs.items()}
+        sums = 0.0
+        for step in range(request.n_ticks):
+            tick = state.tick + step
+            for number in network.order:
+                if number in self._places:
+                    spikes = self._advance(state, recording, number, tick)
+                    out.membrane_updates[number] += self._places[number].size
+                else:
+                    events = arriving[number]
+                    low, high = np.searchsorted(events.ticks, (step, step + 1))
+                    spikes = events.sources[low:high].astype(np.int64)
+                out.population_spikes[number] += spikes.size
+                if number in out.spikes:
+                    out.spikes[number].append((step, spikes))
+                for projection, row in self._outgoing[number]:
+                    ring = self.layout.ring(state.floats, self._places[row.target])[recording]
+                    out.synaptic_operations[projection] += deliver(ring, row, spikes, tick)
+            for trace, kept in zip(request.traces, out.traces, strict=True):
+                if tick % trace.every == 0:
+                    values = self.layout.states(state.floats, self._places[trace.population])[recording, trace.state]
+                    kept.append(values[trace.neurons].copy())
+            out.ticks = step + 1
+            if request.exit is not None:
+                place = self._places[request.exit.population]
+                sums = sums + self.layout.states(state.floats, place)[recording, 0].astype(np.float64)
+                if is_sure(sums, request.exit, step):
+                    break
+        return out
+
+    def _advance(self, state: State, recording: int, number: int, tick: int) -> NDArray[np.int64]:
+        place, model = self._places[number], self.network.populations[number].model
+        assert isinstance(model, NeuronModel)
+        ring = self.layout.ring(state.floats, place)[recording]
+        arrived = ring[tick % place.slots].copy()
+        ring[tick % place.slots] = 0
+        return advance(
+            model,
+            self._coefficients[number],
+            self.layout.states(state.floats, place)[recording],
+            self.layout.currents(state.floats, place)[recording],
+            state.counters[recording, place.counters : place.counters + place.size],
+            arrived,
+        )
+
+    def _collect(self, recordings: list[_Recording], request: RunRequest, start: int) -> RunOutput:
+        spikes = {}
+        for number in request.spikes:
+            parts = []
+            for out in recordings:
+                ticks = np.concatenate([np.full(s.size, t) for t, s in out.spikes[number]] or [np.zeros(0)])
+                sources = np.concatenate([s for _, s in out.spikes[number]] or [np.zeros(0, np.int64)])
+                parts.append((ticks.astype(np.int64), sources))
+            offsets = np.concatenate(([0], np.cumsum([ticks.size for ticks, _ in parts])))
+            spikes[number] = Events(
+                np.concatenate([ticks for ticks, _ in parts]),
+                np.concatenate([sources for _, sources in parts]),
+                offsets,
+                self.network.populations[number].size,
+                request.n_ticks,
+                self.network.dt,
+            )
+        traces = []
+        for i, trace in enumerate(request.traces):
+            length = trace.records(start, request.n_ticks)
+            values = np.full((len(recordings), length, trace.neurons.size), np.nan, self.dtype)
+            for j, out in enumerate(recordings):
+                for k, kept in enumerate(out.traces[i]):
+                    values[j, k] = kept
+            traces.append(values)
+        return RunOutput(
+            spikes,
+            traces,
+            np.array([out.population_spikes for out in recordings]),
+            np.array([out.membrane_updates for out in recordings]),
+            np.array([out.synaptic_operations for out in recordings]),
+            np.array([out.ticks for out in recordings], np.int64),
+        )
+
+
+def is_sure(sums: NDArray[np.float64] | float, exit: ExitRequest, step: int) -> bool:
+    """Return whether the softmax of the summed readout exceeds the threshold of this tick."""
+    confidence = 1.0 / np.sum(np.exp((sums - np.max(sums)) / exit.smoothing))
+    return bool(step + 1 >= exit.minimum_ticks and confidence > exit.thresholds[step])

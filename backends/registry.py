@@ -1,0 +1,58 @@
+"""Backends by name: those that come with snnsim, and those that other packages declare.
+
+A package adds a backend with an entry point of the group ``snnsim.backends`` that names a `Program` class.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+
+from snnsim.backends.base import Program
+
+from snnsim.errors import BackendError
+from snnsim.network import Network
+
+#: Module and class of each backend of our own; modules are imported when first asked for.
+_OWN = {
+    "reference": "snnsim.backends.reference.program:ReferenceProgram",
+    "cpu": "snnsim.backends.cpu.program:CpuProgram",
+}
+
+
+def names() -> list[str]:
+    """Return the names of all backends that are installed."""
+    return [*_OWN, *(point.name for point in _entry_points() if point.name not in _OWN)]
+
+
+def get(name: str) -> type[Program]:
+    """Return the program class of a backend.
+
+    Raises
+    ------
+    BackendError
+        No backend has that name.
+    """
+    if name in _OWN:
+        module, _, attribute = _OWN[name].partition(":")
+        found: type[Program] = getattr(importlib.import_module(module), attribute)
+        return found
+    for point in _entry_points():
+        if point.name == name:
+            loaded: type[Program] = point.load()
+            return loaded
+    raise BackendError(f"no backend {name!r}; there are: {', '.join(names())}")
+
+
+def installed() -> dict[str, type[Program]]:
+    """Return all backends by name."""
+    return {name: get(name) for name in names()}
+
+
+def compile_network(network: Network, backend: str, *, dtype: str = "float32", threads: int = 1) -> Program:
+    """Compile a network for a backend."""
+    return get(backend)(network, dtype=dtype, threads=threads)
+
+
+def _entry_points() -> list[importlib.metadata.EntryPoint]:
+    return list(importlib.metadata.entry_points(group="snnsim.backends"))

@@ -1,0 +1,147 @@
+"""Distributions of weights and delays, drawn element by element from counter-based random numbers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnsim import rng
+from snnsim.errors import ParameterError, positive
+
+
+class Distribution(ABC):
+    """Base of all distributions; concrete ones are frozen dataclasses."""
+
+    @abstractmethod
+    def draw(self, n: int, seed: int, stream: int, fan_in: float) -> NDArray[np.float64]:
+        """Return `n` numbers; element `i` depends on (seed, stream, i) only.
+
+        Parameters
+        ----------
+        n : int
+            How many.
+        seed, stream : int
+            Key of the random numbers.
+        fan_in : float
+            Mean number of synapses a target, used by distributions that scale with it.
+        """
+
+
+@dataclass(frozen=True)
+class Normal(Distribution):
+    """Normal distribution, optionally cut off at bounds by drawing on the allowed side again.
+
+    Parameters
+    ----------
+    mean, sd : float
+        Mean and standard deviation.
+    low, high : float
+        Values outside are drawn again (at most 100 times, then clipped).
+    """
+
+    mean: float = 0.0
+    sd: float = 1.0
+    low: float = -np.inf
+    high: float = np.inf
+
+    def __post_init__(self) -> None:
+        positive("Normal sd", self.sd, zero=True)
+        if not self.low < self.high:
+            raise ParameterError(f"Normal low={self.low:g} must be below high={self.high:g}")
+
+    def draw(self, n: int, seed: int, stream: int, fan_in: float) -> NDArray[np.float64]:
+        """Draw; see `Distribution.draw`."""
+        element = np.arange(n)
+        values = self.mean + self.sd * rng.normal(seed, stream, element)
+        for attempt in range(1, 101):
+            outside = np.flatnonzero((values < self.low) | (values > self.high))
+            if not outside.size:
+                return values
+            values[outside] = self.mean + self.sd * rng.normal(seed, stream, element[outside], attempt)
+        return np.clip(values, self.low, self.high)
+
+
+@dataclass(frozen=True)
+class LogNormal(Distribution):
+    """Log-normal distribution given by its own mean and standard deviation (not those of the logarithm)."""
+
+    mean: float = 1.0
+    sd: float = 1.0
+
+    def __post_init__(self) -> None:
+        positive("LogNormal mean", self.mean)
+        positive("LogNormal sd", self.sd, zero=True)
+
+    def draw(self, n: int, seed: int, stream: int, fan_in: float) -> NDArray[np.float64]:
+        """Draw; see `Distribution.draw`."""
+        variance = np.log1p((self.sd / self.mean) ** 2)
+        return np.exp(np.log(self.mean) - variance / 2 + np.sqrt(variance) * rng.normal(seed, stream, np.arange(n)))
+
+
+@dataclass(frozen=True)
+class Uniform(Distribution):
+    """Uniform distribution on [low, high)."""
+
+    low: float = 0.0
+    high: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.low <= self.high:
+            raise ParameterError(f"Uniform low={self.low:g} must not be above high={self.high:g}")
+
+    def draw(self, n: int, seed: int, stream: int, fan_in: float) -> NDArray[np.float64]:
+        """Draw; see `Distribution.draw`."""
+        return self.low + (self.high - self.low) * rng.uniform(seed, stream, np.arange(n))
+
+
+@dataclass(frozen=True)
+class Kaiming(Distribution):
+    """Uniform on ± gain * sqrt(3 / fan_in): unit variance times gain² / fan_in (He et al. 2015, arXiv:1502.01852).
+
+    ``gain=sqrt(2)`` is the usual one for rectifiers, ``gain=1/sqrt(3)`` equals the default of torch layers.
+    """
+
+    gain: float = 1.0
+
+    def __post_init__(self) -> None:
+        positive("Kaiming gain", self.gain)
+
+    def draw(self, n: int, seed: int, stream: int, fan_in: float) -> NDArray[np.float64]:
+        """Draw; see `Distribution.draw`."""
+        bound = self.gain * np.sqrt(3.0 / max(fan_in, 1.0))
+        return bound * (2.0 * rng.uniform(seed, stream, np.arange(n)) - 1.0)
+
+
+DISTRIBUTIONS: dict[str, type[Distribution]] = {kind.__name__: kind for kind in (Normal, LogNormal, Uniform, Kaiming)}
+
+#: Weights or delays: one number for all synapses, one a synapse, or a distribution.
+Values = float | NDArray[np.float64] | Distribution
+
+
+def as_values(name: str, value: object) -> Values:
+    """Return weights or delays in one of the three forms, or raise `ParameterError`."""
+    if isinstance(value, Distribution):
+        return value
+    try:
+        array = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ParameterError(f"{name}={value!r}: expected a number, an array or a Distribution") from error
+    if not np.all(np.isfinite(array)):
+        kind = "NaN" if np.any(np.isnan(array)) else "infinite values"
+        count = int(np.sum(~np.isfinite(array)))
+        raise ParameterError(f"{name} holds {kind} ({count} of {array.size}); every one must be finite")
+    return float(array) if array.ndim == 0 else array
+
+
+def resolve(
+    values: Values, shape: tuple[int, ...], seed: int, stream: int, fan_in: float, name: str
+) -> float | NDArray[np.float64]:
+    """Turn values into one number or an array of `shape`."""
+    if isinstance(values, Distribution):
+        return values.draw(int(np.prod(shape)), seed, stream, fan_in).reshape(shape)
+    if isinstance(values, np.ndarray) and values.shape != shape:
+        raise ParameterError(f"{name} has shape {values.shape}, expected one number or shape {shape}")
+    return values

@@ -1,0 +1,408 @@
+"""The description everything else takes or returns: populations, projections, one time step.
+
+A `Network` is frozen and checked when it is made. Its meaning, the same on every backend, is one tick in this
+order (``print(net.schedule())``):
+
+1. populations are advanced in topological order over zero-delay projections: integrate, test the threshold, reset;
+2. the spikes of a population are sent as soon as it is advanced, projection by projection, in ascending order of
+   source: delay zero reaches its target within this tick, delay d in tick + d;
+3. probes record.
+
+The input of a neuron is summed per receptor in the order of sending, so that every backend adds the same numbers in
+the same order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnsim import rng
+from snnsim.connectivity import Connectivity, Key, Synapses
+from snnsim.connectivity.base import describe_values, size_of
+from snnsim.connectivity.distributions import Distribution, Values, as_values
+from snnsim.errors import NetworkError, ParameterError
+from snnsim.neurons import NeuronModel, Source
+from snnsim.timebase import check_dt, to_seconds, to_ticks
+
+
+@dataclass(frozen=True, eq=False)
+class Population:
+    """Neurons of one model.
+
+    Parameters
+    ----------
+    name : str
+        Unique in the network.
+    shape : int or tuple of int
+        Number of neurons, or (channels, height, width); neurons are numbered in C order.
+    model : NeuronModel or Source
+        For instance ``LIF(...)`` or ``Input()``.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    model: NeuronModel | Source
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name or "/" in self.name:
+            raise ParameterError(f"population name={self.name!r}: must be a non-empty string without '/'")
+        shape = (self.shape,) if isinstance(self.shape, (int, np.integer)) else tuple(self.shape)
+        if not shape or not all(isinstance(extent, (int, np.integer)) and extent > 0 for extent in shape):
+            raise ParameterError(f"population {self.name!r}: shape={self.shape!r}: whole numbers above zero")
+        if isinstance(self.model, type):
+            raise ParameterError(f"population {self.name!r}: model is the class; write {self.model.__name__}(...)")
+        if not isinstance(self.model, (NeuronModel, Source)):
+            raise ParameterError(f"population {self.name!r}: model={self.model!r} is no neuron model and no source")
+        object.__setattr__(self, "shape", tuple(int(extent) for extent in shape))
+        self.model.check_size(self.size, self.name)
+
+    @property
+    def size(self) -> int:
+        """Number of neurons."""
+        return size_of(self.shape)
+
+    @property
+    def is_source(self) -> bool:
+        """Whether events come from outside the dynamics."""
+        return isinstance(self.model, Source)
+
+
+@dataclass(frozen=True, eq=False)
+class Projection:
+    """Synapses from one population to another.
+
+    Parameters
+    ----------
+    source, target : str
+        Names of the populations.
+    connectivity : Connectivity
+        For instance ``Dense(weights)``.
+    delay : float, array or Distribution
+        Seconds, whole ticks of the network's `dt`; one for all synapses, or one a synapse (in the shape or order of
+        the connectivity's weights; values of a Distribution are rounded to ticks, at least one tick).
+    receptor : str, optional
+        Name of the target's receptor; default its first.
+    name : str, optional
+        Default ``"source->target"``.
+    """
+
+    source: str
+    target: str
+    connectivity: Connectivity
+    delay: Values = 0.0
+    receptor: str | None = None
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.connectivity, Connectivity):
+            raise ParameterError(f"projection {self.source}->{self.target}: {self.connectivity!r} is no Connectivity")
+        if not self.name:
+            object.__setattr__(self, "name", f"{self.source}->{self.target}")
+        if "/" in self.name:
+            raise ParameterError(f"projection name={self.name!r}: must not hold '/'")
+        object.__setattr__(self, "delay", as_values(f"{self.name}: delay", self.delay))
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A spiking network.
+
+    Parameters
+    ----------
+    populations : sequence of Population
+    projections : sequence of Projection
+    dt : float
+        Seconds a tick.
+    seed : int
+        Key of every random number of the network: wiring, weights, delays, Poisson sources.
+    name : str
+        For tables and plots.
+
+    Raises
+    ------
+    NetworkError
+        Names that do not exist or stand twice, shapes that do not fit, a cycle of zero-delay projections.
+    ParameterError
+        A value that is not allowed; delays and refractory times that are not whole ticks.
+    """
+
+    populations: tuple[Population, ...]
+    projections: tuple[Projection, ...]
+    dt: float
+    seed: int = 0
+    name: str = "network"
+    _index: dict[str, int] = field(default_factory=dict, repr=False, init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "populations", tuple(self.populations))
+        object.__setattr__(self, "projections", tuple(self.projections))
+        object.__setattr__(self, "dt", check_dt(self.dt))
+        if not self.populations:
+            raise NetworkError("a network needs at least one population")
+        for kind, items in (("population", self.populations), ("projection", self.projections)):
+            names = [item.name for item in items]
+            for name in names:
+                if names.count(name) > 1:
+                    raise NetworkError(f"two {kind}s are named {name!r}; give each a name of its own")
+        object.__setattr__(self, "_index", {population.name: i for i, population in enumerate(self.populations)})
+        for population in self.populations:
+            if isinstance(population.model, NeuronModel):
+                population.model.refractory_ticks(self.dt)
+                population.model.coefficients(self.dt)
+        for projection in self.projections:
+            self._check_projection(projection)
+        _ = self.order  # finds zero-delay cycles
+
+    def _check_projection(self, projection: Projection) -> None:
+        for name in (projection.source, projection.target):
+            if name not in self._index:
+                known = ", ".join(self._index)
+                raise NetworkError(f"projection {projection.name!r}: no population {name!r}; there are: {known}")
+        source, target = self.population(projection.source), self.population(projection.target)
+        if isinstance(target.model, Source):
+            raise NetworkError(f"projection {projection.name!r}: {target.name!r} is a source and takes no input")
+        if isinstance(source.model, NeuronModel) and not source.model.spiking:
+            raise NetworkError(
+                f"projection {projection.name!r}: {source.name!r} ({type(source.model).__name__}) does not spike"
+            )
+        projection.connectivity.check(source.shape, target.shape, f"projection {projection.name!r}")
+        self.receptor_number(projection)
+        self._delay_values(projection)
+
+    # -- looking -----------------------------------------------------------------------------------------
+
+    def population(self, name: str) -> Population:
+        """Return the population of that name."""
+        if name not in self._index:
+            raise NetworkError(f"no population {name!r}; there are: {', '.join(self._index)}")
+        return self.populations[self._index[name]]
+
+    def projection(self, name: str) -> Projection:
+        """Return the projection of that name."""
+        for projection in self.projections:
+            if projection.name == name:
+                return projection
+        raise NetworkError(f"no projection {name!r}; there are: {', '.join(p.name for p in self.projections)}")
+
+    def population_number(self, name: str) -> int:
+        """Return the place of a population in `populations`."""
+        self.population(name)
+        return self._index[name]
+
+    def receptor_number(self, projection: Projection) -> int:
+        """Return the place of a projection's receptor among those of its target."""
+        model = self.population(projection.target).model
+        assert isinstance(model, NeuronModel)
+        names = [receptor.name for receptor in model.receptor_list]
+        if projection.receptor is None:
+            return 0
+        if projection.receptor not in names:
+            raise NetworkError(
+                f"projection {projection.name!r}: population {projection.target!r} has no receptor "
+                f"{projection.receptor!r}; there are: {', '.join(names)}"
+            )
+        return names.index(projection.receptor)
+
+    @property
+    def inputs(self) -> tuple[Population, ...]:
+        """Populations whose events are given at each run."""
+        return tuple(p for p in self.populations if isinstance(p.model, Source) and type(p.model).__name__ == "Input")
+
+    @property
+    def output(self) -> Population:
+        """The one population that projects nowhere: the answer of a feed-forward network."""
+        sources = {projection.source for projection in self.projections}
+        ends = [p for p in self.populations if p.name not in sources and not p.is_source]
+        if len(ends) != 1:
+            listed = ", ".join(repr(p.name) for p in ends) or "none"
+            raise NetworkError(f"the network has no single output population (ends: {listed}); name the one you mean")
+        return ends[0]
+
+    @cached_property
+    def order(self) -> tuple[int, ...]:
+        """Order in which populations are advanced within a tick: topological over zero-delay projections."""
+        waiting = {i: set[int]() for i in range(len(self.populations))}
+        for projection in self.projections:
+            if self.minimum_delay(projection) == 0:
+                waiting[self._index[projection.target]].add(self._index[projection.source])
+        done: list[int] = []
+        while waiting:
+            ready = [i for i, sources in waiting.items() if not sources]
+            if not ready:
+                raise NetworkError(f"zero-delay cycle: {self._cycle(waiting)}; give one of these projections a delay")
+            done.append(ready[0])
+            del waiting[ready[0]]
+            for sources in waiting.values():
+                sources.discard(ready[0])
+        return tuple(done)
+
+    def _cycle(self, waiting: Mapping[int, set[int]]) -> str:
+        path = [next(iter(waiting))]
+        while True:
+            before = min(waiting[path[-1]])
+            if before in path:
+                ring = [*path[path.index(before) :], before]
+                return " -> ".join(self.populations[i].name for i in reversed(ring))
+            path.append(before)
+
+    # -- synapses ----------------------------------------------------------------------------------------
+
+    def key(self, projection: Projection) -> Key:
+        """Return the key of a projection's random numbers."""
+        return Key(self.seed, projection.name)
+
+    def _delay_values(self, projection: Projection) -> int | NDArray[np.int64] | Distribution:
+        """Return delays in ticks: one, an array as the user gave it, or the distribution still to be drawn."""
+        delay = projection.delay
+        if isinstance(delay, Distribution):
+            return delay
+        ticks = to_ticks(delay, self.dt, name=f"projection {projection.name!r}: delay")
+        if ticks.ndim == 0:
+            return int(ticks)
+        rule = projection.connectivity
+        if type(rule).__name__ not in ("Dense", "Sparse", "OneToOne"):
+            raise NetworkError(
+                f"projection {projection.name!r}: {type(rule).__name__} takes one delay or a Distribution, not an array"
+            )
+        count = rule.count(self.population(projection.source).shape, self.population(projection.target).shape)
+        if ticks.size != count:
+            raise NetworkError(
+                f"projection {projection.name!r}: delay has shape {ticks.shape}, expected one number or one of the "
+                f"{count} synapses"
+            )
+        return ticks
+
+    def minimum_delay(self, projection: Projection) -> int:
+        """Return the shortest delay of a projection in ticks."""
+        ticks = self._delay_values(projection)
+        if isinstance(ticks, Distribution):
+            return 1
+        return int(np.min(ticks)) if np.size(ticks) else 1
+
+    def synapses(self, projection: Projection) -> Synapses:
+        """Return all synapses of a projection, row by row of sources, with delays where they differ.
+
+        `Synapses.delays` is None where all synapses have the delay `minimum_delay`.
+        """
+        source, target = self.population(projection.source), self.population(projection.target)
+        plain = projection.connectivity.synapses(source.shape, target.shape, self.key(projection))
+        ticks = self._delay_values(projection)
+        if isinstance(ticks, int):
+            return plain
+        if isinstance(ticks, Distribution):
+            stream = rng.stream_number(projection.name, "delays")
+            fan_in = plain.targets.size / target.size
+            seconds = ticks.draw(plain.targets.size, self.seed, stream, fan_in)
+            rounded = to_ticks(np.maximum(seconds, self.dt), self.dt, name="delay", round=True)
+            return replace(plain, delays=rounded.astype(np.int32))
+        flat = ticks.reshape(-1).astype(np.int32)
+        return replace(plain, delays=flat if plain.order is None else flat[plain.order])
+
+    def resolved(self) -> Network:
+        """Return the same network with every distribution and random wiring replaced by what was drawn."""
+        projections = []
+        for projection in self.projections:
+            source, target = self.population(projection.source), self.population(projection.target)
+            rule = projection.connectivity.resolved(source.shape, target.shape, self.key(projection))
+            delay: Any = projection.delay
+            if isinstance(delay, Distribution):
+                drawn = self.synapses(projection)
+                assert drawn.delays is not None
+                rule = rule if type(rule).__name__ in ("Dense", "Sparse", "OneToOne") else _as_sparse(drawn)
+                seconds = to_seconds(drawn.delays, self.dt)
+                delay = seconds
+                if drawn.order is not None:
+                    delay = np.empty_like(seconds)
+                    delay[drawn.order] = seconds
+            projections.append(replace(projection, connectivity=rule, delay=delay))
+        return replace(self, projections=tuple(projections))
+
+    def replaced(
+        self, populations: Iterable[Population] = (), projections: Iterable[Projection] = (), **changes: Any
+    ) -> Network:
+        """Return a copy in which the given populations and projections take the place of those of the same name."""
+        new_populations = {p.name: p for p in self.populations} | self._known(populations, self.populations)
+        new_projections = {p.name: p for p in self.projections} | self._known(projections, self.projections)
+        parts = {"populations": tuple(new_populations.values()), "projections": tuple(new_projections.values())}
+        return replace(self, **(parts | changes))
+
+    @staticmethod
+    def _known(new: Iterable[Any], old: Iterable[Any]) -> dict[str, Any]:
+        known = {item.name for item in old}
+        for item in new:
+            if item.name not in known:
+                raise NetworkError(f"nothing named {item.name!r} to replace; there are: {', '.join(sorted(known))}")
+        return {item.name: item for item in new}
+
+    # -- showing -----------------------------------------------------------------------------------------
+
+    def __str__(self) -> str:
+        from snnsim.tables import table
+
+        rows = [(p.name, "×".join(map(str, p.shape)), f"{p.size:,}", p.model.describe()) for p in self.populations]
+        neurons = sum(p.size for p in self.populations if not p.is_source)
+        head = f"{self.name}: {neurons:,} neurons, dt {self.dt:g} s, seed {self.seed}"
+        parts = [head, table(("population", "shape", "size", "model"), rows)]
+        if self.projections:
+            parts.append(
+                table(
+                    ("projection", "synapses", "connectivity", "delay", "receptor"),
+                    [self._row(projection) for projection in self.projections],
+                )
+            )
+        return "\n\n".join(parts)
+
+    def _row(self, projection: Projection) -> tuple[str, ...]:
+        source, target = self.population(projection.source), self.population(projection.target)
+        count = projection.connectivity.count(source.shape, target.shape)
+        delay = projection.delay
+        model = target.model
+        assert isinstance(model, NeuronModel)
+        return (
+            projection.name,
+            "random" if count is None else f"{count:,}",
+            projection.connectivity.describe(),
+            f"{delay:g} s" if isinstance(delay, float) else describe_values(delay),
+            projection.receptor or model.receptor_list[0].name,
+        )
+
+    def schedule(self) -> str:
+        """Return the order of operations within one tick as a table."""
+        from snnsim.tables import schedule_table
+
+        return schedule_table(self)
+
+    def plot(self, **options: Any) -> Any:
+        """Draw the graph of the network; see `snnsim.plot.network`."""
+        from snnsim.plot import network as draw
+
+        return draw(self, **options)
+
+    # -- keeping -----------------------------------------------------------------------------------------
+
+    def save(self, path: str | Path) -> None:
+        """Save to an HDF5 file; see `snnsim.network_storage`."""
+        from snnsim.network_storage import save
+
+        save(self, path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Network:
+        """Load what `save` saved."""
+        from snnsim.network_storage import load
+
+        return load(path)
+
+
+def _as_sparse(drawn: Synapses) -> Connectivity:
+    from snnsim.connectivity import Sparse
+
+    sources = np.repeat(np.arange(drawn.offsets.size - 1), np.diff(drawn.offsets))
+    return Sparse(sources, drawn.targets, drawn.weights)

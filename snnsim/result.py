@@ -1,0 +1,226 @@
+"""What a run leaves: spikes, traces, counters, and where it all came from."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from snnsim.errors import ParameterError
+from snnsim.events import Events
+from snnsim.storage import read_hdf5, write_hdf5
+from snnsim.tables import table
+
+
+@dataclass(frozen=True, eq=False)
+class Counters:
+    """What the engine counted, for each recording.
+
+    Parameters
+    ----------
+    populations, projections : tuple of str
+        Names of the columns.
+    spikes : ndarray of int64, shape (recordings, populations)
+        Spikes sent; of a source, its events.
+    membrane_updates : ndarray of int64, shape (recordings, populations)
+        Neurons advanced by one tick.
+    synaptic_operations : ndarray of int64, shape (recordings, projections)
+        Weights added to an input.
+    exit_ticks : ndarray of int64, shape (recordings,)
+        Ticks computed before the recording was sure, or all.
+    sources : tuple of bool
+        Which populations are sources.
+    """
+
+    populations: tuple[str, ...]
+    projections: tuple[str, ...]
+    spikes: NDArray[np.int64]
+    membrane_updates: NDArray[np.int64]
+    synaptic_operations: NDArray[np.int64]
+    exit_ticks: NDArray[np.int64]
+    sources: tuple[bool, ...]
+
+    @property
+    def events_in(self) -> NDArray[np.int64]:
+        """Events that entered, shape (recordings,)."""
+        return np.asarray(self.spikes[:, np.array(self.sources, bool)].sum(axis=1))
+
+    @classmethod
+    def concatenate(cls, parts: list[Counters]) -> Counters:
+        """Join the recordings of several runs."""
+        first = parts[0]
+        arrays = {
+            name: np.concatenate([getattr(part, name) for part in parts])
+            for name in ("spikes", "membrane_updates", "synaptic_operations", "exit_ticks")
+        }
+        return cls(first.populations, first.projections, sources=first.sources, **arrays)
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """The outcome of a run.
+
+    Parameters
+    ----------
+    spikes : dict of str to Events
+        Recorded spikes by population; ticks count from the start of the run.
+    traces : dict of str to ndarray, shape (recordings, records, neurons)
+        Recorded states by ``"population.state"``; NaN after a recording's early exit.
+    counters : Counters
+    n_ticks : int
+        Ticks asked for.
+    start_tick : int
+        The network's tick at which the run began.
+    dt : float
+        Seconds a tick.
+    wall_seconds : float
+        Time the engine took.
+    provenance : dict of str
+        Versions, backend, precision, seed.
+    """
+
+    spikes: dict[str, Events]
+    traces: dict[str, NDArray[Any]]
+    counters: Counters
+    n_ticks: int
+    start_tick: int
+    dt: float
+    wall_seconds: float
+    provenance: dict[str, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        """Return the number of recordings."""
+        return int(self.counters.exit_ticks.size)
+
+    @property
+    def exit_ticks(self) -> NDArray[np.int64]:
+        """Ticks computed for each recording."""
+        return self.counters.exit_ticks
+
+    def readout(self, population: str | None = None) -> NDArray[np.float64]:
+        """Return the answer at each tick, shape (recordings, ticks, classes): recorded membrane, or spikes.
+
+        Parameters
+        ----------
+        population : str, optional
+            Default: the one population that was recorded with one value a tick.
+        """
+        names = [key.removesuffix(".membrane") for key in self.traces if key.endswith(".membrane")]
+        names += [name for name in self.spikes if name not in names]
+        if population is None:
+            if len(names) != 1:
+                raise ParameterError(f"readout: name the population; recorded are: {', '.join(names) or 'none'}")
+            population = names[0]
+        if f"{population}.membrane" in self.traces:
+            return np.asarray(self.traces[f"{population}.membrane"], np.float64)
+        if population in self.spikes:
+            return self.spikes[population].to_dense(np.float64)
+        raise ParameterError(f"readout: population={population!r} was not recorded; recorded are: {', '.join(names)}")
+
+    def predictions(self, population: str | None = None) -> NDArray[np.int64]:
+        """Return the class with the largest readout summed over the computed ticks, shape (recordings,)."""
+        return np.asarray(np.nansum(self.readout(population), axis=1).argmax(axis=1))
+
+    def accuracy(self, labels: ArrayLike, population: str | None = None) -> float:
+        """Return the share of recordings whose prediction is the label."""
+        expected = np.asarray(labels)
+        predicted = self.predictions(population)
+        if expected.shape != predicted.shape:
+            raise ParameterError(f"labels has shape {expected.shape}, expected {predicted.shape}")
+        return float(np.mean(predicted == expected))
+
+    def rates(self, population: str) -> NDArray[np.float64]:
+        """Return spikes a second of each neuron, shape (recordings, neurons), over the computed ticks."""
+        if population not in self.spikes:
+            raise ParameterError(
+                f"rates: spikes of {population!r} were not recorded; there are: {', '.join(self.spikes)}"
+            )
+        events = self.spikes[population]
+        flat = np.bincount(
+            events.recordings * events.n_sources + events.sources, minlength=len(events) * events.n_sources
+        )
+        seconds = np.maximum(self.exit_ticks, 1)[:, None] * self.dt
+        return np.asarray(flat.reshape(len(events), events.n_sources) / seconds)
+
+    def __str__(self) -> str:
+        c, n = self.counters, max(len(self), 1)
+        seconds = float(self.exit_ticks.sum()) * self.dt
+        head = (
+            f"{len(self)} recordings of {self.n_ticks} ticks on {self.provenance.get('backend', '?')}: "
+            f"{self.exit_ticks.mean():.1f} ticks computed on average, {self.wall_seconds * 1e3 / n:.3g} ms each, "
+            f"real-time factor {self.wall_seconds / seconds if seconds else 0:.3g}"
+        )
+        rows = [
+            (name, f"{c.spikes[:, i].sum() / n:,.1f}", f"{c.membrane_updates[:, i].sum() / n:,.0f}")
+            for i, name in enumerate(c.populations)
+        ]
+        synapses = [(name, f"{c.synaptic_operations[:, i].sum() / n:,.0f}") for i, name in enumerate(c.projections)]
+        parts = [head, table(("population", "spikes", "membrane updates"), rows, right=(1, 2))]
+        if synapses:
+            parts.append(table(("projection", "synaptic operations"), synapses, right=(1,)))
+        return "\n\n".join(parts)
+
+    # -- keeping -----------------------------------------------------------------------------------------
+
+    def save(self, path: str | Path) -> None:
+        """Save to an HDF5 file, which is complete or not there at all."""
+        with write_hdf5(path, "result") as file:
+            file.attrs.update(
+                n_ticks=self.n_ticks, start_tick=self.start_tick, dt=self.dt, wall_seconds=self.wall_seconds
+            )
+            file.create_group("provenance").attrs.update(self.provenance)
+            for name, events in self.spikes.items():
+                events.write(file.create_group(f"spikes/{name}"))
+            for name, values in self.traces.items():
+                file.create_dataset(f"traces/{name}", data=values, compression="lzf" if values.size else None)
+            group = file.create_group("counters")
+            for name in ("spikes", "membrane_updates", "synaptic_operations", "exit_ticks"):
+                group.create_dataset(name, data=getattr(self.counters, name))
+            group.attrs["populations"] = list(self.counters.populations)
+            group.attrs["projections"] = list(self.counters.projections)
+            group.attrs["sources"] = list(self.counters.sources)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Result:
+        """Load what `save` saved."""
+        with read_hdf5(path, "result") as file:
+            group = file["counters"]
+            counters = Counters(
+                tuple(map(str, group.attrs["populations"])),
+                tuple(map(str, group.attrs["projections"])),
+                group["spikes"][()],
+                group["membrane_updates"][()],
+                group["synaptic_operations"][()],
+                group["exit_ticks"][()],
+                tuple(map(bool, group.attrs["sources"])),
+            )
+            return cls(
+                {name: Events.read(file[f"spikes/{name}"]) for name in file.get("spikes", ())},
+                {name: file[f"traces/{name}"][()] for name in file.get("traces", ())},
+                counters,
+                int(file.attrs["n_ticks"]),
+                int(file.attrs["start_tick"]),
+                float(file.attrs["dt"]),
+                float(file.attrs["wall_seconds"]),
+                {key: str(value) for key, value in file["provenance"].attrs.items()},
+            )
+
+
+def provenance(**facts: object) -> dict[str, str]:
+    """Return versions of what computes here, with further facts."""
+    import numba
+
+    from snnsim import __version__
+
+    base: Mapping[str, object] = {
+        "snnsim": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "numba": numba.__version__,
+    }
+    return {key: str(value) for key, value in {**base, **facts}.items()}

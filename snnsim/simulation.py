@@ -1,0 +1,379 @@
+"""Run a network: one long run that continues, or many recordings that each start from rest."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnsim import network_storage, rng
+from snnsim.backends.base import ExitRequest, RunOutput, RunRequest, State
+from snnsim.backends.registry import compile_network
+from snnsim.errors import DataError, NetworkError, ParameterError
+from snnsim.events import Events
+from snnsim.network import Network
+from snnsim.neurons import Input, Source
+from snnsim.recording import Probe, Probes, resolve_probes
+from snnsim.result import Counters, Result, provenance
+from snnsim.storage import read_hdf5, write_hdf5
+from snnsim.timebase import tick_count
+
+if TYPE_CHECKING:
+    from snnsim.early_exit import DynamicConfidence
+
+Inputs = Events | Mapping[str, Events]
+
+
+class Simulation:
+    """A network on a backend, with the state of one long run.
+
+    Parameters
+    ----------
+    network : Network
+    backend : str
+        ``"cpu"``, ``"reference"`` or another one that is installed.
+    dtype : {"float32", "float64"}
+        Precision of weights and states.
+    threads : int, optional
+        Threads for batches of recordings; default all cores.
+
+    Examples
+    --------
+    >>> sim = Simulation(network)                       # doctest: +SKIP
+    >>> first = sim.run(0.5); second = sim.run(0.5)     # one second in all  # doctest: +SKIP
+    >>> answers = sim.run_samples(events)               # each from rest     # doctest: +SKIP
+    """
+
+    def __init__(
+        self, network: Network, backend: str = "cpu", *, dtype: str = "float32", threads: int | None = None
+    ) -> None:
+        if not isinstance(network, Network):
+            raise ParameterError(f"network={network!r}: expected a Network")
+        if threads is not None and threads < 1:
+            raise ParameterError(f"threads={threads!r}: must be 1 or above")
+        self.network = network
+        self.backend = backend
+        self.dtype = dtype
+        self.threads = threads or len(os.sched_getaffinity(0))
+        self.program = compile_network(network, backend, dtype=dtype, threads=self.threads)
+        self._state: State | None = None
+
+    # -- one long run ------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> State:
+        """The state of the long run."""
+        if self._state is None:
+            self._state = self.program.initial_state(1)
+        return self._state
+
+    @property
+    def tick(self) -> int:
+        """The next tick of the long run."""
+        return self.state.tick
+
+    def reset(self) -> None:
+        """Go back to tick 0 and rest."""
+        self._state = None
+
+    def run(
+        self,
+        duration: float | None = None,
+        inputs: Inputs | None = None,
+        *,
+        record: Iterable[Probe] | Probe | None = None,
+        progress: bool = False,
+    ) -> Result:
+        """Run on from where the last run stopped.
+
+        Parameters
+        ----------
+        duration : float, optional
+            Seconds; default the length of the inputs.
+        inputs : Events or dict of str to Events, optional
+            One recording for each `Input` population, its ticks counted from the start of this run.
+        record : probes, optional
+            Population names, `Spikes` and `Trace`; default the network's ends.
+        progress : bool
+            Show a bar with the time left.
+
+        Returns
+        -------
+        Result
+            With one recording.
+        """
+        given = self._check_inputs(inputs, recordings=1)
+        if duration is None:
+            if not given:
+                raise ParameterError("duration is missing; without inputs a run needs a length in seconds")
+            n_ticks = max(events.n_ticks for events in given.values())
+        else:
+            n_ticks = tick_count(duration, self.network.dt, name="duration")
+        probes = resolve_probes(self.network, record)
+        state, start = self.state, self.state.tick
+        began = time.perf_counter()
+        outputs = []
+        with _bar(progress, n_ticks, "ticks") as bar:
+            for first, count in _blocks(n_ticks, self._ticks_per_block(n_ticks, progress)):
+                window = {number: events.crop(count, first) for number, events in given.items()}
+                full = self._with_sources(window, state.tick, count, np.zeros(1, np.int64))
+                outputs.append(self.program.run(state, RunRequest(count, full, probes.spikes, probes.traces)))
+                bar(count)
+        wall = time.perf_counter() - began
+        return self._result(_join_in_time(outputs, self.network), probes, n_ticks, start, wall)
+
+    def _ticks_per_block(self, n_ticks: int, progress: bool) -> int:
+        """Return how many ticks to run at a time: bounded memory for generated events, and a bar that moves."""
+        generated = sum(p.size for p in self.network.populations if type(p.model).__name__ == "Poisson")
+        block = max(1, min(n_ticks, 2**22 // max(generated, 1)))
+        return max(1, min(block, n_ticks // 100)) if progress else block
+
+    # -- many recordings ---------------------------------------------------------------------------------
+
+    def run_samples(
+        self,
+        inputs: Inputs,
+        *,
+        record: Iterable[Probe] | Probe | None = None,
+        early_exit: DynamicConfidence | None = None,
+        progress: bool = False,
+        batch_size: int = 1024,
+    ) -> Result:
+        """Run every recording from rest; nothing is carried from one to another, nor to or from `run`.
+
+        Parameters
+        ----------
+        inputs : Events or dict of str to Events
+            The recordings, for each `Input` population.
+        record : probes, optional
+            Default the network's ends; pass ``()`` to record nothing.
+        early_exit : DynamicConfidence, optional
+            Stop a recording as soon as it is sure, judged by the network's output.
+        progress : bool
+            Show a bar with the time left.
+        batch_size : int
+            Recordings in memory at a time.
+
+        Returns
+        -------
+        Result
+            With one recording for each of the inputs'.
+        """
+        given = self._check_inputs(inputs)
+        if not given:
+            raise ParameterError("inputs is empty; use run(duration) for a network without inputs")
+        if batch_size < 1:
+            raise ParameterError(f"batch_size={batch_size!r}: must be 1 or above")
+        recordings = len(next(iter(given.values())))
+        n_ticks = max(events.n_ticks for events in given.values())
+        probes = resolve_probes(self.network, record)
+        exit_request = None if early_exit is None else self._exit_request(early_exit, n_ticks)
+        began = time.perf_counter()
+        outputs = []
+        with _bar(progress, recordings, "recordings") as bar:
+            size = min(batch_size, max(1, recordings // 20)) if progress else batch_size
+            for first, count in _blocks(recordings, size):
+                batch = given if count == recordings else {k: e[first : first + count] for k, e in given.items()}
+                full = self._with_sources(batch, 0, n_ticks, np.arange(first, first + count))
+                request = RunRequest(n_ticks, full, probes.spikes, probes.traces, exit_request)
+                outputs.append(self.program.run(self.program.initial_state(count), request))
+                bar(count)
+        wall = time.perf_counter() - began
+        return self._result(_join_recordings(outputs), probes, n_ticks, 0, wall)
+
+    def _exit_request(self, rule: DynamicConfidence, n_ticks: int) -> ExitRequest:
+        output = self.network.output
+        if getattr(output.model, "spiking", True):
+            raise ParameterError(
+                f"early_exit: the output {output.name!r} ({type(output.model).__name__}) spikes; "
+                "confidence needs a readout such as LI"
+            )
+        thresholds = np.broadcast_to(np.asarray(rule.threshold, np.float64), (n_ticks,))
+        return ExitRequest(
+            self.network.population_number(output.name), rule.smoothing, np.array(thresholds), rule.minimum_ticks
+        )
+
+    # -- inputs ------------------------------------------------------------------------------------------
+
+    def _check_inputs(self, inputs: Inputs | None, recordings: int | None = None) -> dict[int, Events]:
+        expected = [p.name for p in self.network.inputs]
+        if inputs is None:
+            inputs = {}
+        elif isinstance(inputs, Events):
+            if len(expected) != 1:
+                raise ParameterError(f"inputs: the network has the inputs {expected}; give a dict of Events")
+            inputs = {expected[0]: inputs}
+        for name in inputs:
+            if name not in expected:
+                raise ParameterError(
+                    f"inputs: {name!r} is no Input population; there are: {', '.join(expected) or 'none'}"
+                )
+        missing = [name for name in expected if name not in inputs]
+        if missing:
+            raise ParameterError(f"inputs: events for {', '.join(missing)} are missing")
+        given = {}
+        for name, events in inputs.items():
+            population = self.network.population(name)
+            if not isinstance(events, Events):
+                raise ParameterError(f"inputs of {name!r}: expected Events, got {type(events).__name__}")
+            if events.n_sources != population.size:
+                raise NetworkError(
+                    f"inputs of {name!r}: the events have {events.n_sources} sources, the population {population.size}"
+                )
+            if events.dt != self.network.dt:
+                raise ParameterError(
+                    f"inputs of {name!r}: ticks of {events.dt:g} s, the network has dt={self.network.dt:g} s; "
+                    f"use events.with_dt({self.network.dt:g})"
+                )
+            if recordings is not None and len(events) != recordings:
+                raise ParameterError(
+                    f"inputs of {name!r}: {len(events)} recordings; run() takes one, run_samples() takes many"
+                )
+            given[self.network.population_number(name)] = events
+        if len({len(events) for events in given.values()}) > 1:
+            raise ParameterError(f"inputs differ in recordings: {[len(events) for events in given.values()]}")
+        return given
+
+    def _with_sources(
+        self, given: Mapping[int, Events], start: int, n_ticks: int, recordings: NDArray[np.int64]
+    ) -> dict[int, Events]:
+        """Add the events of the sources that make their own."""
+        full = dict(given)
+        for number, population in enumerate(self.network.populations):
+            if isinstance(population.model, Source) and not isinstance(population.model, Input):
+                stream = rng.stream_number(population.name, "events")
+                events = population.model.generate(
+                    population.size, self.network.dt, start, n_ticks, recordings, self.network.seed, stream
+                )
+                assert events is not None
+                full[number] = events
+        return full
+
+    # -- outcome -----------------------------------------------------------------------------------------
+
+    def _result(self, output: RunOutput, probes: Probes, n_ticks: int, start: int, wall: float) -> Result:
+        network = self.network
+        counters = Counters(
+            tuple(p.name for p in network.populations),
+            tuple(p.name for p in network.projections),
+            output.population_spikes,
+            output.membrane_updates,
+            output.synaptic_operations,
+            output.exit_ticks,
+            tuple(p.is_source for p in network.populations),
+        )
+        return Result(
+            {network.populations[number].name: events for number, events in output.spikes.items()},
+            dict(zip(probes.keys, output.traces, strict=True)),
+            counters,
+            n_ticks,
+            start,
+            network.dt,
+            wall,
+            provenance(backend=self.backend, dtype=self.dtype, threads=self.threads, seed=network.seed),
+        )
+
+    # -- checkpoints -------------------------------------------------------------------------------------
+
+    def save_checkpoint(self, path: str | Path) -> None:
+        """Save network and state of the long run, spikes in flight included; see `from_checkpoint`."""
+        with write_hdf5(path, "checkpoint") as file:
+            file.attrs.update(tick=self.state.tick, backend=self.backend, dtype=self.dtype)
+            file.create_dataset("floats", data=self.state.floats)
+            file.create_dataset("counters", data=self.state.counters)
+            network_storage.write(self.network, file.create_group("network"))
+
+    @classmethod
+    def from_checkpoint(cls, path: str | Path, backend: str | None = None, *, threads: int | None = None) -> Simulation:
+        """Go on from a checkpoint, bit for bit, on the same backend or another one."""
+        with read_hdf5(path, "checkpoint") as file:
+            try:
+                network = network_storage.read(file["network"])
+                sim = cls(
+                    network, backend or str(file.attrs["backend"]), dtype=str(file.attrs["dtype"]), threads=threads
+                )
+                state = State(file["floats"][()], file["counters"][()], int(file.attrs["tick"]))
+            except (KeyError, OSError) as error:
+                raise DataError(f"{path}: the checkpoint is damaged ({error})") from error
+        expected = sim.program.initial_state(1)
+        if state.floats.shape != expected.floats.shape or state.counters.shape != expected.counters.shape:
+            raise DataError(f"{path}: the state in the checkpoint does not fit its network")
+        sim._state = state
+        return sim
+
+
+def run(
+    network: Network,
+    inputs: Inputs | None = None,
+    *,
+    duration: float | None = None,
+    backend: str = "cpu",
+    dtype: str = "float32",
+    record: Iterable[Probe] | Probe | None = None,
+    progress: bool = False,
+) -> Result:
+    """Run a network once from rest: `Simulation.run_samples` on inputs, or `Simulation.run` for a duration."""
+    simulation = Simulation(network, backend, dtype=dtype)
+    if inputs is None or duration is not None:
+        return simulation.run(duration, inputs, record=record, progress=progress)
+    return simulation.run_samples(inputs, record=record, progress=progress)
+
+
+def _blocks(total: int, size: int) -> Iterator[tuple[int, int]]:
+    for first in range(0, total, size):
+        yield first, min(size, total - first)
+
+
+class _bar:  # noqa: N801 - used as a function
+    """A progress bar with the time left, or nothing."""
+
+    def __init__(self, show: bool, total: int, unit: str) -> None:
+        self._bar: Any = None
+        if show:
+            from tqdm.auto import tqdm
+
+            self._bar = tqdm(total=total, unit=f" {unit}", leave=False)
+
+    def __enter__(self) -> Any:
+        return self._bar.update if self._bar is not None else lambda count: None
+
+    def __exit__(self, *error: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+def _join_recordings(outputs: list[RunOutput]) -> RunOutput:
+    if len(outputs) == 1:
+        return outputs[0]
+    names = ("population_spikes", "membrane_updates", "synaptic_operations", "exit_ticks")
+    arrays = {name: np.concatenate([getattr(output, name) for output in outputs]) for name in names}
+    spikes = {number: Events.concatenate([o.spikes[number] for o in outputs]) for number in outputs[0].spikes}
+    traces = [np.concatenate([o.traces[i] for o in outputs]) for i in range(len(outputs[0].traces))]
+    return RunOutput(spikes, traces, **arrays)
+
+
+def _join_in_time(outputs: list[RunOutput], network: Network) -> RunOutput:
+    if len(outputs) == 1:
+        return outputs[0]
+    first = outputs[0]
+    spikes = {}
+    for number in first.spikes:
+        parts = [output.spikes[number] for output in outputs]
+        shifts = np.cumsum([0, *(part.n_ticks for part in parts[:-1])])
+        spikes[number] = Events(
+            np.concatenate([part.ticks + shift for part, shift in zip(parts, shifts, strict=True)]),
+            np.concatenate([part.sources for part in parts]),
+            np.array([0, sum(part.ticks.size for part in parts)]),
+            network.populations[number].size,
+            sum(part.n_ticks for part in parts),
+            network.dt,
+        )
+    names = ("population_spikes", "membrane_updates", "synaptic_operations", "exit_ticks")
+    sums = {name: np.sum([getattr(output, name) for output in outputs], axis=0) for name in names}
+    traces = [np.concatenate([o.traces[i] for o in outputs], axis=1) for i in range(len(first.traces))]
+    return RunOutput(spikes, traces, **sums)

@@ -1,0 +1,62 @@
+"""Plain-text tables, and the table of what happens within a tick."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from snnsim.network import Network
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[object]], *, right: Sequence[int] = ()) -> str:
+    """Return rows under a header, in columns as wide as their widest entry.
+
+    Parameters
+    ----------
+    header : sequence of str
+    rows : sequence of sequences
+        One entry a column; anything that has a text.
+    right : sequence of int
+        Columns to align to the right.
+    """
+    text = [[str(entry) for entry in row] for row in [header, *rows]]
+    widths = [max(len(row[i]) for row in text) for i in range(len(header))]
+    lines = []
+    for row in text:
+        cells = [
+            entry.rjust(width) if i in right else entry.ljust(width)
+            for i, (entry, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    lines.insert(1, "  ".join("─" * width for width in widths))
+    return "\n".join(lines)
+
+
+def schedule_table(network: Network) -> str:
+    """Return the order of operations within one tick of a network."""
+    rows: list[tuple[str, str, str]] = []
+
+    def add(operation: str, detail: str) -> None:
+        rows.append((str(len(rows) + 1), operation, detail))
+
+    delayed = [p.name for p in network.projections if network.minimum_delay(p) > 0 or not isinstance(p.delay, float)]
+    if delayed:
+        add("deliver", "spikes sent earlier that are due now, oldest first: " + ", ".join(delayed))
+    for number in network.order:
+        population = network.populations[number]
+        if population.is_source:
+            add("events", f"{population.name}: {population.model.describe()}")
+        else:
+            spiking = getattr(population.model, "spiking", True)
+            add(
+                "integrate, fire, reset" if spiking else "integrate",
+                f"{population.name}: {population.model.describe()}",
+            )
+        for projection in network.projections:
+            if projection.source == population.name:
+                now = network.minimum_delay(projection) == 0
+                when = "now, in order of source" if now else "at tick + delay"
+                add("send", f"{projection.name}: {projection.connectivity.describe()}, {when}")
+    add("record", "probes")
+    return table(("step", "operation", "what"), rows, right=(0,))
