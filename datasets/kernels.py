@@ -1,0 +1,159 @@
+"""Compiled inner loops of the readers: decoding, ordering, counting.
+
+Imported inside the functions that need them, because importing numba takes longer than reading a small data set.
+Serial kernels only, so that the compiled code can be kept between runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def compiled(function: F) -> F:
+    """Compile a kernel; what it is called with and returns stays visible to type checkers."""
+    kernel: F = cast("Any", numba.njit(cache=True, nogil=True)(function))
+    return kernel
+
+
+#: A run of simultaneous events up to this long is sorted by insertion, which beats the general sort on short runs.
+SHORT_RUN = 24
+
+
+@compiled
+def decode_forty_bits(
+    raw: NDArray[np.uint8],
+    starts: NDArray[np.int64],
+    height: int,
+    width: int,
+    overflow_row: int,
+    overflow_ticks: int,
+    times: NDArray[np.int64],
+    sources: NDArray[np.int32],
+    offsets: NDArray[np.int64],
+    unordered: NDArray[np.bool_],
+) -> tuple[int, int]:
+    """Decode recordings of 40-bit events; return (recording, event) of the first one off the sensor, or (-1, -1).
+
+    `starts` are byte positions in `raw`. `times` (microseconds), `sources` (flat index of polarity, y, x), `offsets`
+    and `unordered` (does time fall within the recording?) are filled.
+    """
+    written = 0
+    for recording in range(starts.size - 1):
+        carried = np.int64(0)
+        previous = np.int64(-1)
+        falls = False
+        for at in range(starts[recording], starts[recording + 1], 5):
+            x = raw[at]
+            y = raw[at + 1]
+            if y == overflow_row:
+                carried += overflow_ticks
+                continue
+            if x >= width or y >= height:
+                return recording, (at - starts[recording]) // 5
+            flags = raw[at + 2]
+            time = ((np.int64(flags) & 127) << 16) + (np.int64(raw[at + 3]) << 8) + np.int64(raw[at + 4]) + carried
+            if time < previous:
+                falls = True
+            previous = time
+            times[written] = time
+            sources[written] = ((np.int64(flags) >> 7) * height + y) * width + x
+            written += 1
+        offsets[recording + 1] = written
+        unordered[recording] = falls
+    return -1, -1
+
+
+@compiled
+def to_sorted_ticks(
+    times: NDArray[np.int64],
+    sources: NDArray[np.int32],
+    offsets: NDArray[np.int64],
+    ratio: int,
+    n_ticks: int,
+    n_sources: int,
+) -> None:
+    """Turn times into ticks of `ratio`, drop those from `n_ticks` on, and order by (tick, source), all in place.
+
+    `times` must not fall within a recording; `offsets` is rewritten where events were dropped.
+    """
+    written = 0
+    begin = 0
+    for recording in range(offsets.size - 1):
+        first = written
+        for event in range(begin, offsets[recording + 1]):
+            tick = times[event] // ratio
+            if tick < n_ticks:
+                times[written] = tick
+                sources[written] = sources[event]
+                written += 1
+        begin = offsets[recording + 1]
+        offsets[recording + 1] = written
+        if written - first > 8 * n_ticks:
+            _order_by_counting(times[first:written], sources[first:written], n_ticks, n_sources)
+        else:
+            _order_runs(times[first:written], sources[first:written])
+
+
+@compiled
+def _order_runs(ticks: NDArray[np.int64], sources: NDArray[np.int32]) -> None:
+    begin = 0
+    while begin < ticks.size:
+        end = begin + 1
+        while end < ticks.size and ticks[end] == ticks[begin]:
+            end += 1
+        if end - begin > SHORT_RUN:
+            sources[begin:end].sort()
+        else:
+            for i in range(begin + 1, end):
+                moved = sources[i]
+                j = i
+                while j > begin and sources[j - 1] > moved:
+                    sources[j] = sources[j - 1]
+                    j -= 1
+                sources[j] = moved
+        begin = end
+
+
+@compiled
+def _order_by_counting(ticks: NDArray[np.int64], sources: NDArray[np.int32], n_ticks: int, n_sources: int) -> None:
+    """Order by (tick, source) with two stable counting sorts: cheaper than comparing where ticks are few."""
+    place = np.zeros(n_sources + 1, np.int64)
+    for event in range(sources.size):
+        place[sources[event] + 1] += 1
+    for source in range(n_sources):
+        place[source + 1] += place[source]
+    tick_by_source = np.empty(ticks.size, np.int64)
+    source_by_source = np.empty(ticks.size, np.int32)
+    next_of_tick = np.zeros(n_ticks + 1, np.int64)
+    for event in range(sources.size):
+        to = place[sources[event]]
+        place[sources[event]] = to + 1
+        tick_by_source[to] = ticks[event]
+        source_by_source[to] = sources[event]
+        next_of_tick[ticks[event] + 1] += 1
+    for tick in range(n_ticks):
+        next_of_tick[tick + 1] += next_of_tick[tick]
+    for event in range(sources.size):
+        tick = tick_by_source[event]
+        to = next_of_tick[tick]
+        next_of_tick[tick] = to + 1
+        ticks[to] = tick
+        sources[to] = source_by_source[event]
+
+
+@compiled
+def count_events(
+    ticks: NDArray[np.int64], sources: NDArray[np.int32], offsets: NDArray[np.int64], counts: NDArray[Any]
+) -> None:
+    """Add one to ``counts[recording, tick, source]`` for each event."""
+    for recording in range(offsets.size - 1):
+        frame = counts[recording]
+        for event in range(offsets[recording], offsets[recording + 1]):
+            frame[ticks[event], sources[event]] += 1
