@@ -23,8 +23,9 @@ MICROSECOND = 1e-6
 CORNERS = ((0.0, 0.0), (3.5, 7.0), (7.0, 0.0), (0.0, 0.0))
 #: How far the path goes, in pixels, along either axis.
 REACH = 7.0
-#: Seconds between the instants at which the light is computed; it is taken as linear in between.
-STEP = 2e-3
+#: Instants of a saccade at which the light is computed; its logarithm is taken as linear in between. The image moves
+#: by half a pixel at most from one to the next, which is little against a cell of an image of 8 x 8.
+STEPS = 25
 #: The keys of a sample are (seed, its number); the camera's own fixed pattern uses a number no sample has.
 FIXED_PATTERN = 2**64 - 1
 
@@ -42,7 +43,7 @@ class SaccadeCamera:
     image_size : int
         Pixels of the sensor that the longer side of an image covers, at most the sensor less the 7 pixels of the path.
     saccade : float
-        Seconds that each of the three saccades takes, a whole number of steps of 2 ms.
+        Seconds that each of the three saccades takes.
     threshold : float
         Mean change of log light that makes an event.
     mismatch : float
@@ -82,8 +83,6 @@ class SaccadeCamera:
                 f"image_size={self.image_size!r}: must be {largest} or below, "
                 f"so that it stays on the sensor of {self.height} x {self.width} pixels during the saccades"
             )
-        if self._milliseconds % 2 or abs(self.saccade * 1e3 - self._milliseconds) > 1e-6 or not self._milliseconds:
-            raise ParameterError(f"saccade={self.saccade!r}: must be a whole number of steps of 2 ms")
 
     @property
     def sensor_shape(self) -> tuple[int, int, int]:
@@ -134,7 +133,7 @@ class SaccadeCamera:
             raise ParameterError(
                 f"numbers={numbers!r}: must hold a whole number, 0 or above, for each of {len(pictures)} images"
             )
-        ratio, n_microseconds = tick_ratio(dt, MICROSECOND), 3 * self._milliseconds * 1000
+        ratio, n_microseconds = tick_ratio(dt, MICROSECOND), max(round(self.duration / MICROSECOND), 1)
         views, thresholds = self._views(pictures.shape[1:]), self._thresholds(check_seed("seed", seed))
         parts = [
             self._one(picture, views, thresholds, _Uniform(seed, int(number)), n_microseconds)
@@ -161,23 +160,19 @@ class SaccadeCamera:
         from snnsim.datasets.camera_kernels import log_light, threshold_crossings
 
         light = log_light(picture, views[0], views[1], self.contrast)
-        seconds, sources = threshold_crossings(light, thresholds, STEP, self.refractory)
+        seconds, sources = threshold_crossings(light, thresholds, self.saccade / STEPS, self.refractory)
         seconds = seconds + self.jitter * random.normal(seconds.size)
         noise_seconds, noise_sources = self._noise(random)
         times = np.floor(np.concatenate((seconds, noise_seconds)) / MICROSECOND).astype(np.int64)
         order = np.argsort(times, kind="stable")
         return np.clip(times[order], 0, n_microseconds - 1), np.concatenate((sources, noise_sources))[order]
 
-    @property
-    def _milliseconds(self) -> int:
-        return round(self.saccade * 1e3)
-
     def _views(self, shape: tuple[int, ...]) -> tuple[FloatArray, FloatArray]:
         """Return the interpolation onto rows and onto columns of the sensor for each step of the path.
 
         Shapes (steps + 1, height, image rows) and (steps + 1, width, image columns).
         """
-        saccades = np.linspace(0, 3, 3 * round(self._milliseconds * 1e-3 / STEP) + 1)
+        saccades = np.linspace(0, 3, 3 * STEPS + 1)
         # Each saccade starts and ends at rest, with the speed of a squared sine in between.
         saccades = saccades - np.sin(2 * np.pi * saccades) / (2 * np.pi)
         scale = self.image_size / max(shape)

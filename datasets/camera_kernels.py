@@ -56,14 +56,15 @@ def threshold_crossings(
     count = 0
     for pixel in range(n_pixels):
         off, on = thresholds[0, pixel], thresholds[1, pixel]
-        level = logarithm[pixel, 0]
+        trace = logarithm[pixel]
+        level = trace[0]
         earliest = -np.inf
         for time in range(1, n_times):
-            after = logarithm[pixel, time]
+            after = trace[time]
             while after - level >= on or level - after >= off:
                 polarity = 1 if after > level else 0
                 crossed = level + (on if polarity else -off)
-                before = logarithm[pixel, time - 1]
+                before = trace[time - 1]
                 # A level passed while the pixel was silent lies behind already: such an event comes at once.
                 ahead = before < crossed if polarity else before > crossed
                 share = (crossed - before) / (after - before) if ahead else 0.0

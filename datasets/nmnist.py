@@ -131,7 +131,8 @@ def load_nmnist(
     limit : int, optional
         Only so many samples, the first in the official order.
     cache : bool
-        Keep the result in the data folder, and take it from there the next time (see `snnsim.datasets.cached`).
+        Keep the result in the data folder, and take it from there the next time (see `snnsim.datasets.cached`). Reading
+        a zip takes no longer than reading the cache, so this pays for folders of many files and slow disks only.
     progress : bool
         Show a progress bar while many samples are read, if standard error is a terminal.
 
