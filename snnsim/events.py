@@ -51,9 +51,14 @@ class Events:
 
     def __post_init__(self) -> None:
         check_dt(self.dt)
-        object.__setattr__(self, "ticks", np.ascontiguousarray(self.ticks, np.int64))
+        object.__setattr__(self, "ticks", _as_int64("ticks", self.ticks))
         object.__setattr__(self, "sources", _as_int32(self.sources))
-        object.__setattr__(self, "offsets", np.ascontiguousarray(self.offsets, np.int64))
+        object.__setattr__(self, "offsets", _as_int64("offsets", self.offsets))
+        if self.n_sources < 1 or self.n_ticks < 0:
+            raise DataError(
+                f"events: n_sources={self.n_sources}, n_ticks={self.n_ticks}: "
+                "n_sources must be 1 or above, n_ticks 0 or above"
+            )
         ticks, sources, offsets = self.ticks, self.sources, self.offsets
         if ticks.shape != sources.shape or ticks.ndim != 1:
             raise DataError(f"events: {ticks.shape} ticks but {sources.shape} sources; both must be one flat array")
@@ -124,8 +129,8 @@ class Events:
     def from_ticks(
         cls, ticks: ArrayLike, sources: ArrayLike, *, n_sources: int, dt: float, n_ticks: int | None = None
     ) -> Events:
-        """Make one recording from ticks and sources in any order."""
-        tick_array = np.atleast_1d(np.asarray(ticks)).astype(np.int64)
+        """Make one recording from ticks and sources in any order; by default it ends with the last event."""
+        tick_array = _as_int64("ticks", np.atleast_1d(np.asarray(ticks)))
         source_array = _as_int32(np.atleast_1d(np.asarray(sources)))
         if tick_array.shape != source_array.shape or tick_array.ndim != 1:
             raise DataError(
@@ -201,7 +206,7 @@ class Events:
             low, high = int(self.offsets[start]), int(self.offsets[stop])
             return self._trusted(self.ticks[low:high], self.sources[low:high], self.offsets[start : stop + 1] - low)
         else:
-            chosen = np.arange(len(self))[which]
+            chosen = np.arange(len(self))[which if isinstance(which, slice) else _as_index(which)]
         starts, sizes = self.offsets[chosen], self.offsets[chosen + 1] - self.offsets[chosen]
         offsets = np.zeros(chosen.size + 1, np.int64)
         np.cumsum(sizes, out=offsets[1:])
@@ -349,6 +354,21 @@ class Events:
 
         with read_hdf5(path, "events") as file:
             return cls.read(file)
+
+
+def _as_index(which: ArrayLike) -> NDArray[Any]:
+    """Return recordings chosen by numbers or by a mask as a flat array."""
+    index = np.asarray(which) if np.size(which) else np.zeros(0, np.int64)
+    if index.ndim != 1:
+        raise IndexError(f"recordings are chosen by an int, a slice or a flat array, not by shape {index.shape}")
+    return index
+
+
+def _as_int64(name: str, values: ArrayLike) -> NDArray[np.int64]:
+    array = np.asarray(values)
+    if array.size and array.dtype.kind not in "iu":
+        raise DataError(f"events: {name} must be whole numbers, not {array.dtype}; Events.from_times takes seconds")
+    return np.ascontiguousarray(array, np.int64)
 
 
 def _as_int32(values: ArrayLike) -> NDArray[np.int32]:

@@ -28,7 +28,7 @@ from snnsim.connectivity import Connectivity, Key, Synapses
 from snnsim.connectivity.base import describe_values, size_of
 from snnsim.connectivity.distributions import Distribution, Values, as_values
 from snnsim.errors import NetworkError, ParameterError
-from snnsim.neurons import NeuronModel, Source
+from snnsim.neurons import Exponential, NeuronModel, Source
 from snnsim.timebase import check_dt, to_seconds, to_ticks
 
 
@@ -53,9 +53,10 @@ class Population:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name or "/" in self.name:
             raise ParameterError(f"population name={self.name!r}: must be a non-empty string without '/'")
-        shape = (self.shape,) if isinstance(self.shape, (int, np.integer)) else tuple(self.shape)
+        given: Any = self.shape
+        shape = tuple(given) if isinstance(given, Iterable) else (given,)
         if not shape or not all(isinstance(extent, (int, np.integer)) and extent > 0 for extent in shape):
-            raise ParameterError(f"population {self.name!r}: shape={self.shape!r}: whole numbers above zero")
+            raise ParameterError(f"population {self.name!r}: shape={given!r}: must be whole numbers above zero")
         if isinstance(self.model, type):
             raise ParameterError(f"population {self.name!r}: model is the class; write {self.model.__name__}(...)")
         if not isinstance(self.model, (NeuronModel, Source)):
@@ -101,6 +102,14 @@ class Projection:
     name: str = ""
 
     def __post_init__(self) -> None:
+        for end in ("source", "target"):
+            if not isinstance(getattr(self, end), str):
+                raise ParameterError(f"projection: {end}={getattr(self, end)!r}: give the name of the population")
+        if isinstance(self.connectivity, type):
+            raise ParameterError(
+                f"projection {self.source}->{self.target}: connectivity is the class; "
+                f"write {self.connectivity.__name__}(...)"
+            )
         if not isinstance(self.connectivity, Connectivity):
             raise ParameterError(f"projection {self.source}->{self.target}: {self.connectivity!r} is no Connectivity")
         if not self.name:
@@ -141,9 +150,16 @@ class Network:
     _index: dict[str, int] = field(default_factory=dict, repr=False, init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "populations", tuple(self.populations))
-        object.__setattr__(self, "projections", tuple(self.projections))
+        for part, expected in (("populations", Population), ("projections", Projection)):
+            items = getattr(self, part)
+            listed = tuple(items) if isinstance(items, Iterable) else None
+            if listed is None or not all(isinstance(item, expected) for item in listed):
+                raise ParameterError(f"network: {part} must be a sequence of {expected.__name__}, got {items!r}")
+            object.__setattr__(self, part, listed)
         object.__setattr__(self, "dt", check_dt(self.dt))
+        if isinstance(self.seed, bool) or not isinstance(self.seed, (int, np.integer)) or not 0 <= self.seed < 2**63:
+            raise ParameterError(f"network: seed={self.seed!r}: must be a whole number from 0 up, below 2**63")
+        object.__setattr__(self, "seed", int(self.seed))
         if not self.populations:
             raise NetworkError("a network needs at least one population")
         for kind, items in (("population", self.populations), ("projection", self.projections)):
@@ -153,12 +169,25 @@ class Network:
                     raise NetworkError(f"two {kind}s are named {name!r}; give each a name of its own")
         object.__setattr__(self, "_index", {population.name: i for i, population in enumerate(self.populations)})
         for population in self.populations:
-            if isinstance(population.model, NeuronModel):
-                population.model.refractory_ticks(self.dt)
-                population.model.coefficients(self.dt)
+            self._check_time(population)
         for projection in self.projections:
             self._check_projection(projection)
         _ = self.order  # finds zero-delay cycles
+
+    def _check_time(self, population: Population) -> None:
+        """Check that what a population does can be done in ticks of `dt`."""
+        model = population.model
+        if isinstance(model, Source):
+            model.check_dt(self.dt, population.name)
+            return
+        try:
+            model.refractory_ticks(self.dt)
+            model.coefficients(self.dt)
+            for receptor in model.receptor_list:
+                if isinstance(receptor, Exponential):
+                    model.receptor_coefficients(receptor, self.dt)
+        except ParameterError as error:
+            raise ParameterError(f"population {population.name!r}: {error}") from error
 
     def _check_projection(self, projection: Projection) -> None:
         for name in (projection.source, projection.target):
@@ -262,6 +291,9 @@ class Network:
         """Return delays in ticks: one, an array as the user gave it, or the distribution still to be drawn."""
         delay = projection.delay
         if isinstance(delay, Distribution):
+            if type(projection.connectivity).__name__ == "MaxPool2d":
+                # Which of the window's synapses a spike takes, and so its delay, would be a matter of order.
+                raise NetworkError(f"projection {projection.name!r}: MaxPool2d takes one delay, not a Distribution")
             return delay
         ticks = to_ticks(delay, self.dt, name=f"projection {projection.name!r}: delay")
         if ticks.ndim == 0:
@@ -272,10 +304,14 @@ class Network:
                 f"projection {projection.name!r}: {type(rule).__name__} takes one delay or a Distribution, not an array"
             )
         count = rule.count(self.population(projection.source).shape, self.population(projection.target).shape)
-        if ticks.size != count:
+        shapes: list[tuple[int | None, ...]] = [(count,)]
+        if type(rule).__name__ == "Dense":
+            sizes = (self.population(projection.source).size, self.population(projection.target).size)
+            shapes.append(sizes)
+        if ticks.shape not in shapes:
+            allowed = " or ".join(map(str, reversed(shapes)))
             raise NetworkError(
-                f"projection {projection.name!r}: delay has shape {ticks.shape}, expected one number or one of the "
-                f"{count} synapses"
+                f"projection {projection.name!r}: delay has shape {ticks.shape}, expected one number or shape {allowed}"
             )
         return ticks
 

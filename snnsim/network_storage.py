@@ -52,7 +52,8 @@ def read(group: h5py.Group) -> Network:
         attributes = group.attrs
         dt, seed, name = float(attributes["dt"]), int(attributes["seed"]), str(attributes["name"])
     except (KeyError, OSError, TypeError) as error:
-        raise DataError(f"{group.file.filename}: the network in it is damaged ({error})") from error
+        reason = str(error).splitlines()[0].strip("'\"")
+        raise DataError(f"{group.file.filename}: the network in it is damaged ({reason})") from error
     return Network(tuple(parts[0]), tuple(parts[1]), dt=dt, seed=seed, name=name)
 
 

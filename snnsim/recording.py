@@ -111,13 +111,16 @@ def _trace(network: Network, probe: Trace) -> TraceRequest:
         raise ParameterError(
             f"record: population {probe.population!r} has no state {probe.state!r}; there are: {', '.join(names)}"
         )
-    if probe.every < 1:
-        raise ParameterError(f"record: every={probe.every!r} of {probe.key}: must be 1 or above")
+    if isinstance(probe.every, bool) or not isinstance(probe.every, (int, np.integer)) or probe.every < 1:
+        raise ParameterError(f"record: every={probe.every!r} of {probe.key}: must be a whole number, 1 or above")
     neurons: NDArray[np.int64]
     if probe.neurons is None:
         neurons = np.arange(population.size)
     else:
-        neurons = np.atleast_1d(np.asarray(probe.neurons, np.int64))
+        given = np.atleast_1d(np.asarray(probe.neurons))
+        if given.ndim != 1 or (given.size and given.dtype.kind not in "iu"):
+            raise ParameterError(f"record: neurons of {probe.key} must be a flat list of whole numbers")
+        neurons = given.astype(np.int64)
         if neurons.size and (neurons.min() < 0 or neurons.max() >= population.size):
             raise ParameterError(f"record: neurons of {probe.key} must lie in 0 ... {population.size - 1}")
-    return TraceRequest(number, names.index(probe.state), probe.every, neurons)
+    return TraceRequest(number, names.index(probe.state), int(probe.every), neurons)

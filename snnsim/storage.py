@@ -45,6 +45,16 @@ def write_hdf5(path: str | Path, kind: str) -> Iterator[h5py.File]:
 
 
 @contextlib.contextmanager
+def _damage(where: Path) -> Iterator[None]:
+    """Turn what HDF5 raises on missing or unreadable parts into a `DataError` that names the file."""
+    try:
+        yield
+    except (KeyError, OSError) as error:
+        reason = str(error).splitlines()[0].strip("'\"")
+        raise DataError(f"{where}: the file is damaged or not complete ({reason})") from error
+
+
+@contextlib.contextmanager
 def read_hdf5(path: str | Path, kind: str) -> Iterator[h5py.File]:
     """Open an HDF5 file for reading and check that it is of that kind and of a schema known here."""
     where = Path(path)
@@ -54,7 +64,7 @@ def read_hdf5(path: str | Path, kind: str) -> Iterator[h5py.File]:
         file = h5py.File(where, "r")
     except OSError as error:
         raise DataError(f"{where}: not a readable HDF5 file; it may be cut short or of another format") from error
-    with file:
+    with file, _damage(where):
         found = file.attrs.get("kind")
         if found != f"snnsim.{kind}":
             raise DataError(f"{where}: expected a file of kind 'snnsim.{kind}', found {found!r}")

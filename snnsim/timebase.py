@@ -48,7 +48,10 @@ def to_ticks(seconds: ArrayLike, dt: float, *, name: str = "time", round: bool =
     ParameterError
         A time is negative, not finite, or not a whole number of ticks.
     """
-    values = np.asarray(seconds, dtype=np.float64)
+    try:
+        values = np.asarray(seconds, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ParameterError(f"{name}={seconds!r} is not a number of seconds, nor an array of them") from error
     if values.size == 0:
         return np.zeros(values.shape, np.int64)
     if not np.all(np.isfinite(values)):
@@ -85,9 +88,12 @@ def to_seconds(ticks: Any, dt: float) -> Any:
 
 def tick_ratio(coarse: float, fine: float, *, name: str = "dt") -> int:
     """Return how many ticks of `fine` seconds make one of `coarse`, which must be a whole number."""
-    ratio = tick_count(coarse, check_dt(fine), name=name)
-    if ratio < 1:
+    exact = check_dt(coarse) / check_dt(fine)
+    ratio = round(exact)
+    if exact < 1 - GRID_TOLERANCE:
         raise ParameterError(f"{name}={coarse:g} s is finer than the ticks of {fine:g} s it is to be made of")
+    if abs(exact - ratio) > max(GRID_TOLERANCE, exact * 4e-16):
+        raise ParameterError(f"{name}={coarse:g} s is not a whole multiple of {fine:g} s (it is {exact:.6g} times)")
     return ratio
 
 

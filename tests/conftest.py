@@ -20,3 +20,13 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("no shared recordings: ../shared/data is not there")
     return folder
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test that takes `backend` on every backend, one that takes `other_backend` on all but the reference."""
+    from snnsim.backends.registry import names
+
+    if "backend" in metafunc.fixturenames:
+        metafunc.parametrize("backend", names())
+    if "other_backend" in metafunc.fixturenames:
+        metafunc.parametrize("other_backend", [name for name in names() if name != "reference"])

@@ -60,5 +60,6 @@ def deliver(ring: NDArray[Any], row: Row, spikes: NDArray[np.int64], tick: int) 
     delays = row.delay if synapses.delays is None else synapses.delays[index]
     slots = np.broadcast_to((tick + delays) % ring.shape[0], targets.shape)
     # ufunc.at adds one after another, in the order of the index.
-    np.add.at(ring, (slots, row.receptor, targets), row.weights[index])
+    receptors = np.broadcast_to(row.receptor, targets.shape)
+    np.add.at(ring, (slots, receptors, targets), row.weights[index])
     return int(index.size)

@@ -78,7 +78,8 @@ class LogNormal(Distribution):
     def draw(self, n: int, seed: int, stream: int, fan_in: float) -> NDArray[np.float64]:
         """Draw; see `Distribution.draw`."""
         variance = np.log1p((self.sd / self.mean) ** 2)
-        return np.exp(np.log(self.mean) - variance / 2 + np.sqrt(variance) * rng.normal(seed, stream, np.arange(n)))
+        logarithm = np.log(self.mean) - variance / 2 + np.sqrt(variance) * rng.normal(seed, stream, np.arange(n))
+        return np.asarray(np.exp(logarithm))
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ class Kaiming(Distribution):
     def draw(self, n: int, seed: int, stream: int, fan_in: float) -> NDArray[np.float64]:
         """Draw; see `Distribution.draw`."""
         bound = self.gain * np.sqrt(3.0 / max(fan_in, 1.0))
-        return bound * (2.0 * rng.uniform(seed, stream, np.arange(n)) - 1.0)
+        return np.asarray(bound * (2.0 * rng.uniform(seed, stream, np.arange(n)) - 1.0))
 
 
 DISTRIBUTIONS: dict[str, type[Distribution]] = {kind.__name__: kind for kind in (Normal, LogNormal, Uniform, Kaiming)}

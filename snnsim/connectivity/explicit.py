@@ -133,6 +133,8 @@ class Sparse(Connectivity):
             raise ParameterError("Sparse: sources and targets must be whole numbers")
         if sources.size and (sources.min() < 0 or targets.min() < 0):
             raise ParameterError("Sparse: sources and targets must be zero or above")
+        if targets.size and targets.max() >= 2**31:
+            raise ParameterError("Sparse: target numbers must fit in 32 bits")
         weights = as_values("Sparse weights", self.weights)
         if isinstance(weights, np.ndarray) and weights.shape != sources.shape:
             raise ParameterError(f"Sparse: weights have shape {weights.shape}, expected one number or {sources.shape}")

@@ -84,8 +84,9 @@ class FixedProbability(_Random):
             # Gaps between connected pairs are geometric: one random number a synapse instead of one a pair.
             mean = n * m * p
             draws = int(mean + 10 * np.sqrt(mean * (1 - p)) + 20)
-            gaps = np.floor(np.log1p(-rng.uniform(key.seed, stream, np.arange(draws))) / np.log1p(-p)).astype(np.int64)
-            pairs = np.cumsum(gaps + 1) - 1
+            gaps = np.floor(np.log1p(-rng.uniform(key.seed, stream, np.arange(draws))) / np.log1p(-p))
+            # A gap past the last pair ends the row of pairs; cut there, no sum of gaps overflows.
+            pairs = np.cumsum(np.minimum(gaps, n * m).astype(np.int64) + 1) - 1
             pairs = pairs[pairs < n * m]
         sources, targets = np.divmod(pairs, m)
         if not self.self_connections:

@@ -11,7 +11,7 @@ from snnsim import rng
 from snnsim.connectivity.base import Connectivity, Key, Shape, Synapses, describe_values, require_shape, size_of
 from snnsim.connectivity.distributions import Distribution, Values, as_values, resolve
 from snnsim.connectivity.explicit import row_offsets
-from snnsim.errors import NetworkError, ParameterError, positive
+from snnsim.errors import NetworkError, ParameterError
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,12 +48,18 @@ class Conv2d(Connectivity):
         elif not isinstance(weights, Distribution) or self.kernel is None:
             raise ParameterError("Conv2d: give weights as a 4-dimensional array, or as a Distribution with kernel=...")
         if self.kernel is not None:
-            positive("Conv2d kernel", self.kernel)
+            if not isinstance(self.kernel, (int, np.integer)) or self.kernel < 1:
+                raise ParameterError(f"Conv2d kernel={self.kernel!r}: must be a whole number, 1 or above")
+            if isinstance(weights, np.ndarray) and weights.shape[2:] != (self.kernel, self.kernel):
+                raise ParameterError(
+                    f"Conv2d kernel={self.kernel}, but the weights have kernels of {weights.shape[2:]}; leave it out"
+                )
 
     def kernel_shape(self, source: Shape, target: Shape) -> tuple[int, int, int, int]:
         """Return (out_channels, in_channels, kernel_height, kernel_width)."""
         if isinstance(self.weights, np.ndarray):
-            return self.weights.shape  # type: ignore[return-value]
+            out_channels, in_channels, height, width = self.weights.shape
+            return out_channels, in_channels, height, width
         assert self.kernel is not None
         return target[0], source[0], self.kernel, self.kernel
 

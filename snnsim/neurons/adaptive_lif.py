@@ -22,10 +22,15 @@ from snnsim.neurons.base import (
     Parameter,
     Receptor,
     as_parameter,
-    exponential_receptor,
     membrane_decay,
 )
-from snnsim.neurons.lif import check_membrane, check_reset, leak_coefficients, reset_coefficients
+from snnsim.neurons.lif import (
+    check_membrane,
+    check_reset,
+    current_coefficients,
+    leak_coefficients,
+    reset_coefficients,
+)
 
 
 class Coefficients(NamedTuple):
@@ -54,8 +59,8 @@ def distance(membrane: Any, trace: Any, c: Any) -> Any:
 def reset(membrane: Any, trace: Any, spike: Any, c: Any) -> Any:
     """Subtract the risen threshold or go to the reset value; the trace counts the spike."""
     risen = c.threshold + c.adaptation * trace
-    landing = c.subtract * (membrane - risen) + (1 - c.subtract) * c.reset_value
-    return spike * landing + (1 - spike) * membrane, trace + spike
+    landing = c.subtract * (membrane - risen) + c.reset_value
+    return spike * landing + (membrane - spike * membrane), trace + spike
 
 
 _ARITHMETIC = Arithmetic(("membrane", "trace"), Coefficients, integrate, distance, reset)
@@ -95,7 +100,7 @@ class AdaptiveLIF(NeuronModel):
         check_membrane(self)
         for name in ("threshold", "adaptation"):
             object.__setattr__(self, name, as_parameter(name, getattr(self, name)))
-        tau = as_parameter("adaptation_time_constant", self.adaptation_time_constant, above=0.0)
+        tau = as_parameter("adaptation_time_constant", self.adaptation_time_constant, above=0.0, infinite=True)
         object.__setattr__(self, "adaptation_time_constant", tau)
         object.__setattr__(self, "reset", check_reset(self.reset))
         positive("refractory", self.refractory, zero=True)
@@ -119,4 +124,4 @@ class AdaptiveLIF(NeuronModel):
     def receptor_coefficients(self, receptor: Receptor, dt: float) -> tuple[Any, Any]:
         """Return (decay, coupling) a tick of an exponential receptor."""
         assert isinstance(receptor, Exponential)
-        return exponential_receptor(receptor, self.time_constant, dt, self.integration)
+        return current_coefficients(self, receptor, dt)

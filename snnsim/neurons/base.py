@@ -118,14 +118,16 @@ class NeuronModel(ABC):
         parts = []
         for field in dataclasses.fields(self):  # type: ignore[arg-type]
             value = getattr(self, field.name)
-            if isinstance(value, np.ndarray):
+            if isinstance(value, np.ndarray) and value.size:
                 parts.append(f"{field.name}=array({value.min():.4g}…{value.max():.4g})")
             elif field.default is dataclasses.MISSING or value != field.default:
                 parts.append(f"{field.name}={value:.4g}" if isinstance(value, float) else f"{field.name}={value}")
         return f"{type(self).__name__}({', '.join(parts)})"
 
 
-def as_parameter(name: str, value: Any, *, above: float | None = None, at_least: float | None = None) -> Parameter:
+def as_parameter(
+    name: str, value: Any, *, above: float | None = None, at_least: float | None = None, infinite: bool = False
+) -> Parameter:
     """Return a parameter as float or flat float64 array, or raise `ParameterError`."""
     try:
         array = np.asarray(value, dtype=np.float64)
@@ -133,6 +135,9 @@ def as_parameter(name: str, value: Any, *, above: float | None = None, at_least:
         raise ParameterError(f"{name}={value!r} is not a number or an array of numbers") from error
     if np.any(np.isnan(array)):
         raise ParameterError(f"{name} holds NaN")
+    if not infinite and np.any(np.isinf(array)):
+        # The branch-free reset multiplies by zero where it does not act, and zero times infinity is NaN.
+        raise ParameterError(f"{name}={value!r}: must be finite")
     if above is not None and np.any(array <= above):
         raise ParameterError(f"{name}={value!r}: must be above {above:g}")
     if at_least is not None and np.any(array < at_least):
@@ -164,14 +169,34 @@ def exponential_receptor(
     `coupling` is the change of V over one tick for a current of one at its start; the exact value is
     tau_s / (tau_s - tau) * (exp(-dt/tau_s) - exp(-dt/tau)), and dt/tau * exp(-dt/tau) where both are equal
     (Rotter and Diesmann 1999, doi:10.1007/s004220050570).
+
+    Raises
+    ------
+    ParameterError
+        The membrane never leaks, and so never sees the current; or forward Euler is unstable.
     """
     tau, tau_s = np.asarray(time_constant, np.float64), receptor.time_constant
+    if np.any(np.isinf(tau)):
+        raise ParameterError(
+            f"time_constant=inf: the Exponential receptor {receptor.name!r} would have no effect "
+            "(tau dV/dt = -V + I); use a finite time_constant, or a Delta receptor"
+        )
     if integration == "euler":
+        if dt > tau_s:
+            raise ParameterError(
+                f"Exponential time_constant={tau_s:g} s is below dt={dt:g} s: forward Euler is unstable there; "
+                "use integration='exact' or a finer dt"
+            )
         return 1.0 - dt / tau_s, _plain(dt / tau)
-    decay_s, decay = np.exp(-dt / tau_s), np.exp(-dt / tau)
-    near = np.abs(tau_s - tau) < 1e-9 * tau_s
-    gap = np.where(near, 1.0, tau_s - tau)
-    return float(decay_s), _plain(np.where(near, dt / tau * decay, tau_s / gap * (decay_s - decay)))
+    # With x = dt |1/tau - 1/tau_s| the difference of the two exponentials is exp(-dt/slow) (1 - exp(-x)): no digits
+    # are lost where tau and tau_s are nearly equal, and nothing overflows where they are far apart.
+    leaks = tau > 0
+    safe = np.where(leaks, tau, 1.0)
+    x = dt * np.abs(tau_s - safe) / (safe * tau_s)
+    ratio = np.where(x > 0, -np.expm1(-x) / np.where(x > 0, x, 1.0), 1.0)
+    coupling = dt / safe * np.exp(-dt / np.maximum(safe, tau_s)) * ratio
+    # A membrane without memory follows the current.
+    return float(np.exp(-dt / tau_s)), _plain(np.where(leaks, coupling, np.exp(-dt / tau_s)))
 
 
 def _plain(value: Any) -> Any:

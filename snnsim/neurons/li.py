@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from snnsim.neurons.base import Arithmetic, Delta, Exponential, NeuronModel, Parameter, Receptor, exponential_receptor
-from snnsim.neurons.lif import check_membrane, leak_coefficients
+from snnsim.neurons.base import Arithmetic, Delta, Exponential, NeuronModel, Parameter, Receptor
+from snnsim.neurons.lif import check_membrane, current_coefficients, leak_coefficients
 
 
 class Coefficients(NamedTuple):
@@ -68,4 +68,4 @@ class LI(NeuronModel):
     def receptor_coefficients(self, receptor: Receptor, dt: float) -> tuple[Any, Any]:
         """Return (decay, coupling) a tick of an exponential receptor."""
         assert isinstance(receptor, Exponential)
-        return exponential_receptor(receptor, self.time_constant, dt, self.integration)
+        return current_coefficients(self, receptor, dt)

@@ -14,6 +14,7 @@ of each exponential receptor as it stood before this tick's spikes. V >= thresho
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -53,9 +54,9 @@ def distance(membrane: Any, c: Any) -> Any:
 
 
 def reset(membrane: Any, spike: Any, c: Any) -> Any:
-    """Subtract the threshold (`subtract` = 1) or go to the reset value (`subtract` = 0)."""
-    landing = c.subtract * (membrane - c.threshold) + (1 - c.subtract) * c.reset_value
-    return (spike * landing + (1 - spike) * membrane,)
+    """Subtract the threshold (`subtract` = 1, `reset_value` = 0) or go to the reset value (`subtract` = 0)."""
+    landing = c.subtract * (membrane - c.threshold) + c.reset_value
+    return (spike * landing + (membrane - spike * membrane),)
 
 
 _ARITHMETIC = Arithmetic(("membrane",), Coefficients, integrate, distance, reset)
@@ -130,20 +131,22 @@ class LIF(NeuronModel):
     def receptor_coefficients(self, receptor: Receptor, dt: float) -> tuple[Any, Any]:
         """Return (decay, coupling) a tick of an exponential receptor."""
         assert isinstance(receptor, Exponential)
-        return exponential_receptor(receptor, self.time_constant, dt, self.integration)
+        return current_coefficients(self, receptor, dt)
 
 
 def check_membrane(model: Any) -> None:
     """Check and normalise the parameters that every leaky membrane has."""
-    for name, bounds in (("time_constant", {"at_least": 0.0}), ("rest", {}), ("bias", {})):
-        object.__setattr__(model, name, as_parameter(name, getattr(model, name), **bounds))
+    tau = as_parameter("time_constant", model.time_constant, at_least=0.0, infinite=True)
+    object.__setattr__(model, "time_constant", tau)
+    for name in ("rest", "bias"):
+        object.__setattr__(model, name, as_parameter(name, getattr(model, name)))
     if model.initial is not None:
         object.__setattr__(model, "initial", as_parameter("initial", model.initial))
     one_of("integration", model.integration, ("exact", "euler"))
     receptors = model.receptors
     if isinstance(receptors, (Delta, Exponential)):
         receptors = (receptors,)
-    receptors = tuple(receptors)
+    receptors = tuple(receptors) if isinstance(receptors, Iterable) else ()
     if not receptors or not all(isinstance(receptor, (Delta, Exponential)) for receptor in receptors):
         raise ParameterError(f"receptors={model.receptors!r}: expected Delta(...) or Exponential(...), at least one")
     names = [receptor.name for receptor in receptors]
@@ -157,6 +160,13 @@ def leak_coefficients(model: Any, dt: float) -> tuple[Any, Any, Any]:
     decay = membrane_decay(model.time_constant, dt, model.integration)
     gain = 1.0 - decay if model.decay_input else 1.0
     return decay, gain, model.rest * (1.0 - decay) + gain * model.bias
+
+
+def current_coefficients(model: Any, receptor: Exponential, dt: float) -> tuple[Any, Any]:
+    """Return (decay, coupling) of a receptor; the coupling undoes the gain, which is for delta input only."""
+    decay, coupling = exponential_receptor(receptor, model.time_constant, dt, model.integration)
+    gain = leak_coefficients(model, dt)[1]
+    return decay, coupling / gain
 
 
 def check_reset(reset: Any) -> str | Parameter:

@@ -18,6 +18,9 @@ from snnsim.events import Events
 from snnsim.neurons.base import Parameter, as_parameter
 from snnsim.timebase import to_ticks
 
+#: Mean events a tick up to which Poisson counts are drawn; exp(-745) is zero in float64.
+MOST_EVENTS_A_TICK = 500.0
+
 
 class Source(ABC):
     """Base of all sources; concrete sources are frozen dataclasses."""
@@ -45,6 +48,9 @@ class Source(ABC):
     def check_size(self, size: int, population: str) -> None:  # noqa: B027 - nothing to check by default
         """Raise `ParameterError` where the source does not fit a population of that size."""
 
+    def check_dt(self, dt: float, population: str) -> None:  # noqa: B027 - nothing to check by default
+        """Raise `ParameterError` where the source does not fit ticks of `dt` seconds."""
+
     def describe(self) -> str:
         """Return the source in one line."""
         return f"{type(self).__name__}()"
@@ -68,7 +74,8 @@ class Poisson(Source):
     Parameters
     ----------
     rate : float or array
-        Mean events a second of each source. Several events of one source may fall into one tick.
+        Mean events a second of each source. Several events of one source may fall into one tick; the mean
+        number of events a tick must be at most 500.
     """
 
     rate: Parameter = 10.0
@@ -81,6 +88,14 @@ class Poisson(Source):
         if isinstance(self.rate, np.ndarray) and self.rate.shape != (size,):
             raise ParameterError(
                 f"population {population!r}: rate has shape {self.rate.shape}, expected one number or ({size},)"
+            )
+
+    def check_dt(self, dt: float, population: str) -> None:
+        """Check that the events of a tick can be drawn by inversion, where exp(-mean) must not underflow."""
+        if np.max(self.rate, initial=0.0) * dt > MOST_EVENTS_A_TICK:
+            raise ParameterError(
+                f"population {population!r}: rate={np.max(self.rate):g}/s is {np.max(self.rate) * dt:g} events a tick "
+                f"of {dt:g} s; at most {MOST_EVENTS_A_TICK:g}"
             )
 
     def describe(self) -> str:
@@ -107,7 +122,7 @@ class Poisson(Source):
                 counts[i] += int(repeat.sum())
         offsets = np.concatenate(([0], np.cumsum(counts)))
         joined = [np.concatenate(parts) if parts else np.zeros(0, np.int64) for parts in (ticks, sources)]
-        return Events(joined[0], joined[1], offsets, size, n_ticks, dt)
+        return Events(joined[0], joined[1].astype(np.int32), offsets, size, n_ticks, dt)
 
     def __repr__(self) -> str:
         return self.describe()
@@ -147,6 +162,10 @@ class Scripted(Source):
             raise ParameterError(
                 f"population {population!r}: Scripted names source {int(self.sources.max())}, the population has {size}"
             )
+
+    def check_dt(self, dt: float, population: str) -> None:
+        """Check that all times are whole ticks."""
+        to_ticks(self.times, dt, name=f"population {population!r}: Scripted times")
 
     def describe(self) -> str:
         """Return the number of scripted events."""
