@@ -58,12 +58,11 @@ class TraceRequest:
 
 @dataclass(frozen=True)
 class ExitRequest:
-    """When to stop a recording: the confidence of a readout exceeds the threshold (see `snnsim.early_exit`)."""
+    """When to stop a recording: the confidence of a readout exceeds the tick's threshold (see `snnsim.early_exit`)."""
 
     population: int
     smoothing: float
     thresholds: NDArray[np.float64]
-    minimum_ticks: int
 
 
 @dataclass(frozen=True)
@@ -150,13 +149,17 @@ class Program(ABC):
         self.dtype = np.dtype(dtype)
         self.threads = threads
         self.layout = Layout.of(network)
+        row = np.zeros((1, self.layout.n_floats), self.dtype)
+        for place in self.layout.places:
+            for number, value in enumerate(place.initial):
+                self.layout.states(row, place)[:, number] = value
+        self._rest = row if np.any(row) else None
 
     def initial_state(self, recordings: int = 1) -> State:
         """Return the state before the first tick."""
         floats = np.zeros((recordings, self.layout.n_floats), self.dtype)
-        for place in self.layout.places:
-            for number, value in enumerate(place.initial):
-                self.layout.states(floats, place)[:, number] = value
+        if self._rest is not None:
+            floats[:] = self._rest
         return State(floats, np.zeros((recordings, self.layout.n_counters), np.int32))
 
     @abstractmethod

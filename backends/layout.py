@@ -7,10 +7,10 @@ the longest delay into the population plus one.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from snnsim.network import Network
@@ -96,7 +96,7 @@ class Layout:
 
     @staticmethod
     def _view(floats: NDArray[Any], start: int, shape: tuple[int, ...]) -> NDArray[Any]:
-        count = int(np.prod(shape))
+        count = math.prod(shape)
         return floats[:, start : start + count].reshape(floats.shape[0], *shape)
 
 

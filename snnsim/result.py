@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import platform
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -213,14 +213,18 @@ class Result:
 
 def provenance(**facts: object) -> dict[str, str]:
     """Return versions of what computes here, with further facts."""
+    return {**_versions(), **{key: str(value) for key, value in facts.items()}}
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
     import numba
 
     from snnsim import __version__
 
-    base: Mapping[str, object] = {
+    return {
         "snnsim": __version__,
         "python": platform.python_version(),
         "numpy": np.__version__,
         "numba": numba.__version__,
     }
-    return {key: str(value) for key, value in {**base, **facts}.items()}

@@ -114,6 +114,8 @@ class Simulation:
             n_ticks = max(events.n_ticks for events in given.values())
         else:
             n_ticks = tick_count(duration, self.network.dt, name="duration")
+        if n_ticks < 1:
+            raise ParameterError(f"duration={n_ticks * self.network.dt:g} s: a run takes one tick or more")
         probes = resolve_probes(self.network, record)
         state, start = self.state, self.state.tick
         began = time.perf_counter()
@@ -171,6 +173,8 @@ class Simulation:
             raise ParameterError(f"batch_size={batch_size!r}: must be 1 or above")
         recordings = len(next(iter(given.values())))
         n_ticks = max(events.n_ticks for events in given.values())
+        if recordings < 1 or n_ticks < 1:
+            raise ParameterError(f"inputs hold {recordings} recordings of {n_ticks} ticks; nothing to run")
         probes = resolve_probes(self.network, record)
         exit_request = None if early_exit is None else self._exit_request(early_exit, n_ticks)
         began = time.perf_counter()
@@ -193,10 +197,7 @@ class Simulation:
                 f"early_exit: the output {output.name!r} ({type(output.model).__name__}) spikes; "
                 "confidence needs a readout such as LI"
             )
-        thresholds = np.broadcast_to(np.asarray(rule.threshold, np.float64), (n_ticks,))
-        return ExitRequest(
-            self.network.population_number(output.name), rule.smoothing, np.array(thresholds), rule.minimum_ticks
-        )
+        return ExitRequest(self.network.population_number(output.name), rule.smoothing, rule.thresholds(n_ticks))
 
     # -- inputs ------------------------------------------------------------------------------------------
 

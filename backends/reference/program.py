@@ -145,5 +145,6 @@ class ReferenceProgram(Program):
 
 def is_sure(sums: NDArray[np.float64] | float, exit: ExitRequest, step: int) -> bool:
     """Return whether the softmax of the summed readout exceeds the threshold of this tick."""
-    confidence = 1.0 / np.sum(np.exp((sums - np.max(sums)) / exit.smoothing))
-    return bool(step + 1 >= exit.minimum_ticks and confidence > exit.thresholds[step])
+    # Class after class, as `snnsim.early_exit.softmax_maximum` adds them: np.sum would add in pairs.
+    confidence = 1.0 / np.cumsum(np.exp((sums - np.max(sums)) / exit.smoothing))[-1]
+    return bool(confidence > exit.thresholds[step])

@@ -1,0 +1,42 @@
+"""How every kernel of this backend is compiled: one place for caching, error model and fast-math.
+
+Kernels are serial and release the GIL; threads come from Python. So they can all be cached on disk (cached parallel
+kernels have crashed when the number of threads changed). Fast-math stays off: the same sums on every machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Callable, Iterable
+from types import FunctionType, ModuleType
+from typing import Any
+
+import numba
+
+_OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": False}
+
+
+def jit(function: Callable[..., Any]) -> Any:
+    """Compile a leaf; the kernel that calls it is what is cached."""
+    return numba.njit(**_OPTIONS)(function)
+
+
+def specialised(template: Callable[..., Any], name: str, *, cache: bool = False, **names: Any) -> Any:
+    """Compile a copy of `template` in which some of its global names stand for other things.
+
+    With `cache` the machine code is kept on disk under `name`, which must change whenever anything that the copy
+    calls changes (see `digest`): Numba itself watches only the file of the template.
+    """
+    assert isinstance(template, FunctionType)
+    copy = FunctionType(template.__code__, {**template.__globals__, **names}, name, template.__defaults__)
+    copy.__qualname__, copy.__module__ = name, template.__module__
+    return numba.njit(cache=cache, **_OPTIONS)(copy)
+
+
+def digest(modules: Iterable[ModuleType]) -> str:
+    """Return a short hash of the source of modules."""
+    text = hashlib.sha256()
+    for module in modules:
+        text.update(inspect.getsource(module).encode())
+    return text.hexdigest()[:12]

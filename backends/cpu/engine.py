@@ -1,0 +1,246 @@
+"""The engine: all ticks of some recordings in one compiled function, driven by tables.
+
+A network is a few integer tables (columns below), one array of weights and one of coefficients, so that the engine
+is compiled once for all networks. Every recording has its own row of state; a recording that is sure is left at once.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from typing import Any
+
+import numpy as np
+from snnsim.backends.cpu import deliver, integrate
+from snnsim.backends.cpu._jit import digest, jit, specialised
+from snnsim.backends.cpu.deliver import (
+    DELAYED,
+    DENSE,
+    ONCE,
+    SPARSE,
+    add_convolution,
+    add_delayed,
+    add_once,
+    add_rows,
+    add_sparse,
+)
+from snnsim.backends.cpu.integrate import step_chain
+
+from snnsim.neurons import MODELS
+
+# What the templates below name; `engine` puts the compiled functions in their place.
+advance: Any = None
+advance_population: Any = None
+
+# Columns of the population table. SOURCE is the place among the sources, or -1.
+(SOURCE, MODEL, SIZE, STATES, CURRENTS, RING, SLOTS, RECEPTORS, FIRST_RECEPTOR, COUNTERS) = range(10)
+(COEFFICIENTS, UNIFORM, REFRACTORY, STRICT, SPIKING, RECORDED, SIMPLE) = range(10, 17)
+# Columns of the receptor table. EXPONENTIAL is the number of the current, or -1 for a delta receptor.
+(EXPONENTIAL, DECAY, COUPLING, COUPLING_STEP) = range(4)
+# Columns of the projection table; nine entries from SHAPE on describe a convolution.
+(KIND, TARGET, RECEPTOR, DELAY, WEIGHTS, OFFSETS, TARGETS, DELAYS, SHAPE) = range(9)
+# Columns of the trace table.
+(TRACE_STATES, TRACE_EVERY, TRACE_NEURONS, TRACE_FIRST_NEURON, TRACE_PLACE, TRACE_FIRST_RECORD) = range(6)
+# Rows of the log of spikes.
+(LOG_POPULATION, LOG_RECORDING, LOG_TICK, LOG_SOURCE) = range(4)
+
+
+def run_recordings(
+    first,
+    last,
+    start_tick,
+    n_ticks,
+    order,
+    populations,
+    receptors,
+    outgoing_offsets,
+    outgoing,
+    projections,
+    coefficients,
+    weights,
+    offsets,
+    targets,
+    delays,
+    floats,
+    counters,
+    event_offsets,
+    event_ticks,
+    event_sources,
+    traces,
+    trace_neurons,
+    trace_values,
+    thresholds,
+    smoothing,
+    exit_population,
+    exit_sums,
+    spike_counts,
+    synaptic_operations,
+    exit_ticks,
+    log,
+    progress,
+):
+    """Run recordings ``first ... last - 1``; return False where the log of spikes is full.
+
+    `progress` holds the recording and the tick to go on with, and the number of spikes in the log. Called again with
+    a larger log the run goes on as if it had not been interrupted.
+    """
+    widest, most = 0, 0
+    for p in range(populations.shape[0]):
+        widest = max(widest, populations[p, SIZE])
+        most += populations[p, SIZE] if populations[p, RECORDED] else 0
+    drive = np.zeros(widest, floats.dtype)
+    fired = np.zeros(widest, np.uint8)
+    seen = np.zeros(widest, np.uint8)
+    spikes = np.empty(widest + 1, np.int32)
+    cursors = np.zeros(event_offsets.shape[0], np.int64)
+    sums = np.zeros(exit_sums.shape[1], np.float64)
+    first_step, logged = progress[1], progress[2]
+    for recording in range(max(first, progress[0]), last):
+        state, held = floats[recording], counters[recording]
+        for s in range(cursors.size):
+            low, high = event_offsets[s, recording], event_offsets[s, recording + 1]
+            cursors[s] = low + np.searchsorted(event_ticks[low:high], first_step)
+        sums[:] = exit_sums[recording]
+        step, first_step = first_step, 0
+        while step < n_ticks:
+            if log.shape[1] - logged < most:
+                exit_sums[recording] = sums
+                progress[0], progress[1], progress[2] = recording, step, logged
+                return False
+            tick = start_tick + step
+            for i in range(order.size):
+                p = order[i]
+                source = populations[p, SOURCE]
+                if source >= 0:
+                    cursor, end = cursors[source], event_offsets[source, recording + 1]
+                    stop = cursor
+                    while stop < end and event_ticks[stop] == step:
+                        stop += 1
+                    cursors[source] = stop
+                    active = event_sources[cursor:stop]
+                else:
+                    count = advance_population(
+                        populations[p], receptors, coefficients, state, held, tick, drive, fired, spikes
+                    )
+                    active = spikes[:count]
+                    if populations[p, RECORDED]:
+                        for k in range(count):
+                            log[LOG_POPULATION, logged] = p
+                            log[LOG_RECORDING, logged] = recording
+                            log[LOG_TICK, logged] = step
+                            log[LOG_SOURCE, logged] = active[k]
+                            logged += 1
+                spike_counts[recording, p] += active.size
+                if active.size:
+                    for o in range(outgoing_offsets[p], outgoing_offsets[p + 1]):
+                        projection = projections[outgoing[o]]
+                        synaptic_operations[recording, outgoing[o]] += send(
+                            projection,
+                            populations[projection[TARGET]],
+                            state,
+                            tick,
+                            weights,
+                            offsets,
+                            targets,
+                            delays,
+                            active,
+                            seen,
+                        )
+            for t in range(traces.shape[0]):
+                if tick % traces[t, TRACE_EVERY] == 0:
+                    record = tick // traces[t, TRACE_EVERY] - traces[t, TRACE_FIRST_RECORD]
+                    place = traces[t, TRACE_PLACE] + record * traces[t, TRACE_NEURONS]
+                    for k in range(traces[t, TRACE_NEURONS]):
+                        neuron = trace_neurons[traces[t, TRACE_FIRST_NEURON] + k]
+                        trace_values[recording, place + k] = state[traces[t, TRACE_STATES] + neuron]
+            step += 1
+            if exit_population >= 0:
+                base = populations[exit_population, STATES]
+                highest, total = -np.inf, 0.0
+                for k in range(sums.size):
+                    sums[k] += state[base + k]
+                    highest = max(highest, sums[k])
+                for k in range(sums.size):
+                    total += np.exp((sums[k] - highest) / smoothing)
+                if 1.0 / total > thresholds[step - 1]:
+                    break
+        exit_ticks[recording] = step
+    progress[0], progress[1], progress[2] = last, 0, logged
+    return True
+
+
+def drive_and_advance(row, receptors, coefficients, state, counters, tick, drive, fired, spikes):
+    """Advance one population by one tick; write which neurons fired into `spikes` and return their number."""
+    size = row[SIZE]
+    slot = row[RING] + (tick % row[SLOTS]) * row[RECEPTORS] * size
+    held = counters[row[COUNTERS] : row[COUNTERS] + size]
+    if row[SIMPLE]:
+        # One delta receptor: what arrived is the drive.
+        now = state[slot : slot + size]
+    else:
+        now = drive[:size]
+        for r in range(row[RECEPTORS]):
+            receptor = receptors[row[FIRST_RECEPTOR] + r]
+            arrived = state[slot + r * size : slot + (r + 1) * size]
+            if receptor[EXPONENTIAL] < 0:
+                for j in range(size):
+                    now[j] += arrived[j]
+                    arrived[j] = 0
+            else:
+                place = row[CURRENTS] + receptor[EXPONENTIAL] * size
+                current = state[place : place + size]
+                decay = coefficients[receptor[DECAY]]
+                for j in range(size):
+                    now[j] += coefficients[receptor[COUPLING] + j * receptor[COUPLING_STEP]] * current[j]
+                    current[j] = decay * current[j] + arrived[j]
+                    arrived[j] = 0
+    advance(
+        row[MODEL],
+        state,
+        row[STATES],
+        size,
+        coefficients,
+        row[COEFFICIENTS],
+        row[UNIFORM] == 1,
+        now,
+        held,
+        row[REFRACTORY],
+        row[STRICT] == 1,
+        fired,
+    )
+    count = 0
+    if row[SPIKING]:
+        # Without a branch: every number is written, and the next one overwrites it unless the neuron fired.
+        for j in range(size):
+            spikes[count] = j
+            count += fired[j]
+    return count
+
+
+@jit
+def send(projection, target, state, tick, weights, offsets, targets, delays, active, seen):
+    """Deliver the spikes of one tick over one projection and return the number of additions."""
+    kind, size, count = projection[KIND], target[SIZE], active.size
+    stride = target[RECEPTORS] * size
+    base = target[RING] + projection[RECEPTOR] * size
+    start, rows, columns = projection[WEIGHTS], offsets[projection[OFFSETS] :], targets[projection[TARGETS] :]
+    if kind == DELAYED:
+        ring, late = state[base:], delays[projection[DELAYS] :]
+        return add_delayed(ring, target[SLOTS], stride, tick, weights, start, rows, columns, late, active, count)
+    place = base + ((tick + projection[DELAY]) % target[SLOTS]) * stride
+    slot = state[place : place + size]
+    if kind == DENSE:
+        return add_rows(slot, weights, start, size, active, count)
+    if kind == SPARSE:
+        return add_sparse(slot, weights, start, rows, columns, active, count)
+    if kind == ONCE:
+        return add_once(slot, weights, start, rows, columns, active, count, seen)
+    return add_convolution(slot, weights, start, projection[SHAPE:], active, count)
+
+
+@functools.cache
+def engine() -> Any:
+    """Return the compiled engine (compiled at its first call, or taken from the disk)."""
+    version = digest([deliver, integrate, sys.modules[__name__], *(sys.modules[m.__module__] for m in MODELS.values())])
+    population = specialised(drive_and_advance, "advance_population", advance=step_chain(list(MODELS.values())))
+    return specialised(run_recordings, f"run_recordings_{version}", cache=True, advance_population=population)

@@ -1,0 +1,130 @@
+"""Neurons of one population over one tick: templates that are compiled once for each model.
+
+The names ``integrate``, ``distance``, ``reset`` and ``coefficients`` below stand for those of a model (see
+`snnsim.neurons`); `step_for` puts them in. `step_chain` joins the compiled steps of all models into one function that
+picks by the model's number, so that one compiled engine runs every network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from snnsim.backends.cpu._jit import jit, specialised
+
+from snnsim.errors import CapabilityError
+from snnsim.neurons import NeuronModel
+
+# What a template names; `specialised` puts the real thing in its place.
+integrate: Any = None
+distance: Any = None
+reset: Any = None
+coefficients: Any = None
+step: Any = None
+others: Any = None
+number: Any = None
+
+
+def one_state(floats, states, size, table, start, uniform, drive, counters, refractory, strict, fired):
+    """Advance a spiking model with one state; `drive` is emptied, `fired` becomes 0 or 1 a neuron."""
+    zero, one = floats.dtype.type(0), floats.dtype.type(1)
+    first = floats[states : states + size]
+    if uniform and refractory == 0:
+        c = coefficients(table, start, 1)
+        for j in range(size):
+            (a,) = integrate(first[j], drive[j], c)
+            gap = distance(a, c)
+            fires = (gap > zero) | ((gap == zero) & (not strict))
+            (a,) = reset(a, one if fires else zero, c)
+            first[j] = a
+            drive[j] = zero
+            fired[j] = fires
+        return
+    for j in range(size):
+        c = coefficients(table, start if uniform else start + j, 1 if uniform else size)
+        held = counters[j] > 0
+        (a,) = integrate(first[j], drive[j], c)
+        a = first[j] if held else a
+        gap = distance(a, c)
+        fires = ((gap > zero) | ((gap == zero) & (not strict))) & (not held)
+        (a,) = reset(a, one if fires else zero, c)
+        first[j] = a
+        drive[j] = zero
+        fired[j] = fires
+        counters[j] = refractory if fires else max(counters[j] - 1, 0)
+
+
+def two_states(floats, states, size, table, start, uniform, drive, counters, refractory, strict, fired):
+    """Advance a spiking model with two states."""
+    zero, one = floats.dtype.type(0), floats.dtype.type(1)
+    first, second = floats[states : states + size], floats[states + size : states + 2 * size]
+    for j in range(size):
+        c = coefficients(table, start if uniform else start + j, 1 if uniform else size)
+        held = counters[j] > 0
+        a, b = integrate(first[j], second[j], drive[j], c)
+        a, b = (first[j] if held else a), (second[j] if held else b)
+        gap = distance(a, b, c)
+        fires = ((gap > zero) | ((gap == zero) & (not strict))) & (not held)
+        a, b = reset(a, b, one if fires else zero, c)
+        first[j], second[j] = a, b
+        drive[j] = zero
+        fired[j] = fires
+        counters[j] = refractory if fires else max(counters[j] - 1, 0)
+
+
+def readout(floats, states, size, table, start, uniform, drive, counters, refractory, strict, fired):
+    """Advance a model with one state that never fires."""
+    zero = floats.dtype.type(0)
+    first = floats[states : states + size]
+    for j in range(size):
+        c = coefficients(table, start if uniform else start + j, 1 if uniform else size)
+        (first[j],) = integrate(first[j], drive[j], c)
+        drive[j] = zero
+
+
+def link(model, floats, states, size, table, start, uniform, drive, counters, refractory, strict, fired):
+    """Advance a population of model `number`, or pass on to the other models."""
+    if model == number:
+        step(floats, states, size, table, start, uniform, drive, counters, refractory, strict, fired)
+    else:
+        others(model, floats, states, size, table, start, uniform, drive, counters, refractory, strict, fired)
+
+
+def _none(model, floats, states, size, table, start, uniform, drive, counters, refractory, strict, fired):
+    """End of the chain: the program has checked that every model is known."""
+
+
+def step_for(model: type[NeuronModel]) -> Any:
+    """Compile the step of a model.
+
+    Raises
+    ------
+    CapabilityError
+        No template fits its number of states.
+    """
+    arithmetic = model.arithmetic
+    templates = {(1, True): one_state, (2, True): two_states, (1, False): readout}
+    key = (len(arithmetic.states), arithmetic.distance is not None)
+    if key not in templates:
+        raise CapabilityError(f"backend 'cpu' has no kernel for {model.__name__}: {key[0]} states, spiking={key[1]}")
+    entries = ", ".join(f"table[start + {i} * step]" for i in range(len(arithmetic.coefficients._fields)))  # type: ignore[attr-defined]
+    record = eval(f"lambda table, start, step: record({entries})", {"record": arithmetic.coefficients})
+    names = {
+        name: jit(function)
+        for name, function in (
+            ("integrate", arithmetic.integrate),
+            ("distance", arithmetic.distance),
+            ("reset", arithmetic.reset),
+            ("coefficients", record),
+        )
+        if function is not None
+    }
+    return specialised(templates[key], f"step_{model.__name__}", **names)
+
+
+def step_chain(models: Sequence[type[NeuronModel]]) -> Any:
+    """Compile one function that advances a population of any of the models, told apart by their place here."""
+    chain = jit(_none)
+    for place, model in enumerate(models):
+        chain = specialised(link, f"link_{model.__name__}", step=step_for(model), others=chain, number=place)
+    return chain

@@ -1,0 +1,193 @@
+"""The cpu program: tables once, then the compiled engine over recordings, a few at a time on each thread."""
+
+from __future__ import annotations
+
+import itertools
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from snnsim.backends.base import Capabilities, Program, RunOutput, RunRequest, State
+from snnsim.backends.cpu import engine as e
+from snnsim.backends.cpu.tables import tables_of
+
+from snnsim.events import Events
+from snnsim.network import Network
+from snnsim.neurons import MODELS
+
+#: Spikes that the log of a thread holds at first; it grows when full.
+_FIRST_LOG = 2**14
+#: How many parts the recordings are cut into for each thread, so that no thread waits long for another.
+_PARTS_PER_THREAD = 4
+
+
+class CpuProgram(Program):
+    """Runs a network with the compiled engine."""
+
+    name = "cpu"
+    capabilities = Capabilities(models=frozenset(MODELS))
+
+    def __init__(self, network: Network, *, dtype: str = "float32", threads: int = 1) -> None:
+        super().__init__(network, dtype=dtype, threads=threads)
+        self._tables = tables_of(network, self.layout, self.dtype)
+        self._places = {place.population: place for place in self.layout.places}
+        self._source_numbers = [i for i, p in enumerate(network.populations) if p.is_source]
+        self._neurons = np.array([0 if p.is_source else p.size for p in network.populations], np.int64)
+
+    def run(self, state: State, request: RunRequest) -> RunOutput:
+        """Advance `state` in place and return what was recorded."""
+        recordings = state.floats.shape[0]
+        t, events = self._tables, self._events(request, recordings)
+        populations = t.populations
+        engine_spikes = [number for number in request.spikes if number in self._places]
+        if engine_spikes:
+            populations = populations.copy()
+            populations[engine_spikes, e.RECORDED] = 1
+        traces, neurons, values = self._traces(state, request, recordings)
+        exit = request.exit
+        n_exit = 0 if exit is None else self._places[exit.population].size
+        exit_arguments = (
+            np.zeros(0) if exit is None else np.ascontiguousarray(exit.thresholds, np.float64),
+            1.0 if exit is None else float(exit.smoothing),
+            -1 if exit is None else exit.population,
+            np.zeros((recordings, n_exit)),
+        )
+        counts = np.zeros((recordings, len(self.network.populations)), np.int64)
+        operations = np.zeros((recordings, len(self.network.projections)), np.int64)
+        exit_ticks = np.zeros(recordings, np.int64)
+        widest_tick = sum(self._places[number].size for number in engine_spikes)
+        compiled = e.engine()
+
+        def part(bounds: tuple[int, int]) -> list[NDArray[np.int64]]:
+            logs = []
+            progress = np.zeros(3, np.int64)
+            size = max(_FIRST_LOG, 2 * widest_tick) if engine_spikes else 0
+            done = False
+            while not done:
+                log = np.empty((4, size), np.int64)
+                progress[2] = 0
+                done = compiled(
+                    bounds[0],
+                    bounds[1],
+                    state.tick,
+                    request.n_ticks,
+                    t.order,
+                    populations,
+                    t.receptors,
+                    t.outgoing_offsets,
+                    t.outgoing,
+                    t.projections,
+                    t.coefficients,
+                    t.weights,
+                    t.offsets,
+                    t.targets,
+                    t.delays,
+                    state.floats,
+                    state.counters,
+                    *events,
+                    traces,
+                    neurons,
+                    values,
+                    *exit_arguments,
+                    counts,
+                    operations,
+                    exit_ticks,
+                    log,
+                    progress,
+                )
+                logs.append(log[:, : progress[2]])
+                size *= 2
+            return logs
+
+        logs = [log for done in self._spread(part, recordings) for log in done]
+        state.tick += request.n_ticks
+        return RunOutput(
+            self._spikes(request, engine_spikes, logs, recordings, exit_ticks),
+            self._split_traces(request, traces, values),
+            counts,
+            exit_ticks[:, None] * self._neurons,
+            operations,
+            exit_ticks,
+        )
+
+    def _spread(self, part: Any, recordings: int) -> list[list[NDArray[np.int64]]]:
+        """Run `part` over ranges of recordings, on threads where there is more than one recording."""
+        threads = min(self.threads, recordings)
+        if threads == 1:
+            return [part((0, recordings))]
+        n_parts = min(recordings, threads * _PARTS_PER_THREAD)
+        edges = [recordings * i // n_parts for i in range(n_parts + 1)]
+        with ThreadPoolExecutor(threads) as pool:
+            return list(pool.map(part, itertools.pairwise(edges)))
+
+    def _events(self, request: RunRequest, recordings: int) -> tuple[NDArray[Any], ...]:
+        """Return offsets (sources, recordings + 1), ticks and sources of the events of all source populations."""
+        batches = [request.inputs[number] for number in self._source_numbers]
+        if len(batches) == 1:
+            return batches[0].offsets[None, :], batches[0].ticks, batches[0].sources
+        if not batches:
+            return np.zeros((0, recordings + 1), np.int64), np.zeros(0, np.int64), np.zeros(0, np.int32)
+        starts = np.cumsum([0, *(batch.ticks.size for batch in batches[:-1])])
+        offsets = np.stack([batch.offsets + start for batch, start in zip(batches, starts, strict=True)])
+        ticks = np.concatenate([batch.ticks for batch in batches])
+        return offsets, ticks, np.concatenate([batch.sources for batch in batches])
+
+    def _traces(
+        self, state: State, request: RunRequest, recordings: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[Any]]:
+        """Return the table of traces, their neurons, and an array of NaN for their values."""
+        table = np.zeros((len(request.traces), e.TRACE_FIRST_RECORD + 1), np.int64)
+        first_neuron = place = 0
+        for row, trace in zip(table, request.traces, strict=True):
+            where = self._places[trace.population]
+            row[e.TRACE_STATES] = where.states + trace.state * where.size
+            row[e.TRACE_EVERY], row[e.TRACE_NEURONS] = trace.every, trace.neurons.size
+            row[e.TRACE_FIRST_NEURON], row[e.TRACE_PLACE] = first_neuron, place
+            row[e.TRACE_FIRST_RECORD] = -(-state.tick // trace.every)
+            first_neuron += trace.neurons.size
+            place += trace.records(state.tick, request.n_ticks) * trace.neurons.size
+        parts = [trace.neurons for trace in request.traces] or [np.zeros(0, np.int64)]
+        values = np.empty((recordings, place), self.dtype)
+        if request.exit is not None:
+            values.fill(np.nan)  # what a recording that left early does not write
+        return table, parts[0] if len(parts) == 1 else np.concatenate(parts), values
+
+    @staticmethod
+    def _split_traces(request: RunRequest, table: NDArray[np.int64], values: NDArray[Any]) -> list[NDArray[Any]]:
+        edges = [*table[:, e.TRACE_PLACE], values.shape[1]]
+        return [
+            values[:, low:high].reshape(values.shape[0], -1, trace.neurons.size)
+            for low, high, trace in zip(edges[:-1], edges[1:], request.traces, strict=True)
+        ]
+
+    def _spikes(
+        self,
+        request: RunRequest,
+        engine_spikes: list[int],
+        logs: list[NDArray[np.int64]],
+        recordings: int,
+        exit_ticks: NDArray[np.int64],
+    ) -> dict[int, Events]:
+        """Sort the logs by population; they are in order of (recording, tick, source) already."""
+        spikes: dict[int, Events] = {}
+        if not request.spikes:
+            return spikes
+        log = np.concatenate(logs, axis=1) if logs else np.zeros((4, 0), np.int64)
+        for number in request.spikes:
+            if number in engine_spikes:
+                mine = log if len(engine_spikes) == 1 else log[:, log[e.LOG_POPULATION] == number]
+                which, ticks, sources = mine[e.LOG_RECORDING], mine[e.LOG_TICK], mine[e.LOG_SOURCE]
+            else:
+                events = request.inputs[number]
+                keep = events.ticks < exit_ticks[events.recordings]
+                which, ticks, sources = events.recordings[keep], events.ticks[keep], events.sources[keep]
+            spikes[number] = Events(
+                ticks,
+                sources.astype(np.int32),
+                np.searchsorted(which, np.arange(recordings + 1)),
+                self.network.populations[number].size,
+                request.n_ticks,
+                self.network.dt,
+            )
+        return spikes
