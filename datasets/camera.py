@@ -145,7 +145,7 @@ class SaccadeCamera:
         offsets = np.zeros(len(parts) + 1, np.int64)
         np.cumsum([part.size for part, _ in parts], out=offsets[1:])
         n_sources, n_ticks = 2 * self.height * self.width, -(-n_microseconds // ratio)
-        to_sorted_ticks(times, sources, offsets, ratio, n_ticks, n_sources)
+        to_sorted_ticks(times, sources, offsets, ratio, n_microseconds, n_sources)
         return Events(times, sources, offsets, n_sources, n_ticks, float(dt))
 
     def _one(

@@ -131,7 +131,9 @@ class EventDataset:
         """Return the samples with repeated events of one (tick, source) merged into one."""
         return replace(self, events=self.events.binarised())
 
-    def frames(self, which: slice | ArrayLike | None = None, dtype: DTypeLike = np.int16) -> NDArray[Any]:
+    def frames(
+        self, which: slice | ArrayLike | None = None, dtype: DTypeLike = np.int16, *, out: NDArray[Any] | None = None
+    ) -> NDArray[Any]:
         """Return counts of events, shape (samples, ticks, *sensor_shape).
 
         Parameters
@@ -140,13 +142,27 @@ class EventDataset:
             Samples to count; all by default, which for ticks of a microsecond takes more memory than there is.
         dtype : dtype
             Type of the counts. A count that does not fit wraps around.
+        out : ndarray, shape (samples or more, ticks, *sensor_shape), optional
+            Fill (the beginning of) this array, which fixes the type, instead of making a new one.
+
+        Raises
+        ------
+        ParameterError
+            `out` has another shape, or is not contiguous.
         """
         from snnsim.datasets.kernels import count_events
 
         events = self.events if which is None else self[which].events
-        counts = np.zeros((len(events), events.n_ticks, events.n_sources), dtype)
-        count_events(events.ticks, events.sources, events.offsets, counts)
-        return counts.reshape(len(events), events.n_ticks, *self.sensor_shape)
+        shape = (len(events), events.n_ticks, *self.sensor_shape)
+        if out is None:
+            out = np.zeros(shape, dtype)
+        elif out.shape[1:] != shape[1:] or len(out) < len(events) or not out.flags.c_contiguous:
+            raise ParameterError(f"out has shape {out.shape}; it must be contiguous, of shape {shape} or longer")
+        else:
+            out[: len(events)] = 0
+        counts = out[: len(events)]
+        count_events(events.ticks, events.sources, events.offsets, counts.reshape(len(events), events.n_ticks, -1))
+        return counts
 
     # -- dividing ----------------------------------------------------------------------------------------
 

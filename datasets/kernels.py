@@ -76,23 +76,30 @@ def to_sorted_ticks(
     sources: NDArray[np.int32],
     offsets: NDArray[np.int64],
     ratio: int,
-    n_ticks: int,
+    limit: int,
     n_sources: int,
 ) -> None:
-    """Turn times into ticks of `ratio`, drop those from `n_ticks` on, and order by (tick, source), all in place.
+    """Turn times into ticks of `ratio`, drop times from `limit` on, and order by (tick, source), all in place.
 
     `times` must not fall within a recording; `offsets` is rewritten where events were dropped.
     """
+    n_ticks = -(-limit // ratio)
     written = 0
     begin = 0
     for recording in range(offsets.size - 1):
         first = written
+        tick = np.int64(0)
+        next_tick = np.int64(ratio)
         for event in range(begin, offsets[recording + 1]):
-            tick = times[event] // ratio
-            if tick < n_ticks:
-                times[written] = tick
-                sources[written] = sources[event]
-                written += 1
+            time = times[event]
+            if time >= limit:
+                break
+            if time >= next_tick:  # a division for each tick costs less than one for each event
+                tick = time // ratio
+                next_tick = (tick + 1) * ratio
+            times[written] = tick
+            sources[written] = sources[event]
+            written += 1
         begin = offsets[recording + 1]
         offsets[recording + 1] = written
         if written - first > 8 * n_ticks:

@@ -34,8 +34,10 @@ OVERFLOW_ROW = 240
 OVERFLOW_MICROSECONDS = 2**13
 #: Raise when the reader gives another result for the same file: caches of before are then not found.
 READER_VERSION = 1
-#: Recordings decoded at a time: enough to make the calls cheap, few enough to keep the raw bytes out of the way.
-CHUNK = 512
+#: Recordings decoded at a time: enough to make the calls cheap, few enough to stay in the processor's cache.
+CHUNK = 64
+#: From how many recordings on a progress bar is worth its place.
+SHOWN_FROM = 2000
 SOURCE = (
     "N-MNIST, recorded with an ATIS event camera from MNIST digits on a screen during three saccades "
     "(Orchard et al. 2015, doi:10.3389/fnins.2015.00437; CC BY-SA 4.0)"
@@ -76,7 +78,8 @@ def read_nmnist_bin(source: bytes | str | Path, *, sort: bool = False) -> Column
             content = Path(source).read_bytes()
         except OSError as error:
             raise DataError(f"{name}: cannot be read ({error.strerror or error})") from error
-    _check_length(len(content), name)
+    if len(content) % BYTES_AN_EVENT:
+        raise _cut_short(len(content), name)
     raw = np.frombuffer(content, np.uint8).reshape(-1, BYTES_AN_EVENT)
     t = (raw[:, 2] & 127).astype(np.int64) << 16
     t += raw[:, 3].astype(np.int64) << 8
@@ -186,23 +189,21 @@ def _read(
     from snnsim.datasets.kernels import to_sorted_ticks
 
     for sample in samples:
-        _check_length(sample.size, sample.name)
+        if sample.size % BYTES_AN_EVENT:
+            raise _cut_short(sample.size, sample.name)
     room = sum(sample.size for sample in samples) // BYTES_AN_EVENT
     n_ticks, n_sources = -(-microseconds // ratio), int(np.prod(SENSOR_SHAPE))
     ticks, sources = np.empty(room, np.int64), np.empty(room, np.int32)
     offsets = np.zeros(len(samples) + 1, np.int64)
-    shown = None if progress and len(samples) > 4 * CHUNK else True  # None: only where standard error is a terminal
+    shown = None if progress and len(samples) > SHOWN_FROM else True  # None: only where standard error is a terminal
     with tqdm(total=len(samples), unit="sample", desc=f"N-MNIST {split}", disable=shown) as bar:
         for first in range(0, len(samples), CHUNK):
             chunk = samples[first : first + CHUNK]
             start = offsets[first]
             local = _decode(chunk, ticks[start:], sources[start:], sort)
-            times = ticks[start : start + local[-1]]
-            if not crop and times.size and times.max() >= microseconds:
-                _late(chunk, times, local, microseconds)
-            # Cropping at the last whole tick must drop what lies between `duration` and the end of that tick.
-            times[times >= microseconds] = n_ticks * ratio
-            to_sorted_ticks(times, sources[start : start + local[-1]], local, ratio, n_ticks, n_sources)
+            if not crop:
+                _check_duration(chunk, ticks[start:], local, microseconds)
+            to_sorted_ticks(ticks[start:], sources[start:], local, ratio, microseconds, n_sources)
             offsets[first + 1 : first + 1 + len(chunk)] = start + local[1:]
             bar.update(len(chunk))
     total = int(offsets[-1])
@@ -216,11 +217,13 @@ def _read(
 def _decode(chunk: list[Sample], times: NDArray[np.int64], sources: NDArray[np.int32], sort: bool) -> NDArray[np.int64]:
     from snnsim.datasets.kernels import decode_forty_bits
 
-    contents = [sample.read() for sample in chunk]
-    for sample, content in zip(chunk, contents, strict=True):
-        _check_length(len(content), sample.name)
-    starts = np.concatenate(([0], np.cumsum([len(content) for content in contents])))
-    raw = np.frombuffer(b"".join(contents), np.uint8)
+    starts = np.concatenate(([0], np.cumsum([sample.size for sample in chunk])))
+    raw = np.empty(starts[-1], np.uint8)
+    for sample, begin, end in zip(chunk, starts[:-1], starts[1:], strict=True):
+        content = sample.read()
+        if len(content) != sample.size:
+            raise _cut_short(len(content), sample.name)
+        raw[begin:end] = np.frombuffer(content, np.uint8)
     offsets = np.zeros(len(chunk) + 1, np.int64)
     unordered = np.zeros(len(chunk), np.bool_)
     sensor = (*SENSOR_SHAPE[1:], OVERFLOW_ROW, OVERFLOW_MICROSECONDS)
@@ -237,12 +240,11 @@ def _decode(chunk: list[Sample], times: NDArray[np.int64], sources: NDArray[np.i
     return offsets
 
 
-def _check_length(size: int, name: str) -> None:
-    if size % BYTES_AN_EVENT:
-        raise DataError(
-            f"{name}: {size:,} bytes are not a whole number of events of {BYTES_AN_EVENT} bytes; "
-            "the file is cut short or of another format: get it afresh"
-        )
+def _cut_short(size: int, name: str) -> DataError:
+    return DataError(
+        f"{name}: {size:,} bytes are not a whole number of events of {BYTES_AN_EVENT} bytes; "
+        "the file is cut short or of another format: get it afresh"
+    )
 
 
 def _off_sensor(name: str, event: int, x: int, y: int) -> DataError:
@@ -260,10 +262,15 @@ def _unordered(name: str, times: NDArray[np.int64]) -> DataError:
     )
 
 
-def _late(chunk: list[Sample], times: NDArray[np.int64], offsets: NDArray[np.int64], microseconds: int) -> None:
-    event = int(np.argmax(times))
-    name = chunk[int(np.searchsorted(offsets, event, side="right")) - 1].name
-    raise DataError(
-        f"{name}: an event at {int(times[event]):,} microseconds lies after the duration of {microseconds:,}; "
-        f"pass duration={(int(times[event]) + 1) * MICROSECOND:.6f} or longer, or crop=True to drop later events"
-    )
+def _check_duration(
+    chunk: list[Sample], times: NDArray[np.int64], offsets: NDArray[np.int64], microseconds: int
+) -> None:
+    filled = np.flatnonzero(np.diff(offsets))
+    last = times[offsets[filled + 1] - 1]  # in order, so that the last event is the latest
+    if last.size and last.max() >= microseconds:
+        worst = int(np.argmax(last))
+        raise DataError(
+            f"{chunk[filled[worst]].name}: an event at {int(last[worst]):,} microseconds lies after the duration of "
+            f"{microseconds:,}; pass duration={(int(last[worst]) + 1) * MICROSECOND:.6f} or longer, "
+            "or crop=True to drop later events"
+        )

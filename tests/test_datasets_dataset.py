@@ -45,6 +45,14 @@ def test_frames_have_the_shape_of_the_sensor():
     assert frames.dtype == np.int16
     assert np.array_equal(frames.reshape(60, 20, 8), data.events.to_dense(np.int16))
     assert np.array_equal(data.frames(slice(3, 5), np.float32), frames[3:5])
+    out = np.full((4, 20, 2, 2, 2), 9, np.uint8)
+    filled = data.frames([7, 8, 9], out=out)
+    assert np.shares_memory(filled, out)
+    assert np.array_equal(filled, frames[7:10])
+    assert np.all(out[3] == 9)
+    for bad in (out[:2], out[:, :3], out[:, ::-1]):
+        with pytest.raises(ParameterError, match="out has shape"):
+            data.frames([7, 8, 9], out=bad)
 
 
 def test_coarser_ticks_and_merged_events():
