@@ -48,6 +48,7 @@ class Normal(Distribution):
     high: float = np.inf
 
     def __post_init__(self) -> None:
+        _finite("Normal mean", self.mean)
         positive("Normal sd", self.sd, zero=True)
         if not self.low < self.high:
             raise ParameterError(f"Normal low={self.low:g} must be below high={self.high:g}")
@@ -90,6 +91,8 @@ class Uniform(Distribution):
     high: float = 1.0
 
     def __post_init__(self) -> None:
+        _finite("Uniform low", self.low)
+        _finite("Uniform high", self.high)
         if not self.low <= self.high:
             raise ParameterError(f"Uniform low={self.low:g} must not be above high={self.high:g}")
 
@@ -114,6 +117,11 @@ class Kaiming(Distribution):
         """Draw; see `Distribution.draw`."""
         bound = self.gain * np.sqrt(3.0 / max(fan_in, 1.0))
         return np.asarray(bound * (2.0 * rng.uniform(seed, stream, np.arange(n)) - 1.0))
+
+
+def _finite(name: str, value: float) -> None:
+    if not np.isfinite(value):
+        raise ParameterError(f"{name}={value!r}: must be finite")
 
 
 DISTRIBUTIONS: dict[str, type[Distribution]] = {kind.__name__: kind for kind in (Normal, LogNormal, Uniform, Kaiming)}
