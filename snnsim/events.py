@@ -295,11 +295,21 @@ class Events:
             raise ParameterError(
                 f"crop: start={start}, n_ticks={n_ticks}: start must be 0 or above, n_ticks 1 or above"
             )
-        keep = (self.ticks >= start) & (self.ticks < start + n_ticks)
+        kept = self.selected((self.ticks >= start) & (self.ticks < start + n_ticks))
+        return self._trusted(kept.ticks - start, kept.sources, kept.offsets, n_ticks=int(n_ticks))
+
+    def selected(self, keep: NDArray[np.bool_], sources: NDArray[np.int32] | None = None) -> Events:
+        """Return the events for which `keep` is True, optionally under other source numbers.
+
+        Parameters
+        ----------
+        keep : ndarray of bool, shape (events,)
+        sources : ndarray of int, shape (events,), optional
+            New source of each event; must keep the order within each tick.
+        """
         cumulative = np.concatenate(([0], np.cumsum(keep)))
-        return self._trusted(
-            self.ticks[keep] - start, self.sources[keep], cumulative[self.offsets], n_ticks=int(n_ticks)
-        )
+        new = self.sources if sources is None else sources
+        return self._trusted(self.ticks[keep], new[keep].astype(np.int32, copy=False), cumulative[self.offsets])
 
     def binarised(self) -> Events:
         """Return the batch with repeated events of one (tick, source) merged into one."""
@@ -308,8 +318,7 @@ class Events:
         first = np.ones(self.ticks.size, bool)
         first[1:] = (self.ticks[1:] != self.ticks[:-1]) | (self.sources[1:] != self.sources[:-1])
         first[self.offsets[:-1][np.diff(self.offsets) > 0]] = True
-        cumulative = np.concatenate(([0], np.cumsum(first)))
-        return self._trusted(self.ticks[first], self.sources[first], cumulative[self.offsets])
+        return self.selected(first)
 
     def to_dense(self, dtype: Any = np.float32) -> NDArray[Any]:
         """Return event counts of shape (recordings, ticks, sources)."""

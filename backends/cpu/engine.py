@@ -14,7 +14,7 @@ import numpy as np
 from snnsim.backends.cpu import deliver, integrate
 from snnsim.backends.cpu._jit import digest, jit, specialised
 from snnsim.backends.cpu.deliver import (
-    DELAYED,
+    CONVOLUTION,
     DENSE,
     ONCE,
     SPARSE,
@@ -34,7 +34,7 @@ advance_population: Any = None
 
 # Columns of the population table. SOURCE is the place among the sources, or -1.
 (SOURCE, MODEL, SIZE, STATES, CURRENTS, RING, SLOTS, RECEPTORS, FIRST_RECEPTOR, COUNTERS) = range(10)
-(COEFFICIENTS, UNIFORM, REFRACTORY, STRICT, SPIKING, RECORDED, SIMPLE) = range(10, 17)
+(COEFFICIENTS, UNIFORM, REFRACTORY, BOUND, SPIKING, RECORDED, SIMPLE) = range(10, 17)
 # Columns of the receptor table. EXPONENTIAL is the number of the current, or -1 for a delta receptor.
 (EXPONENTIAL, DECAY, COUPLING, COUPLING_STEP) = range(4)
 # Columns of the projection table; nine entries from SHAPE on describe a convolution.
@@ -89,7 +89,8 @@ def run_recordings(
         widest = max(widest, populations[p, SIZE])
         most += populations[p, SIZE] if populations[p, RECORDED] else 0
     drive = np.zeros(widest, floats.dtype)
-    fired = np.zeros(widest, np.uint8)
+    fired = np.zeros(widest + widest % 2, floats.dtype)
+    words = fired.view(np.uint64)
     seen = np.zeros(widest, np.uint8)
     spikes = np.empty(widest + 1, np.int32)
     cursors = np.zeros(event_offsets.shape[0], np.int64)
@@ -120,7 +121,7 @@ def run_recordings(
                     active = event_sources[cursor:stop]
                 else:
                     count = advance_population(
-                        populations[p], receptors, coefficients, state, held, tick, drive, fired, spikes
+                        p, populations, receptors, coefficients, state, held, tick, drive, fired, words, spikes
                     )
                     active = spikes[:count]
                     if populations[p, RECORDED]:
@@ -133,10 +134,10 @@ def run_recordings(
                 spike_counts[recording, p] += active.size
                 if active.size:
                     for o in range(outgoing_offsets[p], outgoing_offsets[p + 1]):
-                        projection = projections[outgoing[o]]
                         synaptic_operations[recording, outgoing[o]] += send(
-                            projection,
-                            populations[projection[TARGET]],
+                            outgoing[o],
+                            projections,
+                            populations,
                             state,
                             tick,
                             weights,
@@ -169,73 +170,79 @@ def run_recordings(
     return True
 
 
-def drive_and_advance(row, receptors, coefficients, state, counters, tick, drive, fired, spikes):
+def drive_and_advance(p, populations, receptors, coefficients, state, counters, tick, drive, fired, words, spikes):
     """Advance one population by one tick; write which neurons fired into `spikes` and return their number."""
-    size = row[SIZE]
-    slot = row[RING] + (tick % row[SLOTS]) * row[RECEPTORS] * size
-    held = counters[row[COUNTERS] : row[COUNTERS] + size]
-    if row[SIMPLE]:
+    size, n_receptors = populations[p, SIZE], populations[p, RECEPTORS]
+    slot = populations[p, RING] + (tick % populations[p, SLOTS]) * n_receptors * size
+    first = populations[p, COUNTERS]
+    if populations[p, SIMPLE]:
         # One delta receptor: what arrived is the drive.
         now = state[slot : slot + size]
     else:
         now = drive[:size]
-        for r in range(row[RECEPTORS]):
-            receptor = receptors[row[FIRST_RECEPTOR] + r]
+        for r in range(n_receptors):
+            receptor = populations[p, FIRST_RECEPTOR] + r
             arrived = state[slot + r * size : slot + (r + 1) * size]
-            if receptor[EXPONENTIAL] < 0:
+            if receptors[receptor, EXPONENTIAL] < 0:
                 for j in range(size):
                     now[j] += arrived[j]
                     arrived[j] = 0
             else:
-                place = row[CURRENTS] + receptor[EXPONENTIAL] * size
+                place = populations[p, CURRENTS] + receptors[receptor, EXPONENTIAL] * size
                 current = state[place : place + size]
-                decay = coefficients[receptor[DECAY]]
+                decay, coupling = coefficients[receptors[receptor, DECAY]], receptors[receptor, COUPLING]
+                step = receptors[receptor, COUPLING_STEP]
                 for j in range(size):
-                    now[j] += coefficients[receptor[COUPLING] + j * receptor[COUPLING_STEP]] * current[j]
+                    now[j] += coefficients[coupling + j * step] * current[j]
                     current[j] = decay * current[j] + arrived[j]
                     arrived[j] = 0
     advance(
-        row[MODEL],
+        populations[p, MODEL],
         state,
-        row[STATES],
+        populations[p, STATES],
         size,
         coefficients,
-        row[COEFFICIENTS],
-        row[UNIFORM] == 1,
+        populations[p, COEFFICIENTS],
+        populations[p, UNIFORM] == 1,
         now,
-        held,
-        row[REFRACTORY],
-        row[STRICT] == 1,
+        counters[first : first + size],
+        populations[p, REFRACTORY],
+        coefficients[populations[p, BOUND]],
         fired,
     )
     count = 0
-    if row[SPIKING]:
-        # Without a branch: every number is written, and the next one overwrites it unless the neuron fired.
-        for j in range(size):
-            spikes[count] = j
-            count += fired[j]
+    if populations[p, SPIKING]:
+        # Most neurons are silent: look at eight bytes at a time.
+        a_word = 8 // fired.itemsize
+        for k in range((size + a_word - 1) // a_word):
+            if words[k] != 0:
+                for j in range(k * a_word, min(k * a_word + a_word, size)):
+                    if fired[j] > 0:
+                        spikes[count] = j
+                        count += 1
     return count
 
 
 @jit
-def send(projection, target, state, tick, weights, offsets, targets, delays, active, seen):
-    """Deliver the spikes of one tick over one projection and return the number of additions."""
-    kind, size, count = projection[KIND], target[SIZE], active.size
-    stride = target[RECEPTORS] * size
-    base = target[RING] + projection[RECEPTOR] * size
-    start, rows, columns = projection[WEIGHTS], offsets[projection[OFFSETS] :], targets[projection[TARGETS] :]
-    if kind == DELAYED:
-        ring, late = state[base:], delays[projection[DELAYS] :]
-        return add_delayed(ring, target[SLOTS], stride, tick, weights, start, rows, columns, late, active, count)
-    place = base + ((tick + projection[DELAY]) % target[SLOTS]) * stride
+def send(j, projections, populations, state, tick, weights, offsets, targets, delays, active, seen):
+    """Deliver the spikes of one tick over projection `j` and return the number of additions."""
+    target, kind, start, count = projections[j, TARGET], projections[j, KIND], projections[j, WEIGHTS], active.size
+    size = populations[target, SIZE]
+    stride = populations[target, RECEPTORS] * size
+    base = populations[target, RING] + projections[j, RECEPTOR] * size
+    place = base + ((tick + projections[j, DELAY]) % populations[target, SLOTS]) * stride
     slot = state[place : place + size]
     if kind == DENSE:
         return add_rows(slot, weights, start, size, active, count)
+    if kind == CONVOLUTION:
+        return add_convolution(slot, weights, start, projections[j, SHAPE:], active, count)
+    rows, columns = offsets[projections[j, OFFSETS] :], targets[projections[j, TARGETS] :]
     if kind == SPARSE:
         return add_sparse(slot, weights, start, rows, columns, active, count)
     if kind == ONCE:
         return add_once(slot, weights, start, rows, columns, active, count, seen)
-    return add_convolution(slot, weights, start, projection[SHAPE:], active, count)
+    slots, late = populations[target, SLOTS], delays[projections[j, DELAYS] :]
+    return add_delayed(state[base:], slots, stride, tick, weights, start, rows, columns, late, active, count)
 
 
 @functools.cache

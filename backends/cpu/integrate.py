@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from snnsim.backends.cpu._jit import jit, specialised
 
 from snnsim.errors import CapabilityError
@@ -25,54 +26,63 @@ others: Any = None
 number: Any = None
 
 
-def one_state(floats, states, size, table, start, uniform, drive, counters, refractory, strict, fired):
-    """Advance a spiking model with one state; `drive` is emptied, `fired` becomes 0 or 1 a neuron."""
+def one_state(floats, states, size, table, start, uniform, drive, counters, refractory, bound, fired):
+    """Advance a spiking model with one state.
+
+    `drive` is emptied and `fired` becomes 0 or 1 a neuron, in the type of the states so that the loop stays in
+    vector registers. A neuron fires at a distance of `bound` or more: zero, or the smallest number above it.
+    """
     zero, one = floats.dtype.type(0), floats.dtype.type(1)
     first = floats[states : states + size]
     if uniform and refractory == 0:
         c = coefficients(table, start, 1)
         for j in range(size):
             (a,) = integrate(first[j], drive[j], c)
-            gap = distance(a, c)
-            fires = (gap > zero) | ((gap == zero) & (not strict))
-            (a,) = reset(a, one if fires else zero, c)
-            first[j] = a
+            spike = one if distance(a, c) >= bound else zero
+            (first[j],) = reset(a, spike, c)
             drive[j] = zero
-            fired[j] = fires
-        return
-    for j in range(size):
-        c = coefficients(table, start if uniform else start + j, 1 if uniform else size)
-        held = counters[j] > 0
-        (a,) = integrate(first[j], drive[j], c)
-        a = first[j] if held else a
-        gap = distance(a, c)
-        fires = ((gap > zero) | ((gap == zero) & (not strict))) & (not held)
-        (a,) = reset(a, one if fires else zero, c)
-        first[j] = a
-        drive[j] = zero
-        fired[j] = fires
-        counters[j] = refractory if fires else max(counters[j] - 1, 0)
+            fired[j] = spike
+    elif uniform:
+        c = coefficients(table, start, 1)
+        for j in range(size):
+            free = counters[j] <= 0
+            (a,) = integrate(first[j], drive[j], c)
+            a = a if free else first[j]
+            spike = one if (distance(a, c) >= bound) & free else zero
+            (first[j],) = reset(a, spike, c)
+            drive[j] = zero
+            fired[j] = spike
+            counters[j] = np.int32(refractory) if spike > zero else max(counters[j] - np.int32(1), np.int32(0))
+    else:
+        for j in range(size):
+            c = coefficients(table, start + j, size)
+            free = counters[j] <= 0
+            (a,) = integrate(first[j], drive[j], c)
+            a = a if free else first[j]
+            spike = one if (distance(a, c) >= bound) & free else zero
+            (first[j],) = reset(a, spike, c)
+            drive[j] = zero
+            fired[j] = spike
+            counters[j] = np.int32(refractory) if spike > zero else max(counters[j] - np.int32(1), np.int32(0))
 
 
-def two_states(floats, states, size, table, start, uniform, drive, counters, refractory, strict, fired):
-    """Advance a spiking model with two states."""
+def two_states(floats, states, size, table, start, uniform, drive, counters, refractory, bound, fired):
+    """Advance a spiking model with two states; see `one_state`."""
     zero, one = floats.dtype.type(0), floats.dtype.type(1)
     first, second = floats[states : states + size], floats[states + size : states + 2 * size]
     for j in range(size):
         c = coefficients(table, start if uniform else start + j, 1 if uniform else size)
-        held = counters[j] > 0
+        free = counters[j] <= 0
         a, b = integrate(first[j], second[j], drive[j], c)
-        a, b = (first[j] if held else a), (second[j] if held else b)
-        gap = distance(a, b, c)
-        fires = ((gap > zero) | ((gap == zero) & (not strict))) & (not held)
-        a, b = reset(a, b, one if fires else zero, c)
-        first[j], second[j] = a, b
+        a, b = (a if free else first[j]), (b if free else second[j])
+        spike = one if (distance(a, b, c) >= bound) & free else zero
+        first[j], second[j] = reset(a, b, spike, c)
         drive[j] = zero
-        fired[j] = fires
-        counters[j] = refractory if fires else max(counters[j] - 1, 0)
+        fired[j] = spike
+        counters[j] = np.int32(refractory) if spike > zero else max(counters[j] - np.int32(1), np.int32(0))
 
 
-def readout(floats, states, size, table, start, uniform, drive, counters, refractory, strict, fired):
+def readout(floats, states, size, table, start, uniform, drive, counters, refractory, bound, fired):
     """Advance a model with one state that never fires."""
     zero = floats.dtype.type(0)
     first = floats[states : states + size]
@@ -82,15 +92,15 @@ def readout(floats, states, size, table, start, uniform, drive, counters, refrac
         drive[j] = zero
 
 
-def link(model, floats, states, size, table, start, uniform, drive, counters, refractory, strict, fired):
+def link(model, floats, states, size, table, start, uniform, drive, counters, refractory, bound, fired):
     """Advance a population of model `number`, or pass on to the other models."""
     if model == number:
-        step(floats, states, size, table, start, uniform, drive, counters, refractory, strict, fired)
+        step(floats, states, size, table, start, uniform, drive, counters, refractory, bound, fired)
     else:
-        others(model, floats, states, size, table, start, uniform, drive, counters, refractory, strict, fired)
+        others(model, floats, states, size, table, start, uniform, drive, counters, refractory, bound, fired)
 
 
-def _none(model, floats, states, size, table, start, uniform, drive, counters, refractory, strict, fired):
+def _none(model, floats, states, size, table, start, uniform, drive, counters, refractory, bound, fired):
     """End of the chain: the program has checked that every model is known."""
 
 

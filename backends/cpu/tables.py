@@ -109,7 +109,9 @@ def _populations(network: Network, layout: Layout, coefficients: _Arena) -> tupl
         )
         row[e.RECEPTORS], row[e.FIRST_RECEPTOR], row[e.COUNTERS] = place.n_receptors, len(receptors), place.counters
         row[e.COEFFICIENTS], row[e.UNIFORM] = coefficients.add(np.stack(full)), uniform
-        row[e.REFRACTORY], row[e.STRICT] = model.refractory_ticks(network.dt), model.is_strict
+        row[e.REFRACTORY] = model.refractory_ticks(network.dt)
+        # Above the threshold means at least the smallest number above it.
+        row[e.BOUND] = coefficients.add(np.finfo(coefficients.dtype).smallest_subnormal if model.is_strict else 0.0)
         row[e.SPIKING] = model.spiking
         row[e.SIMPLE] = place.n_receptors == 1 and not place.exponential
         for index, receptor in enumerate(model.receptor_list):
