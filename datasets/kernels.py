@@ -44,26 +44,27 @@ def decode_forty_bits(
     `starts` are byte positions in `raw`. `times` (microseconds), `sources` (flat index of polarity, y, x), `offsets`
     and `unordered` (does time fall within the recording?) are filled.
     """
+    rows = raw.reshape(-1, 5)
     written = 0
     for recording in range(starts.size - 1):
         carried = np.int64(0)
         previous = np.int64(-1)
         falls = False
-        for at in range(starts[recording], starts[recording + 1], 5):
-            x = raw[at]
-            y = raw[at + 1]
+        for event in range(starts[recording] // 5, starts[recording + 1] // 5):
+            x = rows[event, 0]
+            y = rows[event, 1]
             if y == overflow_row:
                 carried += overflow_ticks
                 continue
             if x >= width or y >= height:
-                return recording, (at - starts[recording]) // 5
-            flags = raw[at + 2]
-            time = ((np.int64(flags) & 127) << 16) + (np.int64(raw[at + 3]) << 8) + np.int64(raw[at + 4]) + carried
+                return recording, event - starts[recording] // 5
+            flags = np.int64(rows[event, 2])
+            time = ((flags & 127) << 16) + (np.int64(rows[event, 3]) << 8) + np.int64(rows[event, 4]) + carried
             if time < previous:
                 falls = True
             previous = time
             times[written] = time
-            sources[written] = ((np.int64(flags) >> 7) * height + y) * width + x
+            sources[written] = ((flags >> 7) * height + y) * width + x
             written += 1
         offsets[recording + 1] = written
         unordered[recording] = falls
@@ -94,8 +95,8 @@ def to_sorted_ticks(
             time = times[event]
             if time >= limit:
                 break
-            if time >= next_tick:  # a division for each tick costs less than one for each event
-                tick = time // ratio
+            if time >= next_tick:  # dividing costs more than all the rest: only where the tick changes
+                tick = time // ratio if ratio > 1 else time
                 next_tick = (tick + 1) * ratio
             times[written] = tick
             sources[written] = sources[event]
@@ -113,6 +114,9 @@ def _order_runs(ticks: NDArray[np.int64], sources: NDArray[np.int32]) -> None:
     begin = 0
     while begin < ticks.size:
         end = begin + 1
+        if end == ticks.size or ticks[end] != ticks[begin]:
+            begin = end
+            continue
         while end < ticks.size and ticks[end] == ticks[begin]:
             end += 1
         if end - begin > SHORT_RUN:
