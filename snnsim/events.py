@@ -155,7 +155,8 @@ class Events:
             raise ParameterError(f"counts has shape {array.shape}; expected (recordings, ticks, sources...)")
         if np.any(array < 0) or np.any(array != np.rint(array)):
             raise ParameterError("counts must be whole numbers, zero or above")
-        flat = array.reshape(array.shape[0], array.shape[1], -1).astype(np.int64)
+        n_sources = int(np.prod(array.shape[2:]))
+        flat = array.reshape(array.shape[0], array.shape[1], n_sources).astype(np.int64)
         recording, tick, source = np.nonzero(flat)
         repeat = flat[recording, tick, source]
         offsets = np.zeros(flat.shape[0] + 1, np.int64)
