@@ -1,0 +1,1 @@
+"""The parts of the `snnsim` command, one a file; `snnsim.cli` puts them together."""

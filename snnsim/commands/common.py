@@ -1,0 +1,100 @@
+"""What several commands share: reading data by name or path, and common options."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from snnsim.errors import DataError, ParameterError
+
+if TYPE_CHECKING:
+    from snnsim.datasets import EventDataset
+
+
+def add_data_options(command: argparse.ArgumentParser, *, default: str | None) -> None:
+    """Add ``--data`` and ``--dt``."""
+    command.add_argument(
+        "--data",
+        default=default,
+        metavar="NAME|PATH",
+        help="digits (simulated recordings, no download), nmnist (downloads), or a path: a zip or folder of N-MNIST "
+        "recordings, one .bin recording, or a data set in HDF5" + (" (default: %(default)s)" if default else ""),
+    )
+    command.add_argument(
+        "--dt",
+        type=float,
+        default=None,
+        metavar="SECONDS",
+        help="length of a tick (default: that of the network, or 0.01)",
+    )
+
+
+def add_backend_options(command: argparse.ArgumentParser) -> None:
+    """Add ``--backend``, ``--dtype`` and ``--threads``."""
+    command.add_argument("--backend", default="cpu", help="cpu, reference or another installed one (default: cpu)")
+    command.add_argument("--dtype", default="float32", choices=("float32", "float64"), help="default: float32")
+    command.add_argument("--threads", type=int, default=None, metavar="N", help="default: all cores")
+
+
+def load_data(name: str, split: str, dt: float) -> EventDataset:
+    """Return a data set by name or path, in ticks of `dt` seconds.
+
+    Raises
+    ------
+    DataError, ParameterError
+        Nothing of that name or path, or it cannot be read.
+    """
+    from snnsim import datasets
+
+    if name == "digits":
+        return datasets.load_digits_events(split=split, dt=dt)
+    if name == "nmnist":
+        return datasets.load_nmnist(split=split, dt=dt)
+    path = Path(name)
+    if not path.exists():
+        raise DataError(f"--data {name}: no such file or folder, and no data set of that name (digits, nmnist)")
+    if path.suffix in (".h5", ".hdf5"):
+        found = datasets.EventDataset.load(path)
+        return found if found.events.dt == dt else found.with_dt(dt)
+    if path.suffix == ".bin":
+        return _one_recording(path, dt)
+    return datasets.load_nmnist(path, split=split, dt=dt)
+
+
+def _one_recording(path: Path, dt: float) -> EventDataset:
+    """Return a data set of one N-MNIST recording without a label."""
+    import numpy as np
+
+    from snnsim import datasets
+    from snnsim.events import Events
+
+    times, x, y, polarity = datasets.read_nmnist_bin(path)
+    sources = (polarity.astype(np.int64) * 34 + y) * 34 + x
+    events = Events.from_ticks(times, sources, n_sources=2 * 34 * 34, dt=1e-6).with_dt(dt)
+    return datasets.EventDataset(events, np.zeros(1, np.int64), ("unknown",), (2, 34, 34), path.name, f"{path.name}")
+
+
+def cores() -> int:
+    """Return the number of cores this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def parse_sizes(text: str) -> tuple[int, ...]:
+    """Read ``512,512`` into numbers; an empty text gives none."""
+    try:
+        return tuple(int(part) for part in text.split(",") if part.strip())
+    except ValueError as error:
+        raise ParameterError(f"{text!r}: expected whole numbers separated by commas, such as 512,512") from error
+
+
+def save_figure(axes: Any, path: str | Path) -> None:
+    """Save the figure of some axes and close it."""
+    import matplotlib.pyplot as plt
+
+    from snnsim import plot
+
+    figure = axes if hasattr(axes, "savefig") else axes.figure
+    plot.save(figure, path)
+    plt.close(figure)
