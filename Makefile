@@ -55,6 +55,7 @@ bench-env: $(BENCH_STAMP)  ## Add the peer simulators that bench/ compares with
 # sinabs goes without its dependencies: one of them, samna, runs pip when it is imported.
 $(BENCH_STAMP): $(STAMP)
 	$(INSTALL) -e '.[bench]'
+	$(INSTALL) pbr
 	$(INSTALL) --no-deps sinabs
 	touch $@
 

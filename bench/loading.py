@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from snnsim.datasets import EventDataset, load_nmnist
 
 import snnsim
+from snnsim.datasets import EventDataset, load_nmnist
 
 DURATION = 0.34
 FRAMES = 50

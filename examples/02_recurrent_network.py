@@ -18,11 +18,13 @@ network = sn.Network(
         sn.Projection("noise", "excitatory", sn.FixedInDegree(40, sn.Normal(0.4, 0.05)), receptor="excitatory"),
         sn.Projection("noise", "inhibitory", sn.FixedInDegree(40, 0.2), receptor="excitatory"),
         sn.Projection(
-            "excitatory", "inhibitory", sn.FixedProbability(0.1, 0.3), delay=sn.Uniform(1e-3, 5e-3), receptor="excitatory"
+            "excitatory",
+            "inhibitory",
+            sn.FixedProbability(0.1, 0.3),
+            delay=sn.Uniform(1e-3, 5e-3),
+            receptor="excitatory",
         ),
-        sn.Projection(
-            "excitatory", "excitatory", sn.FixedProbability(0.05, 0.2), delay=2e-3, receptor="excitatory"
-        ),
+        sn.Projection("excitatory", "excitatory", sn.FixedProbability(0.05, 0.2), delay=2e-3, receptor="excitatory"),
         sn.Projection("inhibitory", "excitatory", sn.FixedProbability(0.2, -0.1), delay=1e-3, receptor="inhibitory"),
     ],
     dt=1e-3,

@@ -21,4 +21,4 @@ for backend in names():
 model = TrainableNetwork(network, dtype="float64").eval()
 spikes = model.spikes(digits.events, populations)
 assert all(spikes[name] == expected.spikes[name] for name in populations)
-print(f"torch      {({name: spikes[name].ticks.size for name in populations})}")
+print(f"torch      { ({name: spikes[name].ticks.size for name in populations}) }")

@@ -108,4 +108,3 @@ def _training() -> str:
     if difference > 1e-9:
         raise AssertionError(f"torch and reference differ by {difference:.2g}")
     return f"torch {version} agrees with the reference to {difference:.1g}"
-
