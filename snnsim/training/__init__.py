@@ -1,1 +1,29 @@
-"""Placeholder."""
+"""Training in PyTorch: a module over a description, surrogate gradients, BPTT and SLTT, the loop around them.
+
+Only this package imports torch (the extra ``train``).
+"""
+
+try:
+    import torch as _torch
+except ImportError as _error:
+    from snnsim.errors import missing_dependency
+
+    raise missing_dependency("torch", "train", "training") from _error
+
+from snnsim.training.losses import Loss as Loss
+from snnsim.training.losses import PerTickCrossEntropy as PerTickCrossEntropy
+from snnsim.training.losses import SummedCrossEntropy as SummedCrossEntropy
+from snnsim.training.memory import MemoryReport as MemoryReport
+from snnsim.training.model import TrainableNetwork as TrainableNetwork
+from snnsim.training.rules import BPTT as BPTT
+from snnsim.training.rules import SLTT as SLTT
+from snnsim.training.rules import Outcome as Outcome
+from snnsim.training.rules import Rule as Rule
+from snnsim.training.surrogate import ATan as ATan
+from snnsim.training.surrogate import Rectangle as Rectangle
+from snnsim.training.surrogate import Sigmoid as Sigmoid
+from snnsim.training.surrogate import SuperSpike as SuperSpike
+from snnsim.training.surrogate import Surrogate as Surrogate
+from snnsim.training.surrogate import Triangle as Triangle
+
+del _torch

@@ -1,0 +1,170 @@
+"""How much memory a training step will take, before it runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from snnsim.errors import ParameterError, positive
+from snnsim.tables import table
+from snnsim.training.plan import FRAME_RULES
+
+if TYPE_CHECKING:
+    from snnsim.training.model import TrainableNetwork
+
+
+@dataclass(frozen=True)
+class MemoryReport:
+    """Forecast of the memory of one training step, in bytes.
+
+    Parameters
+    ----------
+    rule : str
+    ticks, batch, chunk : int
+        Ticks of the samples, samples, ticks computed at a time.
+    kept : int
+        What is kept until the last tick is known; zero for SLTT.
+    working : int
+        Buffers of the chunk at work.
+    gradients : int
+        Gradients of the parameters.
+    free : int or None
+        Memory available now; None where the system does not say.
+    """
+
+    rule: str
+    ticks: int
+    batch: int
+    chunk: int
+    kept: int
+    working: int
+    gradients: int
+    free: int | None
+
+    @property
+    def activations(self) -> int:
+        """Bytes of activations: kept and working."""
+        return self.kept + self.working
+
+    @property
+    def total(self) -> int:
+        """All bytes."""
+        return self.activations + self.gradients
+
+    @property
+    def fits(self) -> bool:
+        """Whether the step fits into the memory that is free now."""
+        return self.free is None or self.total <= self.free
+
+    def require(self) -> None:
+        """Raise `ParameterError`, with a way out, where the step does not fit."""
+        if not self.fits:
+            assert self.free is not None
+            room = self.free - self.working - self.gradients
+            smaller = max(0, int(self.batch * room / max(self.kept, 1)))
+            way = f"a batch of {smaller} would fit, or use" if 0 < smaller < self.batch else "use"
+            raise ParameterError(
+                f"{self.rule}: {self.ticks} ticks at batch {self.batch} need {_size(self.total)}, "
+                f"{_size(self.free)} are free; {way} SLTT(), whose memory does not grow with the number of ticks"
+            )
+
+    def __str__(self) -> str:
+        rows = [
+            ("kept until the last tick", _size(self.kept)),
+            (f"working buffers, {self.chunk} ticks at a time", _size(self.working)),
+            ("gradients", _size(self.gradients)),
+            ("total", _size(self.total)),
+            ("free now", "unknown" if self.free is None else _size(self.free)),
+        ]
+        return table((f"{self.rule}, {self.ticks} ticks, batch {self.batch}", "memory"), rows, right=(1,))
+
+
+def report(model: TrainableNetwork, ticks: int, batch: int, rule: Any) -> MemoryReport:
+    """Forecast a step; see `TrainableNetwork.memory_report`."""
+    from snnsim.training.rules import SLTT
+
+    for name, value in (("ticks", ticks), ("batch", batch)):
+        positive(name, value)
+    spatial = isinstance(rule, SLTT)
+    gradients = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
+    if model.path == "plain":
+        saved = _saved_per_tick(model) * batch
+        kept, working, chunk = (0 if spatial else saved * ticks), saved, 1
+    else:
+        kept, working, chunk = _fused(model, ticks, batch, rule if spatial else None)
+    return MemoryReport(type(rule).__name__, ticks, batch, chunk, kept, working, gradients, free_memory())
+
+
+def _fused(model: TrainableNetwork, ticks: int, batch: int, spatial: Any) -> tuple[int, int, int]:
+    """Count the buffers that the fast path takes."""
+    from snnsim.training.running import chunk_ticks
+
+    chunk = min(ticks, getattr(spatial, "chunk", None) or chunk_ticks(model, batch, ticks))
+    rows, item = chunk * batch, model.dtype.itemsize
+    dense = {model.plan.output.name} if model.plan.output.spiking else set()
+    of_one_tick = working = 0
+    transient = [0]
+    for stage in model.plan.stages:
+        of_one_tick += batch * stage.size * item * (2 if stage.batch_norm else 1)
+        working += rows * stage.size * item
+        if stage.spiking:
+            working += rows * -(-stage.size // 8) * 8 * (2 if stage.size <= 2**16 else 4)
+        for link in stage.links:
+            if isinstance(link.rule, FRAME_RULES):
+                dense.add(link.source)
+                # The result of a torch operation, before it is written where it belongs.
+                transient.append(rows * max(int(np.prod(link.source_shape)), stage.size) * item)
+    working += sum(rows * model.plan.network.population(name).size * item for name in dense) + max(transient)
+    kept = of_one_tick * ticks
+    return (0, working + of_one_tick * chunk, chunk) if spatial is not None else (kept, working, chunk)
+
+
+def _saved_per_tick(model: TrainableNetwork) -> int:
+    """Run one tick of two silent samples on the plain path and count what autograd keeps, for one sample."""
+    from snnsim.training import plain
+
+    sizes: dict[int, int] = {}
+    ours = {parameter.data_ptr() for parameter in model.parameters()}
+
+    def pack(tensor: Tensor) -> Tensor:
+        if tensor.data_ptr() not in ours and tensor.ndim > 1 and tensor.shape[0] == 2:
+            sizes[tensor.data_ptr()] = tensor.numel() * tensor.element_size()
+        return tensor
+
+    training = model.training
+    model.eval()
+    try:
+        with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            inputs = {
+                name: torch.zeros(2, model.plan.network.population(name).size, dtype=model.dtype)
+                for name in model.plan.inputs
+            }
+            state = model.initial_state(2)
+            plain.tick(model, inputs, state, {}, model.differentiable_weights(), model.differentiable_coefficients())
+    finally:
+        model.train(training)
+    return sum(sizes.values()) // 2
+
+
+def free_memory() -> int | None:
+    """Return bytes that can be used without swapping, or None where the system does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return None
+
+
+def _size(count: int) -> str:
+    for unit, scale in (("GiB", 2**30), ("MiB", 2**20)):
+        if count >= scale:
+            return f"{count / scale:.1f} {unit}"
+    return f"{count / 1024:.1f} KiB"

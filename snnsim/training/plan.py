@@ -1,0 +1,161 @@
+"""What of a network can be trained, and in which order it is computed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from snnsim.connectivity import Conv2d, Dense, MaxPool2d, OneToOne, Sparse, SumPool2d
+from snnsim.connectivity.base import Connectivity, Shape
+from snnsim.errors import CapabilityError, NetworkError, ParameterError
+from snnsim.network import Network
+from snnsim.neurons import IF, LI, LIF, Delta, Input, NeuronModel
+
+#: Models whose sweep over time is compiled.
+FUSED_MODELS = (LIF, IF, LI)
+MATRIX_RULES = (Dense, Sparse)
+FRAME_RULES = (Conv2d, SumPool2d, MaxPool2d, OneToOne)
+
+
+@dataclass(frozen=True, eq=False)
+class Link:
+    """A projection on the way to the readout."""
+
+    name: str
+    source: str
+    source_shape: Shape
+    target_shape: Shape
+    rule: Connectivity
+    receptor: int
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether its weights can be learned (those of pooling are fixed)."""
+        return isinstance(self.rule, (Dense, Sparse, Conv2d, OneToOne))
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """A population with what arrives at it."""
+
+    name: str
+    shape: Shape
+    size: int
+    model: NeuronModel
+    links: tuple[Link, ...]
+    batch_norm: bool
+    dropout: float
+
+    @property
+    def spiking(self) -> bool:
+        """Whether its neurons fire."""
+        return self.model.spiking
+
+    @property
+    def channels(self) -> int:
+        """Number of channels that share a bias and batch-norm statistics: those of a convolution, else neurons."""
+        if self.links and all(isinstance(link.rule, Conv2d) for link in self.links):
+            return self.shape[0]
+        return self.size
+
+    def fused(self, dt: float) -> bool:
+        """Whether the compiled sweep can run it."""
+        return (
+            type(self.model) in FUSED_MODELS
+            and all(isinstance(receptor, Delta) for receptor in self.model.receptor_list)
+            and self.model.refractory_ticks(dt) == 0
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A feed-forward network in the order of its computation."""
+
+    network: Network
+    inputs: tuple[str, ...]
+    stages: tuple[Stage, ...]
+
+    @property
+    def output(self) -> Stage:
+        """The readout."""
+        return self.stages[-1]
+
+    def stage(self, name: str) -> Stage:
+        """Return the stage of a population."""
+        for stage in self.stages:
+            if stage.name == name:
+                return stage
+        known = ", ".join(repr(stage.name) for stage in self.stages)
+        raise NetworkError(f"no trained population {name!r}; there are: {known}")
+
+
+def make_plan(network: Network, batch_norm: tuple[str, ...], dropout: dict[str, float]) -> Plan:
+    """Check a network for training and order it.
+
+    Raises
+    ------
+    CapabilityError
+        Something in the network that training does not compute; the message names it.
+    ParameterError
+        `batch_norm` or `dropout` name populations that cannot have them.
+    """
+    network = network.resolved()
+    output = network.output
+    for population in network.populations:
+        if population.is_source and not isinstance(population.model, Input):
+            raise CapabilityError(
+                f"training: population {population.name!r} ({type(population.model).__name__}) makes its own events; "
+                "use Input() and give the events at each call"
+            )
+    links: dict[str, list[Link]] = {population.name: [] for population in network.populations}
+    place = {number: i for i, number in enumerate(network.order)}
+    for projection in sorted(network.projections, key=lambda p: place[network.population_number(p.source)]):
+        if not isinstance(projection.delay, float) or network.minimum_delay(projection) > 0:
+            raise CapabilityError(
+                f"training: projection {projection.name!r} has a delay; SLTT and BPTT here train projections of zero "
+                "delay only (recurrent projections need a delay, and are not trained either)"
+            )
+        rule = projection.connectivity
+        if not isinstance(rule, (*MATRIX_RULES, *FRAME_RULES)):
+            raise CapabilityError(f"training: projection {projection.name!r}: {type(rule).__name__} is not trained")
+        source, target = network.population(projection.source), network.population(projection.target)
+        number = network.receptor_number(projection)
+        links[target.name].append(Link(projection.name, source.name, source.shape, target.shape, rule, number))
+    for name in (*batch_norm, *dropout):
+        if network.population(name).is_source or not links[name]:
+            raise ParameterError(f"batch_norm and dropout: {name!r} receives nothing that could be normalised or cut")
+    stages = []
+    for number in network.order:
+        population = network.populations[number]
+        if isinstance(population.model, NeuronModel):
+            stage = Stage(
+                population.name,
+                population.shape,
+                population.size,
+                population.model,
+                tuple(links[population.name]),
+                population.name in batch_norm,
+                float(dropout.get(population.name, 0.0)),
+            )
+            _check_stage(stage)
+            stages.append(stage)
+    stages.sort(key=lambda stage: stage.name == output.name)  # the readout last; nothing depends on it
+    return Plan(network, tuple(p.name for p in network.inputs), tuple(stages))
+
+
+def _check_stage(stage: Stage) -> None:
+    if not 0.0 <= stage.dropout < 1.0:
+        raise ParameterError(f"dropout of {stage.name!r} is {stage.dropout:g}: must be 0 or above and below 1")
+    if stage.dropout and not stage.spiking:
+        raise ParameterError(f"dropout of {stage.name!r}: a readout has no spikes to drop")
+    if not stage.batch_norm:
+        return
+    if any(not link.has_weights for link in stage.links):
+        raise CapabilityError(
+            f"batch_norm of {stage.name!r}: it cannot be folded into the one weight of a pooling projection; "
+            "normalise the population before the pool"
+        )
+    convolutions = [isinstance(link.rule, Conv2d) for link in stage.links]
+    if any(convolutions) and not all(convolutions):
+        raise CapabilityError(f"batch_norm of {stage.name!r}: it is fed by Conv2d and by other rules; use one kind")
+    if not all(isinstance(receptor, Delta) for receptor in stage.model.receptor_list):
+        raise CapabilityError(f"batch_norm of {stage.name!r}: only input on delta receptors can be normalised")
