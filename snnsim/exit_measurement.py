@@ -58,14 +58,11 @@ class ExitMeasurement:
     def __str__(self) -> str:
         n = len(self.full)
         rows = [("accuracy", *(f"{100 * value:.1f} %" for value in self.accuracy), self._points())]
+        milliseconds = self.full_seconds / n * 1e3, self.early_seconds / n * 1e3
         figures = [
             ("mean ticks", self.mean_ticks, "{:.1f}"),
             ("synaptic operations a recording", self.synaptic_operations, "{:,.0f}"),
-            (
-                "wall time a recording, 1 thread",
-                (self.full_seconds / n * 1e3, self.early_seconds / n * 1e3),
-                "{:.3f} ms",
-            ),
+            ("wall time a recording, 1 thread", milliseconds, "{:.3f} ms"),
         ]
         for name, (before, after), form in figures:
             change = f"{100 * (after / before - 1):+.0f} %" if before else ""

@@ -15,7 +15,7 @@ def add_parser(commands: Any) -> None:
     command = commands.add_parser(
         "data",
         help="list, download and look at data sets",
-        description="List the data sets that snnsim knows, download one (verified, resumed where it broke off), or show one.",
+        description="List the data sets that snnsim knows, download one (verified, resumed), or show one.",
     )
     actions = command.add_subparsers(title="actions", metavar="ACTION", required=True)
     listing = actions.add_parser("list", help="list the data sets")

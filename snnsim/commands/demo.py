@@ -58,9 +58,7 @@ def main(options: argparse.Namespace) -> int:
     print(data.summary())
     save_figure(plot.events_frames(test.events[0], test.sensor_shape), out / "recording.png")
     learn, held_out = data.split(0.8, seed=options.seed)
-    print(
-        f"\n{len(learn)} recordings to learn from, {len(held_out)} held out to calibrate early exit, {len(test)} to test"
-    )
+    print(f"\n{len(learn)} recordings to learn from, {len(held_out)} to calibrate early exit, {len(test)} to test")
 
     _title("2. describe")
     network = fully_connected(data.sensor_shape, 10, hidden=(256,), dt=dt, seed=options.seed)

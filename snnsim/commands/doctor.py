@@ -1,4 +1,4 @@
-"""`snnsim doctor`: does this installation work, and does it compute the right thing?"""
+"""`snnsim doctor`: check that this installation works and computes the right thing."""
 
 from __future__ import annotations
 

@@ -15,8 +15,8 @@ def add_parser(commands: Any) -> None:
     command = commands.add_parser(
         "train",
         help="train a network on event data",
-        description="Train a fully connected or convolutional network, or one from a file, and save it. Ctrl-C leaves a "
-        "checkpoint of the last whole epoch, from which --resume goes on bit for bit.",
+        description="Train a fully connected or convolutional network, or one from a file, and save it. Ctrl-C leaves "
+        "a checkpoint of the last whole epoch, from which --resume goes on bit for bit.",
     )
     add_data_options(command, default="digits")
     command.add_argument(
