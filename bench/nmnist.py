@@ -132,11 +132,7 @@ def exit_rows(name: str, measured: ExitMeasurement) -> list[dict[str, Any]]:
         ("accuracy", "%", tuple(100 * value for value in measured.accuracy)),
         ("mean ticks", "ticks", measured.mean_ticks),
         ("synaptic operations", "a recording", measured.synaptic_operations),
-        (
-            "wall time, 1 thread",
-            "ms",
-            tuple(s * 1e3 / len(measured.full) for s in (measured.full_seconds, measured.early_seconds)),
-        ),
+        ("wall time, 1 thread", "ms", milliseconds),
     ]
     rows = [
         harness.row(f"{name}, early exit", metric, unit, early, full, "all ticks", full / early if early else None)
