@@ -62,6 +62,16 @@ class Simulation:
         self.threads = threads or len(os.sched_getaffinity(0))
         self.program = compile_network(network, backend, dtype=dtype, threads=self.threads)
         self._state: State | None = None
+        # Looked up once: a run of one short recording takes less time than these would at every call.
+        self._input_numbers = {p.name: network.population_number(p.name) for p in network.inputs}
+        self._generators = [
+            (number, population, rng.stream_number(population.name, "events"))
+            for number, population in enumerate(network.populations)
+            if isinstance(population.model, Source) and not isinstance(population.model, Input)
+        ]
+        self._names = tuple(p.name for p in network.populations), tuple(p.name for p in network.projections)
+        self._is_source = tuple(p.is_source for p in network.populations)
+        self._default_probes = resolve_probes(network, None)
 
     # -- one long run ------------------------------------------------------------------------------------
 
@@ -116,7 +126,7 @@ class Simulation:
             n_ticks = tick_count(duration, self.network.dt, name="duration")
         if n_ticks < 1:
             raise ParameterError(f"duration={n_ticks * self.network.dt:g} s: a run takes one tick or more")
-        probes = resolve_probes(self.network, record)
+        probes = self._default_probes if record is None else resolve_probes(self.network, record)
         state, start = self.state, self.state.tick
         began = time.perf_counter()
         outputs = []
@@ -175,7 +185,7 @@ class Simulation:
         n_ticks = max(events.n_ticks for events in given.values())
         if recordings < 1 or n_ticks < 1:
             raise ParameterError(f"inputs hold {recordings} recordings of {n_ticks} ticks; nothing to run")
-        probes = resolve_probes(self.network, record)
+        probes = self._default_probes if record is None else resolve_probes(self.network, record)
         exit_request = None if early_exit is None else self._exit_request(early_exit, n_ticks)
         began = time.perf_counter()
         outputs = []
@@ -202,7 +212,7 @@ class Simulation:
     # -- inputs ------------------------------------------------------------------------------------------
 
     def _check_inputs(self, inputs: Inputs | None, recordings: int | None = None) -> dict[int, Events]:
-        expected = [p.name for p in self.network.inputs]
+        expected = list(self._input_numbers)
         if inputs is None:
             inputs = {}
         elif isinstance(inputs, Events):
@@ -219,7 +229,7 @@ class Simulation:
             raise ParameterError(f"inputs: events for {', '.join(missing)} are missing")
         given = {}
         for name, events in inputs.items():
-            population = self.network.population(name)
+            population = self.network.populations[self._input_numbers[name]]
             if not isinstance(events, Events):
                 raise ParameterError(f"inputs of {name!r}: expected Events, got {type(events).__name__}")
             if events.n_sources != population.size:
@@ -235,7 +245,7 @@ class Simulation:
                 raise ParameterError(
                     f"inputs of {name!r}: {len(events)} recordings; run() takes one, run_samples() takes many"
                 )
-            given[self.network.population_number(name)] = events
+            given[self._input_numbers[name]] = events
         if len({len(events) for events in given.values()}) > 1:
             raise ParameterError(f"inputs differ in recordings: {[len(events) for events in given.values()]}")
         return given
@@ -245,14 +255,13 @@ class Simulation:
     ) -> dict[int, Events]:
         """Add the events of the sources that make their own."""
         full = dict(given)
-        for number, population in enumerate(self.network.populations):
-            if isinstance(population.model, Source) and not isinstance(population.model, Input):
-                stream = rng.stream_number(population.name, "events")
-                events = population.model.generate(
-                    population.size, self.network.dt, start, n_ticks, recordings, self.network.seed, stream
-                )
-                assert events is not None
-                full[number] = events
+        for number, population, stream in self._generators:
+            assert isinstance(population.model, Source)
+            events = population.model.generate(
+                population.size, self.network.dt, start, n_ticks, recordings, self.network.seed, stream
+            )
+            assert events is not None
+            full[number] = events
         return full
 
     # -- outcome -----------------------------------------------------------------------------------------
@@ -260,13 +269,13 @@ class Simulation:
     def _result(self, output: RunOutput, probes: Probes, n_ticks: int, start: int, wall: float) -> Result:
         network = self.network
         counters = Counters(
-            tuple(p.name for p in network.populations),
-            tuple(p.name for p in network.projections),
+            self._names[0],
+            self._names[1],
             output.population_spikes,
             output.membrane_updates,
             output.synaptic_operations,
             output.exit_ticks,
-            tuple(p.is_source for p in network.populations),
+            self._is_source,
         )
         return Result(
             {network.populations[number].name: events for number, events in output.spikes.items()},
