@@ -31,7 +31,7 @@ def fully_connected(
     hidden: Sequence[int] = (512,),
     dt: float = 1e-3,
     decay: float = 0.9,
-    gain: float = 2.0,
+    gain: float = 0.6,
     seed: int = 0,
 ) -> Network:
     """Return a fully connected network: input, LIF layers, linear readout.
@@ -49,7 +49,7 @@ def fully_connected(
     decay : float
         What is left of a membrane after a tick.
     gain : float
-        Scale of the first weights (see `Kaiming`); spiking layers need more than rectifiers, or they stay silent.
+        Scale of the first weights (see `Kaiming`): too little and the layers stay silent, too much and they saturate.
     seed : int
         Key of the first weights.
     """
@@ -70,7 +70,7 @@ def convolutional(
     strides: Sequence[int] = (2, 2),
     dt: float = 1e-3,
     decay: float = 0.8,
-    gain: float = 2.0,
+    gain: float = 1.2,
     seed: int = 0,
 ) -> Network:
     """Return a convolutional network: input, strided convolutions with LIF neurons, linear readout.
