@@ -6,6 +6,7 @@ may use a rule's structure (dense rows, convolution kernels) instead, and must t
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -81,7 +82,7 @@ class Connectivity(ABC):
 
 def size_of(shape: Shape) -> int:
     """Return the number of neurons of a shape."""
-    return int(np.prod(shape, dtype=np.int64))
+    return math.prod(shape)
 
 
 def describe_values(values: Values) -> str:
