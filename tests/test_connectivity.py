@@ -161,8 +161,13 @@ def test_no_neuron_meets_itself_where_that_is_forbidden(rule, n, m):
     assert np.all(np.diag(matrix[:k, :k]) == 0)
     if isinstance(rule, FixedInDegree):
         assert np.all(matrix.sum(axis=0) == 30)
-        off = matrix[:, m // 2] if n > 2 else None
-        assert off is None or np.count_nonzero(off) > n / 2  # all others are drawn, the last one too
+
+
+def test_all_others_are_equally_likely_where_a_neuron_may_not_meet_itself():
+    matrix = matrix_of(FixedInDegree(3000, self_connections=False), (6,), (8,))
+    for target in range(8):
+        others = np.delete(matrix[:, target], target) if target < 6 else matrix[:, target]
+        assert stats.chisquare(others).pvalue > 1e-3 / 8
 
 
 def test_all_pairs_without_self_connections():
