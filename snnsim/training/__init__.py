@@ -10,6 +10,9 @@ except ImportError as _error:
 
     raise missing_dependency("torch", "train", "training") from _error
 
+from snnsim.training.history import History as History
+from snnsim.training.loop import evaluate as evaluate
+from snnsim.training.loop import train as train
 from snnsim.training.losses import Loss as Loss
 from snnsim.training.losses import PerTickCrossEntropy as PerTickCrossEntropy
 from snnsim.training.losses import SummedCrossEntropy as SummedCrossEntropy

@@ -141,12 +141,12 @@ class Fused:
             flags = np.zeros(stride, np.uint8)
             kernels.fire_ticks(x, v, c, strict, mask, flags, indices, begin, end, low, high)
 
-        self.workers.map(work, self.batch)
+        self.workers.map(work, self.batch, 4 * drive.numel())
         return Signal(drive.shape[0], self.batch, stage.size, (begin, end, indices), scale=self._scale(stage))
 
     def _integrate(self, stage: Stage, drive: Tensor, membrane: Tensor) -> None:
         x, v, c = drive.numpy(), membrane.numpy(), self.coefficients[stage.name]
-        self.workers.map(lambda low, high: kernels.integrate_ticks(x, v, c, low, high), self.batch)
+        self.workers.map(lambda low, high: kernels.integrate_ticks(x, v, c, low, high), self.batch, drive.numel())
 
     def _scale(self, stage: Stage) -> float:
         return 1.0 / (1.0 - stage.dropout) if stage.name in self.masks else 1.0
@@ -181,7 +181,7 @@ class Fused:
             flags = np.zeros(stride, np.uint8)
             kernels.list_spikes(membrane, threshold, strict, mask, flags, indices, begin, end, low, high)
 
-        self.workers.map(work, len(begin))
+        self.workers.map(work, len(begin), membrane.size)
 
     def chosen(self, record: Record, ticks: list[int]) -> Record:
         """Return some ticks of a chunk as a record of their own."""
@@ -258,12 +258,15 @@ class Fused:
         if not stage.spiking:
             if carry is not None:
                 after = carry[stage.name].numpy()
-                self.workers.map(lambda low, high: kernels.leak_ticks(gradient, after, c, low, high), self.batch)
+                self.workers.map(
+                    lambda low, high: kernels.leak_ticks(gradient, after, c, low, high), self.batch, g.numel()
+                )
             return
         if carry is None:
             self.workers.map(
                 lambda low, high: kernels.spatial_ticks(gradient, u, c, mask, scale, kind, parameter, low, high),
                 record.ticks * self.batch,
+                2 * g.numel(),
             )
             return
         after, strict = carry[stage.name].numpy(), stage.model.is_strict
@@ -272,6 +275,7 @@ class Fused:
                 gradient, u, after, c, mask, scale, kind, parameter, strict, keep_reset, low, high
             ),
             self.batch,
+            4 * g.numel(),
         )
 
     def _offset_gradient(self, stage: Stage, g: Tensor, gradients: dict[str, Tensor]) -> None:

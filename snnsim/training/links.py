@@ -36,11 +36,17 @@ def forward(call: Fused, link: Link, signal: Signal, drive: Tensor, fresh: bool)
             matrix = (weights * signal.scale if signal.scale != 1 else weights).numpy()
             out, batch = drive.numpy(), signal.batch
             call.workers.map(
-                lambda low, high: gather_rows(out, begin, end, indices, matrix, batch, low, high, fresh), batch
+                lambda low, high: gather_rows(out, begin, end, indices, matrix, batch, low, high, fresh),
+                batch,
+                signal.spikes * drive.shape[1],
             )
             return
         values = signal.dense(link.source, call.dtype, call.workspace, call.workers)
-        call.workers.map(lambda low, high: _product(values[low:high], weights, drive[low:high], fresh), len(drive))
+        call.workers.map(
+            lambda low, high: _product(values[low:high], weights, drive[low:high], fresh),
+            len(drive),
+            values.numel() * drive.shape[1] // 8,
+        )
         return
     values = signal.dense(link.source, call.dtype, call.workspace, call.workers)
 
@@ -52,7 +58,7 @@ def forward(call: Fused, link: Link, signal: Signal, drive: Tensor, fresh: bool)
         else:
             drive[low:high] += part
 
-    call.workers.map(work, len(drive))
+    call.workers.map(work, len(drive), 8 * drive.numel())
 
 
 def backward(
@@ -82,7 +88,9 @@ def backward(
     if below is not None:
         target, transposed = below, weights.t()
         call.workers.map(
-            lambda low, high: _product(gradient[low:high], transposed, target[low:high], fresh), len(gradient)
+            lambda low, high: _product(gradient[low:high], transposed, target[low:high], fresh),
+            len(gradient),
+            target.numel() * gradient.shape[1] // 8,
         )
     if of_weights is None:
         return
@@ -94,7 +102,7 @@ def backward(
     def work(low: int, high: int) -> None:
         out[low:high].addmm_(values[:, low:high].t(), gradient)
 
-    call.workers.map(work, signal.size)
+    call.workers.map(work, signal.size, values.numel() * gradient.shape[1] // 8)
 
 
 def _sparse_weights(call: Fused, signal: Signal, gradient: Tensor, of_weights: Tensor) -> None:
@@ -102,14 +110,14 @@ def _sparse_weights(call: Fused, signal: Signal, gradient: Tensor, of_weights: T
     begin, end, indices = signal.lists
     delta = (gradient * signal.scale if signal.scale != 1 else gradient).numpy()
     out = of_weights.numpy()
-    total = int((end - begin).sum())
+    total = signal.spikes
 
     def work(low: int, high: int) -> None:
         starts, rows = np.empty(high - low + 1, np.int64), np.empty(total, np.int32)
         transpose_lists(begin, end, indices, low, high, starts, rows)
         add_weight_gradient(out, starts, rows, delta, low)
 
-    call.workers.map(work, signal.size)
+    call.workers.map(work, signal.size, total * delta.shape[1])
 
 
 def _frames(
@@ -138,7 +146,7 @@ def _frames(
             else:
                 below[low:high] += source
 
-    call.workers.map(work, len(gradient))
+    call.workers.map(work, len(gradient), 8 * gradient.numel())
     if of_weights is not None:
         for low in sorted(parts):  # one order of the sum, whoever was first
             of_weights += parts[low]

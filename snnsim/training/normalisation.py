@@ -120,7 +120,7 @@ def normalise(
             standard[low:high] = part
         part.mul_(weight).add_(bias)
 
-    workers.map(work, ticks)
+    workers.map(work, ticks, 4 * drive.numel())
     if training:
         for tick in range(ticks):
             norm.update(means[tick], variances[tick])
@@ -153,5 +153,5 @@ def normalise_backward(
             part.sub_(total / count).sub_(standard * (along / count))
         part.mul_(weight * saved.inverse[low:high])
 
-    workers.map(work, ticks)
+    workers.map(work, ticks, 4 * gradient.numel())
     return of_weight.sum(0), of_bias.sum(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -47,13 +48,17 @@ class Signal:
         self.ticks, self.batch, self.size, self.scale = ticks, batch, size, scale
         self.lists, self._values = lists, values
 
+    @functools.cached_property
+    def spikes(self) -> int:
+        """Number of spikes in the lists."""
+        assert self.lists is not None
+        begin, end, _ = self.lists
+        return int((end - begin).sum())
+
     @property
     def density(self) -> float:
         """Share of (row, source) cells that hold a spike; 1 for dense values."""
-        if self.lists is None:
-            return 1.0
-        begin, end, _ = self.lists
-        return float((end - begin).sum()) / max(1, self.ticks * self.batch * self.size)
+        return 1.0 if self.lists is None else self.spikes / max(1, self.ticks * self.batch * self.size)
 
     def dense(self, name: str, dtype: torch.dtype, workspace: Workspace, workers: Workers) -> Tensor:
         """Return dense values of shape (rows, size), in a buffer of that name."""
@@ -63,7 +68,9 @@ class Signal:
             values = workspace.take(f"{name}.dense", (self.ticks * self.batch, self.size), dtype)
             out = values.numpy()
             scale = out.dtype.type(self.scale)
-            workers.map(lambda low, high: lists_to_dense(out, begin, end, indices, scale, low, high), len(begin))
+            workers.map(
+                lambda low, high: lists_to_dense(out, begin, end, indices, scale, low, high), len(begin), values.numel()
+            )
             self._values = values
         return self._values
 

@@ -15,6 +15,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
+#: Operations below which a second thread costs more (about 0.1 ms to hand over) than it takes off.
+WORTH_SHARING = 2**19
+
 
 class Workers:
     """Threads that share ranges of rows; one worker means the calling thread itself."""
@@ -29,9 +32,18 @@ class Workers:
             # A worker's setting is its own, except for the number that threads made later begin with.
             torch.set_num_threads(count)
 
-    def map(self, function: Callable[[int, int], None], total: int) -> None:
-        """Call ``function(low, high)`` on equal ranges that cover ``0 ... total - 1``, and wait for all."""
-        if self._pool is None or total < 2:
+    def map(self, function: Callable[[int, int], None], total: int, operations: int) -> None:
+        """Call ``function(low, high)`` on equal ranges that cover ``0 ... total - 1``, and wait for all.
+
+        Parameters
+        ----------
+        function : callable
+        total : int
+        operations : int
+            Additions or so that all ranges take together; little work is done by the calling thread, because handing
+            it over would cost more.
+        """
+        if self._pool is None or total < 2 or operations < WORTH_SHARING:
             function(0, total)
             return
         edges = [total * i // self.count for i in range(self.count + 1)]

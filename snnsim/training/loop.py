@@ -1,0 +1,322 @@
+"""The training loop: epochs of minibatches, a validation split, checkpoints from which it goes on bit for bit."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from snnsim import rng
+from snnsim.errors import NetworkError, ParameterError, one_of, positive
+from snnsim.events import Events
+from snnsim.training.checkpoint import Checkpoint, copied, optimiser_state, restore_optimiser
+from snnsim.training.history import History
+from snnsim.training.losses import Loss, as_loss
+from snnsim.training.model import TrainableNetwork
+from snnsim.training.rules import SLTT, Rule
+from snnsim.training.running import keyed_generator
+from snnsim.training.threads import working
+
+Numbers = NDArray[np.int64]
+#: Changes a batch at random: (events, numbers of the recordings, seed, epoch) to events.
+Augmentation = Callable[[Events, Numbers, int, int], Events]
+
+
+class LabelledEvents(Protocol):
+    """Anything with recordings and labels, such as `snnsim.datasets.EventDataset`."""
+
+    @property
+    def events(self) -> Events:
+        """One recording a sample."""
+
+    @property
+    def labels(self) -> Numbers:
+        """Class of each sample."""
+
+
+def train(
+    model: TrainableNetwork,
+    train_set: LabelledEvents,
+    *,
+    rule: Rule | None = None,
+    loss: Loss | str = "per_tick_cross_entropy",
+    optimiser: str = "adam",
+    learning_rate: float = 1e-3,
+    weight_decay: float = 0.0,
+    schedule: str | None = "cosine",
+    epochs: int = 10,
+    batch_size: int = 32,
+    validation: float = 0.1,
+    augment: Augmentation | None = None,
+    seed: int = 0,
+    checkpoint: str | Path | None = None,
+    resume: str | Path | None = None,
+    progress: bool = True,
+) -> History:
+    """Train a network on labelled recordings and leave it with the weights of the best epoch.
+
+    Parameters
+    ----------
+    model : TrainableNetwork
+        Trained in place.
+    train_set : EventDataset or anything with ``events`` and ``labels``
+    rule : Rule
+        ``SLTT()`` by default, or ``SLTT(k=...)``, ``BPTT()``.
+    loss : Loss or str
+        ``"per_tick_cross_entropy"``, or ``"summed_readout"`` with BPTT.
+    optimiser : {"adam", "sgd"}
+        SGD has momentum 0.9.
+    learning_rate, weight_decay : float
+    schedule : {"cosine", None}
+        Cosine from the learning rate to zero over all epochs, one step an epoch; None keeps it.
+    epochs, batch_size : int
+        The samples of an epoch are divided evenly into batches of at most `batch_size`.
+    validation : float
+        Share of `train_set` set aside, the same of each class, on which the best epoch is chosen; 0 keeps the last
+        epoch. Test data must not be used for this.
+    augment : callable, optional
+        Changes the recordings of a batch, such as `snnsim.augmentation.RandomShift`; not those of the validation.
+    seed : int
+        Key of the split, of the order of samples, of dropout and of random ticks, each a function of (seed, epoch,
+        step).
+    checkpoint : path, optional
+        Written before the first epoch and after each. After Ctrl-C, which ends the step at work first, it is that of
+        the last whole epoch.
+    resume : path, optional
+        Go on from this checkpoint; with the same settings, bit for bit as if there had been no break.
+    progress : bool
+        Show a bar with the time left.
+
+    Returns
+    -------
+    History
+
+    Raises
+    ------
+    ParameterError
+        A setting is not allowed, or differs from that of the checkpoint.
+    DataError
+        The checkpoint is damaged.
+    """
+    run = _Run(model, train_set, rule or SLTT(), as_loss(loss), seed, batch_size, augment)
+    one_of("optimiser", optimiser, ("adam", "sgd"))
+    one_of("schedule", schedule, ("cosine", None))
+    positive("learning_rate", learning_rate)
+    positive("weight_decay", weight_decay, zero=True)
+    for name, value in (("epochs", epochs), ("batch_size", batch_size)):
+        if not isinstance(value, int) or value < 1:
+            raise ParameterError(f"{name}={value!r}: must be a whole number, 1 or above")
+    if not 0.0 <= validation < 1.0:
+        raise ParameterError(f"validation={validation!r}: must be 0 or above and below 1")
+    learn, held_out = stratified_split(run.labels, validation, seed)
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if not parameters:
+        raise ParameterError("learn is empty: the network has no parameters to train")
+    steps: torch.optim.Optimizer
+    if optimiser == "adam":
+        steps = torch.optim.Adam(parameters, learning_rate, weight_decay=weight_decay, fused=True)
+    else:
+        steps = torch.optim.SGD(parameters, learning_rate, momentum=0.9, weight_decay=weight_decay, fused=True)
+    settings = {
+        "rule": repr(run.rule),
+        "loss": repr(run.loss),
+        "optimiser": optimiser,
+        "learning_rate": repr(float(learning_rate)),
+        "weight_decay": repr(float(weight_decay)),
+        "schedule": str(schedule),
+        "batch_size": str(batch_size),
+        "validation": repr(float(validation)),
+        "augment": repr(augment) if augment is None or "0x" not in repr(augment) else type(augment).__name__,
+        "seed": str(seed),
+        "samples": str(len(run.labels)),
+        "parameters": ", ".join(f"{name} {tuple(p.shape)}" for name, p in model.named_parameters()),
+        "dtype": str(model.dtype),
+    }
+    history, best, first = History(), copied(model.state_dict()), 0
+    if resume is not None:
+        saved = Checkpoint.load(resume)
+        saved.check(resume, settings)
+        model.load_state_dict(saved.model)
+        restore_optimiser(steps, saved.optimiser)
+        history, best, first = saved.history, saved.best, saved.epoch
+
+    def keep(epoch: int) -> None:
+        if checkpoint is not None:
+            state = copied(model.state_dict())
+            Checkpoint(epoch, settings, state, best, optimiser_state(steps), history).save(checkpoint)
+
+    keep(first)  # so that a place that cannot be written is known now, and an early Ctrl-C leaves something
+    batches = -(-learn.size // batch_size)
+    with _interruptible() as interrupted, _bar(progress, max(0, epochs - first) * batches) as bar:
+        for epoch in range(first, epochs):
+            began = time.perf_counter()
+            rate = learning_rate * (0.5 + 0.5 * math.cos(math.pi * epoch / epochs) if schedule else 1.0)
+            for group in steps.param_groups:
+                group["lr"] = rate
+            mean, share = run.epoch(steps, learn, epoch, batches, interrupted, bar)
+            accuracy = run.accuracy(held_out) if held_out.size else math.nan
+            history.add(mean, share, accuracy, rate, time.perf_counter() - began)
+            if history.best_epoch == epoch + 1:
+                best = copied(model.state_dict())
+            keep(epoch + 1)
+    model.load_state_dict(best)
+    return history
+
+
+def evaluate(model: TrainableNetwork, data: LabelledEvents, *, batch_size: int = 128) -> float:
+    """Return the share of samples whose largest summed readout is their label, without dropout.
+
+    Parameters
+    ----------
+    model : TrainableNetwork
+    data : EventDataset or anything with ``events`` and ``labels``
+    batch_size : int
+    """
+    labels = _labels(model, data)
+    training, right = model.training, 0
+    model.eval()
+    try:
+        with torch.no_grad():
+            for start in range(0, labels.size, batch_size):
+                readout = model.readout(data.events[start : start + batch_size])
+                right += int((readout.sum(1).argmax(1).numpy() == labels[start : start + batch_size]).sum())
+    finally:
+        model.train(training)
+    return right / max(1, labels.size)
+
+
+def stratified_split(labels: Numbers, share: float, seed: int) -> tuple[Numbers, Numbers]:
+    """Return the numbers of the samples to learn from, and those of the share set aside, both ascending.
+
+    The share is taken of every class, rounded to whole samples.
+    """
+    held_out: list[NDArray[Any]] = []
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        order = rng.permutation(seed, rng.stream_number("validation", int(label)), members.size)
+        held_out.append(members[order[: round(share * members.size)]])
+    chosen = np.sort(np.concatenate(held_out)) if held_out else np.zeros(0, np.int64)
+    learn = np.setdiff1d(np.arange(labels.size), chosen)
+    if share > 0 and not (chosen.size and learn.size):
+        raise ParameterError(f"validation={share:g} of {labels.size} samples leaves one of the two parts empty")
+    return learn, chosen
+
+
+class _Run:
+    """A model with its data."""
+
+    def __init__(
+        self,
+        model: TrainableNetwork,
+        data: LabelledEvents,
+        rule: Rule,
+        loss: Loss,
+        seed: int,
+        batch_size: int,
+        augment: Augmentation | None,
+    ) -> None:
+        if not isinstance(rule, Rule):
+            raise ParameterError(f"rule={rule!r}: expected SLTT(...) or BPTT(...)")
+        self.model, self.data, self.rule, self.loss = model, data, rule, loss
+        self.seed, self.batch_size, self.augment = seed, batch_size, augment
+        self.labels = _labels(model, data)
+
+    def epoch(
+        self,
+        optimiser: torch.optim.Optimizer,
+        learn: Numbers,
+        epoch: int,
+        batches: int,
+        interrupted: threading.Event,
+        bar: Any,
+    ) -> tuple[float, float]:
+        """Go through all samples once; return mean loss and share of right answers."""
+        order = learn[rng.permutation(self.seed, rng.stream_number("order"), learn.size, epoch)]
+        total, right, seen = 0.0, 0, 0
+        self.model.train()
+        for step, batch in enumerate(np.array_split(order, batches)):
+            events = self.data.events[batch]
+            if self.augment is not None:
+                events = self.augment(events, batch, self.seed, epoch)
+            labels = torch.from_numpy(self.labels[batch])
+            optimiser.zero_grad(set_to_none=False)  # gradients are added in place, into memory that is there
+            outcome = self.rule.step(self.model, events, labels, self.loss, keyed_generator(self.seed, epoch, step))
+            if not math.isfinite(outcome.loss):
+                raise ParameterError(
+                    f"the loss is {outcome.loss} in epoch {epoch + 1}; a smaller learning_rate may help"
+                )
+            with working():
+                optimiser.step()
+            total += outcome.loss * batch.size
+            right += outcome.correct(labels)
+            seen += batch.size
+            bar(epoch, total / seen, right / seen)
+            if interrupted.is_set():
+                raise KeyboardInterrupt
+        return total / seen, right / seen
+
+    def accuracy(self, which: Numbers) -> float:
+        """Return the share of right answers among some samples."""
+        return evaluate(self.model, _Part(self.data.events[which], self.labels[which]))
+
+
+class _Part:
+    def __init__(self, events: Events, labels: Numbers) -> None:
+        self.events, self.labels = events, labels
+
+
+def _labels(model: TrainableNetwork, data: LabelledEvents) -> Numbers:
+    labels = np.asarray(data.labels)
+    classes = model.plan.output.size
+    if labels.dtype.kind not in "iu" or labels.shape != (len(data.events),):
+        raise ParameterError(f"labels: {labels.dtype} {labels.shape}; expected whole numbers ({len(data.events)},)")
+    if labels.size and (labels.min() < 0 or labels.max() >= classes):
+        raise NetworkError(f"labels lie in {labels.min()} ... {labels.max()}, but the readout has {classes} neurons")
+    return labels.astype(np.int64)
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[threading.Event]:
+    """Turn the first Ctrl-C into an event that is looked at after each step; a second one acts at once."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked  # only the main thread may take signals
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def ask(number: int, frame: Any) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    signal.signal(signal.SIGINT, ask)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextlib.contextmanager
+def _bar(show: bool, steps: int) -> Iterator[Callable[[int, float, float], None]]:
+    if not show or steps < 1:
+        yield lambda epoch, loss, share: None
+        return
+    from tqdm import tqdm
+
+    with tqdm(total=steps, unit="step", dynamic_ncols=True) as bar:
+
+        def update(epoch: int, loss: float, share: float) -> None:
+            bar.set_description(f"epoch {epoch + 1}", refresh=False)
+            bar.set_postfix(loss=f"{loss:.3f}", right=f"{100 * share:.1f} %", refresh=False)
+            bar.update()
+
+        yield update
