@@ -182,7 +182,8 @@ def learning_curve(history: Any, *, axes: Sequence[Axes] | None = None) -> Figur
         values = np.asarray([] if given is None else given, np.float64)
         if values.ndim != 1:
             raise ParameterError(f"history: {name} has shape {values.shape}; expected one number an epoch")
-        curves[name] = values
+        # A training without validation data has NaN there: no curve, and no line in the legend.
+        curves[name] = values if not np.all(np.isnan(values)) else values[:0]
     if not any(values.size for values in curves.values()):
         raise ParameterError("history: holds no loss, train_accuracy or validation_accuracy")
     if axes is not None and len(axes) != 2:
@@ -195,7 +196,7 @@ def learning_curve(history: Any, *, axes: Sequence[Axes] | None = None) -> Figur
         validation = 100 * curves["validation_accuracy"]
         _epochs(right, validation, VERMILION, "validation", "s")
         right.set(xlabel="epoch", ylabel="accuracy (%)")
-        if validation.size and not np.all(np.isnan(validation)):
+        if validation.size:
             best = int(np.nanargmax(validation))
             right.axhline(validation[best], color=VERMILION, linewidth=0.8, linestyle=":", zorder=0)
             right.set_title(f"best validation {validation[best]:.1f} % in epoch {best + 1}", fontsize=9.5)

@@ -236,6 +236,8 @@ def test_a_learning_curve_of_a_mapping_or_an_object(history):
 def test_a_learning_curve_of_what_there_is():
     figure = plot.learning_curve({"loss": [1.0]})
     assert [len(axes.lines) for axes in figure.axes] == [1, 0]
+    without = plot.learning_curve(HISTORY | {"validation_accuracy": [np.nan] * 3}).axes[1]
+    assert (len(without.lines), without.get_legend(), without.get_title()) == (1, None, "")
     given = plt.subplots(1, 2)[1]
     assert plot.learning_curve(HISTORY, axes=given) is given[0].figure
 

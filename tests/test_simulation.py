@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from snnsim.backends import get, names
 
 from snnsim import (
     IF,
@@ -28,6 +27,7 @@ from snnsim import (
     Uniform,
     run,
 )
+from snnsim.backends import get, names
 from snnsim.early_exit import DynamicConfidence
 from snnsim.errors import BackendError, DataError, NetworkError, ParameterError
 
