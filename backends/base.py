@@ -14,8 +14,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from snnsim.backends.layout import Layout
 
+from snnsim.backends.layout import Layout
 from snnsim.errors import CapabilityError, one_of
 from snnsim.events import Events
 from snnsim.network import Network

@@ -9,7 +9,6 @@ import importlib
 import importlib.metadata
 
 from snnsim.backends.base import Program
-
 from snnsim.errors import BackendError
 from snnsim.network import Network
 

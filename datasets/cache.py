@@ -15,7 +15,6 @@ from typing import Any
 
 from snnsim.datasets.dataset import EventDataset
 from snnsim.datasets.folders import data_folder
-
 from snnsim.errors import DataError, ParameterError
 from snnsim.storage import SCHEMA, read_hdf5
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from snnsim.datasets.order import check_seed
 
+from snnsim.datasets.order import check_seed
 from snnsim.errors import ParameterError, positive
 from snnsim.events import Events
 from snnsim.timebase import tick_ratio

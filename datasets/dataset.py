@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
-from snnsim.datasets.order import IntArray, check_seed, shuffled, stratified_folds, stratified_part
 
+from snnsim.datasets.order import IntArray, check_seed, shuffled, stratified_folds, stratified_part
 from snnsim.errors import DataError, ParameterError
 from snnsim.events import Events
 from snnsim.storage import read_hdf5, write_hdf5

@@ -12,11 +12,11 @@ from dataclasses import asdict
 
 import numpy as np
 from numpy.typing import NDArray
+
 from snnsim.datasets.cache import cached
 from snnsim.datasets.camera import MICROSECOND, SaccadeCamera
 from snnsim.datasets.dataset import EventDataset
 from snnsim.datasets.order import check_seed, stratified_part
-
 from snnsim.errors import missing_dependency, one_of
 from snnsim.timebase import check_dt
 

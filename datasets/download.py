@@ -13,7 +13,6 @@ from pathlib import Path
 from snnsim.datasets.folders import data_folder
 from snnsim.datasets.manifest import DATASETS, RemoteFile
 from snnsim.datasets.transfer import RefusedError, transfer
-
 from snnsim.errors import DataError, ParameterError, one_of
 
 #: Reasons for which the next attempt or mirror is tried.

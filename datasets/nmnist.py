@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
+
 from snnsim.datasets.archive import Sample, open_samples
 from snnsim.datasets.cache import cached, fingerprint
 from snnsim.datasets.dataset import EventDataset
 from snnsim.datasets.download import download
-from tqdm import tqdm
-
 from snnsim.errors import DataError, ParameterError, one_of, positive
 from snnsim.events import Events
 from snnsim.timebase import tick_ratio

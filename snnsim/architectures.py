@@ -55,9 +55,9 @@ def fully_connected(
     """
     positive("classes", classes)
     model = LIF(time_constant_of(decay, dt))
-    populations = [Population("input", sensor_shape, Input())]  # type: ignore[arg-type]
+    populations = [Population("input", sensor_shape, Input())]
     for number, size in enumerate(hidden, start=1):
-        populations.append(Population(f"hidden{number}", size, model))  # type: ignore[arg-type]
+        populations.append(Population(f"hidden{number}", size, model))
     return _chain(populations, [Dense(Kaiming(gain)) for _ in hidden], classes, dt, seed, "fully connected")
 
 
@@ -105,7 +105,7 @@ def convolutional(
 def _chain(
     populations: list[Population], rules: Sequence[Dense | Conv2d], classes: int, dt: float, seed: int, name: str
 ) -> Network:
-    populations = [*populations, Population("output", classes, LI(0.0))]  # type: ignore[arg-type]
+    populations = [*populations, Population("output", classes, LI(0.0))]
     names = [population.name for population in populations]
     projections = [
         Projection(source, target, rule)

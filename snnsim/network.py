@@ -14,11 +14,11 @@ the same order.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +49,10 @@ class Population:
     name: str
     shape: tuple[int, ...]
     model: NeuronModel | Source
+
+    if TYPE_CHECKING:  # what is accepted is wider than what is kept
+
+        def __init__(self, name: str, shape: int | Sequence[int], model: NeuronModel | Source) -> None: ...
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name or "/" in self.name:
@@ -148,6 +152,17 @@ class Network:
     seed: int = 0
     name: str = "network"
     _index: dict[str, int] = field(default_factory=dict, repr=False, init=False)
+
+    if TYPE_CHECKING:  # what is accepted is wider than what is kept
+
+        def __init__(
+            self,
+            populations: Iterable[Population],
+            projections: Iterable[Projection],
+            dt: float,
+            seed: int = 0,
+            name: str = "network",
+        ) -> None: ...
 
     def __post_init__(self) -> None:
         for part, expected in (("populations", Population), ("projections", Projection)):

@@ -5,9 +5,9 @@ import os
 import h5py
 import numpy as np
 import pytest
-from snnsim.datasets import EventDataset, cached, fingerprint
 
 from snnsim import Events
+from snnsim.datasets import EventDataset, cached, fingerprint
 from snnsim.errors import DataError, ParameterError
 
 

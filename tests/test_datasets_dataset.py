@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from snnsim.datasets import EventDataset
-from snnsim.datasets.order import shuffled, stratified_folds, stratified_part
 
 from snnsim import Events
+from snnsim.datasets import EventDataset
+from snnsim.datasets.order import shuffled, stratified_folds, stratified_part
 from snnsim.errors import DataError, ParameterError
 
 

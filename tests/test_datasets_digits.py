@@ -4,8 +4,8 @@ import sys
 
 import numpy as np
 import pytest
-from snnsim.datasets import SaccadeCamera, load_digits_events
 
+from snnsim.datasets import SaccadeCamera, load_digits_events
 from snnsim.errors import MissingDependencyError, ParameterError
 
 PLAIN = SaccadeCamera(mismatch=0, jitter=0, noise_rate=0)

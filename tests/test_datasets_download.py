@@ -7,9 +7,9 @@ import threading
 from dataclasses import dataclass, field, replace
 
 import pytest
+
 from snnsim.datasets import DATASETS, RemoteFile, data_folder, download, fetch
 from snnsim.datasets.manifest import read_manifest
-
 from snnsim.errors import DataError, ParameterError
 
 CONTENT = bytes(range(256)) * 4000

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from snnsim.datasets import load_nmnist, read_nmnist_bin
 
+from snnsim.datasets import load_nmnist, read_nmnist_bin
 from snnsim.errors import DataError, ParameterError
 
 DATA = Path(__file__).parents[2] / "shared" / "data"

@@ -14,7 +14,7 @@ from typing import Any
 
 import numba
 
-_OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": False}
+_OPTIONS: Any = {"nogil": True, "error_model": "numpy", "fastmath": False}
 
 
 def jit(function: Callable[..., Any]) -> Any:

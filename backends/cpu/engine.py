@@ -11,6 +11,7 @@ import sys
 from typing import Any
 
 import numpy as np
+
 from snnsim.backends.cpu import deliver, integrate
 from snnsim.backends.cpu._jit import digest, jit, specialised
 from snnsim.backends.cpu.deliver import (
@@ -25,7 +26,6 @@ from snnsim.backends.cpu.deliver import (
     add_sparse,
 )
 from snnsim.backends.cpu.integrate import step_chain
-
 from snnsim.neurons import MODELS
 
 # What the templates below name; `engine` puts the compiled functions in their place.

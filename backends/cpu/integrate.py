@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from snnsim.backends.cpu._jit import jit, specialised
 
+from snnsim.backends.cpu._jit import jit, specialised
 from snnsim.errors import CapabilityError
 from snnsim.neurons import NeuronModel
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
 from snnsim.backends.base import Capabilities, Program, RunOutput, RunRequest, State
 from snnsim.backends.cpu import engine as e
 from snnsim.backends.cpu.tables import tables_of
-
 from snnsim.events import Events
 from snnsim.network import Network
 from snnsim.neurons import MODELS

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
 from snnsim.backends.cpu import engine as e
 from snnsim.backends.cpu.deliver import CONVOLUTION, DELAYED, DENSE, ONCE, SPARSE
 from snnsim.backends.layout import Layout
-
 from snnsim.connectivity import Conv2d, Dense
 from snnsim.network import Network, Projection
 from snnsim.neurons import MODELS, Exponential, NeuronModel

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
 from snnsim.backends.base import Capabilities, ExitRequest, Program, RunOutput, RunRequest, State
 from snnsim.backends.layout import Place
 from snnsim.backends.reference.deliver import Row, deliver, rows_of
 from snnsim.backends.reference.integrate import advance, coefficients_of
-
 from snnsim.events import Events
 from snnsim.network import Network
 from snnsim.neurons import MODELS, NeuronModel

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -122,6 +122,10 @@ class Sparse(Connectivity):
     sources: NDArray[np.int64]
     targets: NDArray[np.int32]
     weights: Values = 1.0
+
+    if TYPE_CHECKING:  # what is accepted is wider than what is kept
+
+        def __init__(self, sources: ArrayLike, targets: ArrayLike, weights: Values | ArrayLike = 1.0) -> None: ...
 
     def __post_init__(self) -> None:
         sources, targets = np.atleast_1d(np.asarray(self.sources)), np.atleast_1d(np.asarray(self.targets))

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from snnsim import rng
 from snnsim.errors import ParameterError
@@ -142,6 +143,10 @@ class Scripted(Source):
 
     times: NDArray[np.float64]
     sources: NDArray[np.int64]
+
+    if TYPE_CHECKING:  # what is accepted is wider than what is kept
+
+        def __init__(self, times: ArrayLike, sources: ArrayLike) -> None: ...
 
     def __post_init__(self) -> None:
         times = np.atleast_1d(np.asarray(self.times, np.float64))
