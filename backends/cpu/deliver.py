@@ -6,6 +6,8 @@ same as in the reference backend, bit for bit.
 
 from __future__ import annotations
 
+import numpy as np
+
 from snnsim.backends.cpu._jit import jit
 
 DENSE, SPARSE, DELAYED, ONCE, CONVOLUTION = range(5)
@@ -98,15 +100,32 @@ def add_once(target, weights, start, offsets, targets, spikes, count, seen):
 
 
 @jit
-def add_convolution(target, weights, start, shape, spikes, count):
+def add_convolution(target, weights, start, shape, spikes, count, scratch):
     """Add the kernel entries that each spiking pixel reaches; return the number of additions.
 
     `shape` holds out channels, kernel height and width, stride, padding, source height and width, target height and
-    width; `weights` lie as (in channel, kernel row, kernel column, out channel).
+    width; `weights` lie as (in channel, kernel row, kernel column, out channel). Where many entries are to be added,
+    the sums are brought into the order (row, column, channel) of the weights first, and back after: then the channels
+    of a pixel are added in one vector operation. The order of the additions to each sum stays.
     """
+    out, plane = shape[0], shape[7] * shape[8]
+    if count * shape[1] * shape[2] < 2 * plane * shape[3] * shape[3]:
+        return add_taps(target, weights, start, shape, spikes, count, plane, 1)
+    for o in range(out):
+        for q in range(plane):
+            scratch[q * out + o] = target[o * plane + q]
+    done = add_taps(scratch, weights, start, shape, spikes, count, 1, out)
+    for o in range(out):
+        for q in range(plane):
+            target[o * plane + q] = scratch[q * out + o]
+    return done
+
+
+@jit
+def add_taps(sums, weights, start, shape, spikes, count, channel_step, pixel_step):
+    """Add kernel entries to sums whose channels and pixels lie the given steps apart."""
     out, height, width, stride, padding = shape[0], shape[1], shape[2], shape[3], shape[4]
     source_rows, source_columns, rows, columns = shape[5], shape[6], shape[7], shape[8]
-    plane = rows * columns
     done = 0
     for k in range(count):
         channel, pixel = divmod(spikes[k], source_rows * source_columns)
@@ -115,14 +134,19 @@ def add_convolution(target, weights, start, shape, spikes, count):
             ty = y + padding - i
             if ty < 0 or ty % stride != 0 or ty // stride >= rows:
                 continue
-            row = ty // stride * columns
             for j in range(width):
                 tx = x + padding - j
                 if tx < 0 or tx % stride != 0 or tx // stride >= columns:
                     continue
-                place = row + tx // stride
-                kernel = start + ((channel * height + i) * width + j) * out
-                for o in range(out):
-                    target[place + o * plane] += weights[kernel + o]
+                # Unsigned, so that no index is tested for counting from the end and the loops stay vectors.
+                place = np.uint64((ty // stride * columns + tx // stride) * pixel_step)
+                kernel = np.uint64(start + ((channel * height + i) * width + j) * out)
+                if channel_step == 1:
+                    for o in range(np.uint64(out)):
+                        sums[place + o] += weights[kernel + o]
+                else:
+                    step = np.uint64(channel_step)
+                    for o in range(np.uint64(out)):
+                        sums[place + o * step] += weights[kernel + o]
                 done += out
     return done

@@ -92,6 +92,7 @@ def run_recordings(
     fired = np.zeros(widest + widest % 2, floats.dtype)
     words = fired.view(np.uint64)
     seen = np.zeros(widest, np.uint8)
+    scratch = np.empty(widest, floats.dtype)
     spikes = np.empty(widest + 1, np.int32)
     cursors = np.zeros(event_offsets.shape[0], np.int64)
     sums = np.zeros(exit_sums.shape[1], np.float64)
@@ -146,6 +147,7 @@ def run_recordings(
                             delays,
                             active,
                             seen,
+                            scratch,
                         )
             for t in range(traces.shape[0]):
                 if tick % traces[t, TRACE_EVERY] == 0:
@@ -224,7 +226,7 @@ def drive_and_advance(p, populations, receptors, coefficients, state, counters, 
 
 
 @jit
-def send(j, projections, populations, state, tick, weights, offsets, targets, delays, active, seen):
+def send(j, projections, populations, state, tick, weights, offsets, targets, delays, active, seen, scratch):
     """Deliver the spikes of one tick over projection `j` and return the number of additions."""
     target, kind, start, count = projections[j, TARGET], projections[j, KIND], projections[j, WEIGHTS], active.size
     size = populations[target, SIZE]
@@ -235,7 +237,7 @@ def send(j, projections, populations, state, tick, weights, offsets, targets, de
     if kind == DENSE:
         return add_rows(slot, weights, start, size, active, count)
     if kind == CONVOLUTION:
-        return add_convolution(slot, weights, start, projections[j, SHAPE:], active, count)
+        return add_convolution(slot, weights, start, projections[j, SHAPE:], active, count, scratch)
     rows, columns = offsets[projections[j, OFFSETS] :], targets[projections[j, TARGETS] :]
     if kind == SPARSE:
         return add_sparse(slot, weights, start, rows, columns, active, count)
