@@ -47,6 +47,15 @@ from snnsim.training import (  # noqa: E402
 DT = 1e-3
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Small tensors gain nothing from a second thread, and wait for it where other tests run beside."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def chain(*models, sizes=(12, 9, 7, 4), gain=0.9):
     names = ["input", *(f"layer{i}" for i in range(1, len(sizes)))]
     populations = [Population("input", sizes[0], Input())]
@@ -194,19 +203,60 @@ def test_dense_products_and_sparse_sums_agree(monkeypatch):
     assert_equal(sparse, gradients(network, "fused", BPTT()))
 
 
-@pytest.mark.parametrize("threads", [1, 2, 3])
-def test_gradients_do_not_depend_on_the_number_of_threads(threads):
-    before = torch.get_num_threads()
-    network = fully_connected()
-    expected = gradients(network, "fused", SLTT())
-    try:
+def strided():
+    populations = [
+        Population("input", (2, 9, 8), Input()),
+        Population("conv", (5, 5, 4), LIF(10e-3)),
+        Population("pool", (5, 2, 2), IF()),
+        Population("out", 3, LI(10e-3)),
+    ]
+    projections = [
+        Projection("input", "conv", Conv2d(Normal(0.15, 0.35), kernel=3, stride=2, padding=1)),
+        Projection("conv", "pool", SumPool2d(2, weights=0.5)),
+        Projection("pool", "out", Dense(Normal(0.0, 0.6))),
+    ]
+    return Network(populations, projections, dt=DT, seed=11)
+
+
+def overlapping():
+    populations = [
+        Population("input", (2, 7, 7), Input()),
+        Population("pool", (2, 3, 3), LIF(10e-3)),
+        Population("conv", (4, 3, 3), LIF(10e-3)),
+        Population("out", 3, LI(10e-3)),
+    ]
+    projections = [
+        Projection("input", "pool", SumPool2d(3, stride=2, weights=0.4)),
+        Projection("pool", "conv", Conv2d(Normal(0.2, 0.5), kernel=3, padding=1)),
+        Projection("conv", "out", Dense(Normal(0.0, 0.6))),
+    ]
+    return Network(populations, projections, dt=DT, seed=11)
+
+
+@pytest.mark.parametrize("make", [convolutional, strided, overlapping])
+@pytest.mark.parametrize("sparse_below", [-1.0, 1.0])
+def test_convolution_and_pooling_agree_over_frames_and_over_spikes(monkeypatch, make, sparse_below):
+    monkeypatch.setattr("snnsim.training.images.DENSE_ABOVE", sparse_below)
+    network = make()
+    dropped = {"conv": 0.3}
+    for rule in (SLTT(k=9, chunk=4), BPTT()):
+        fused = gradients(network, "fused", rule, dropout=dropped)
+        assert_equal(fused, gradients(network, "plain", rule, dropout=dropped))
+        assert all(bool(gradient.abs().sum() > 0) for gradient in fused[1].values())
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+@pytest.mark.parametrize("make", [fully_connected, convolutional])
+def test_gradients_do_not_depend_on_the_number_of_threads(monkeypatch, make, threads):
+    monkeypatch.setattr("snnsim.training.threads.WORTH_SHARING", 0)  # share even the little work of this network
+    for rule in (SLTT(chunk=4), BPTT()):
+        torch.set_num_threads(1)
+        expected = gradients(make(), "fused", rule)
         torch.set_num_threads(threads)
-        found = gradients(network, "fused", SLTT())
+        found = gradients(make(), "fused", rule)
         assert torch.get_num_threads() == threads
-    finally:
-        torch.set_num_threads(before)
-    for name, gradient in expected[1].items():
-        torch.testing.assert_close(found[1][name], gradient, rtol=1e-12, atol=1e-14)
+        for name, gradient in expected[1].items():
+            torch.testing.assert_close(found[1][name], gradient, rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize("make", NETWORKS.values(), ids=NETWORKS)

@@ -19,6 +19,15 @@ from snnsim.training.loop import stratified_split  # noqa: E402
 DT = 1e-3
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Small tensors gain nothing from a second thread, and wait for it where other tests run beside."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def digits(share=slice(None), ticks=6):
     """8x8 digits as events: a pixel of brightness p fires with probability p in each tick."""
     data = pytest.importorskip("sklearn.datasets").load_digits()

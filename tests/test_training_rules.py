@@ -16,6 +16,15 @@ from snnsim.training.memory import MemoryReport  # noqa: E402
 DT = 1e-3
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Small tensors gain nothing from a second thread, and wait for it where other tests run beside."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def network(time_constant=10e-3, sizes=(14, 12, 9, 5), readout=0.0, gain=0.7):
     populations = [Population("input", sizes[0], Input())]
     populations += [Population(f"h{i}", n, LIF(time_constant)) for i, n in enumerate(sizes[1:-1])]

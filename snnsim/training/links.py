@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from snnsim.training import images
 from snnsim.training.frames import apply_frames, frames_backward
 from snnsim.training.plan import MATRIX_RULES, Link
 from snnsim.training.signals import Signal
@@ -16,8 +17,8 @@ from snnsim.training.sparse_kernels import add_weight_gradient, gather_rows, tra
 if TYPE_CHECKING:
     from snnsim.training.fused import Fused
 
-#: Above this share of spikes a dense product is faster than adding up rows (measured: 0.2 on two cores, AVX2).
-DENSE_ABOVE = 0.2
+#: Above this share of spikes a dense product is faster than adding up rows (measured on one core, AVX2: 0.25 to 0.4).
+DENSE_ABOVE = 0.25
 
 
 def is_sparse(signal: Signal) -> bool:
@@ -47,6 +48,9 @@ def forward(call: Fused, link: Link, signal: Signal, drive: Tensor, fresh: bool)
             len(drive),
             values.numel() * drive.shape[1] // 8,
         )
+        return
+    if images.is_sparse(link, signal):
+        images.forward(call, link, signal, drive, fresh)
         return
     values = signal.dense(link.source, call.dtype, call.workspace, call.workers)
 
@@ -81,6 +85,12 @@ def backward(
     """
     of_weights = gradients.get(f"weights:{link.name}")
     weights = call.weights.get(link.name)
+    if images.is_sparse(link, signal):
+        if of_weights is not None:
+            images.weight_gradient(call, link, signal, gradient, of_weights)
+        if below is not None:
+            images.source_gradient(call, link, gradient, below, fresh)
+        return
     if not isinstance(link.rule, MATRIX_RULES):
         _frames(call, link, signal, gradient, of_weights, below, fresh)
         return

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from snnsim import rng
+from snnsim.connectivity import Conv2d
 from snnsim.errors import ParameterError
 from snnsim.events import Events
 from snnsim.training import plain
@@ -25,6 +26,8 @@ State = dict[str, dict[str, Tensor]]
 
 #: Bytes of the largest buffer of a chunk: small enough to stay in the cache, large enough to pay for the calls.
 CHUNK_BYTES = 2**22
+#: The same for networks with images, whose calls do more.
+IMAGE_CHUNK_BYTES = 2**24
 
 
 def keyed_generator(seed: int, *key: int) -> torch.Generator:
@@ -34,10 +37,10 @@ def keyed_generator(seed: int, *key: int) -> torch.Generator:
 
 
 def chunk_ticks(model: TrainableNetwork, batch: int, ticks: int) -> int:
-    """Return how many ticks to compute at a time, with buffers of at most `CHUNK_BYTES` where one tick allows."""
-    widest = max(widths(model.plan))
-    per_tick = batch * widest * model.dtype.itemsize
-    return max(1, min(ticks, CHUNK_BYTES // per_tick))
+    """Return how many ticks to compute at a time."""
+    images = any(isinstance(link.rule, Conv2d) for stage in model.plan.stages for link in stage.links)
+    per_tick = batch * max(widths(model.plan)) * model.dtype.itemsize
+    return max(1, min(ticks, (IMAGE_CHUNK_BYTES if images else CHUNK_BYTES) // per_tick))
 
 
 def widths(plan: Plan) -> list[int]:

@@ -88,7 +88,9 @@ def transpose_lists(begin: Any, end: Any, indices: Any, first: int, last: int, s
     for row in range(begin.shape[0]):
         for k in range(begin[row], end[row]):
             source = indices[k]
-            if first <= source < last:
+            if source >= last:
+                break
+            if source >= first:
                 starts[source - first + 1] += 1
     for source in range(last - first):
         starts[source + 1] += starts[source]
@@ -96,7 +98,9 @@ def transpose_lists(begin: Any, end: Any, indices: Any, first: int, last: int, s
     for row in range(begin.shape[0]):
         for k in range(begin[row], end[row]):
             source = indices[k]
-            if first <= source < last:
+            if source >= last:
+                break
+            if source >= first:
                 rows[starts[source - first]] = row
                 starts[source - first] += 1
     # Filling moved every start to its list's end, which is the start of the next.
