@@ -340,6 +340,70 @@ def saved_bytes(work: Callable[[], Any], skip: set[int]) -> int:
     return most
 
 
+def convolutional(density: float, batch: int, ticks: int, runs: int) -> list[dict[str, Any]]:
+    """Return rows for a small convolutional network: 5x5 to 16 and 3x3 to 32 channels, both of stride 2, then 10."""
+    from spikingjelly.activation_based import functional, layer, neuron, surrogate
+
+    generator = np.random.default_rng(5)
+    shapes = ((16, 2, 5, 5), (32, 16, 3, 3), (32 * 7 * 7, 10))
+    scales = (0.45, 0.35, 0.15)
+    weights = [generator.normal(0.02, scale, shape) for scale, shape in zip(scales, shapes, strict=True)]
+    weights = [array.astype(np.float32) for array in weights]
+    events, dense, labels = problem(batch, ticks, density)
+    model_of = sn.LIF(-DT / np.log(DECAY))
+    sizes = {"input": (2, 34, 34), "conv1": (16, 15, 15), "conv2": (32, 7, 7), "output": (10,)}
+    populations = [
+        sn.Population(name, size, sn.Input() if name == "input" else model_of) for name, size in sizes.items()
+    ]
+    projections = [
+        sn.Projection("input", "conv1", sn.Conv2d(weights[0], stride=2)),
+        sn.Projection("conv1", "conv2", sn.Conv2d(weights[1], stride=2)),
+        sn.Projection("conv2", "output", sn.Dense(weights[2])),
+    ]
+    model = TrainableNetwork(sn.Network(populations, projections, dt=DT), surrogate=ATan(2.0))
+    rates = [100 * spikes.density for spikes in model.spikes(events).values()]
+    case = f"convolutional, batch {batch}, {ticks} ticks, {100 * density:g} % input"
+    print(f"{case}: rates {', '.join(f'{rate:.1f} %' for rate in rates)}")
+    images, result = dense.unflatten(2, (2, 34, 34)), []
+    for kind, mode, rule in ((neuron.LIFNode, "m", BPTT()), (neuron.SLTTLIFNode, "s", SLTT())):
+        layers: list[Any] = []
+        for array in weights[:2]:
+            convolution = layer.Conv2d(array.shape[1], array.shape[0], array.shape[2], 2, bias=False, step_mode=mode)
+            with torch.no_grad():
+                convolution.weight.copy_(torch.from_numpy(array))
+            layers += [convolution, kind]
+        layers += [torch.nn.Flatten(2 if mode == "m" else 1), peers.linear(weights[2]), kind]
+        made = [
+            one(1 / (1 - DECAY), False, 1.0, None, surrogate.ATan(2.0), False, mode) if isinstance(one, type) else one
+            for one in layers
+        ]
+        net = torch.nn.Sequential(*made)
+
+        def step(net: Any = net, mode: str = mode) -> None:
+            net.zero_grad()
+            if mode == "m":
+                cross_entropy(net(images), labels).backward()
+            else:
+                for x in images.unbind(0):
+                    (torch.nn.functional.cross_entropy(net(x), labels) / ticks).backward()
+            functional.reset_net(net)
+
+        ours_step = our_step(model, rule, events, labels)
+        ours_step()
+        step()
+        ours, theirs = model.weights("input->conv1").grad, made[0].weight.grad
+        difference = float((ours - theirs).norm() / ours.norm())
+        print(f"spikingjelly {type(rule).__name__}: first-layer gradient difference {difference:.1e}")
+        if difference > 2e-2:
+            raise SystemExit("the gradients differ; nothing was timed")
+        (peer, their_threads), (mine, our_threads) = at_its_best(step), at_its_best(ours_step)
+        metric = f"step, {type(rule).__name__}, threads {our_threads} and {their_threads}"
+        name = "spikingjelly multi-step BPTT" if mode == "m" else "spikingjelly SLTT loop"
+        result.append(harness.paired(case, metric, mine, peer, name, runs=runs))
+    torch.set_num_threads(int(harness.versions()["cores"]))
+    return result
+
+
 def rows(settings: dict[str, Any]) -> list[dict[str, Any]]:
     """Return all rows.
 
@@ -350,10 +414,19 @@ def rows(settings: dict[str, Any]) -> list[dict[str, Any]]:
     """
     runs = max(5, int(settings.get("runs", 7)))
     if settings.get("quick"):
-        return timing("batch 64, 20 ticks, 2 % input", 64, 20, runs) + memory(20)
+        return timing("batch 64, 20 ticks, 2 % input", 64, 20, runs) + images(10, runs) + memory(20)
     result = timing("batch 64, 50 ticks, 2 % input", 64, 50, runs)
     result += timing("batch 64, 50 ticks, 10 % input", 64, 50, 5, density=0.1)
-    return result + memory(50) + memory(300)
+    return result + images(20, runs) + memory(50) + memory(300)
+
+
+def images(ticks: int, runs: int) -> list[dict[str, Any]]:
+    """Return the rows of the convolutional network where spikingjelly is installed."""
+    try:
+        return convolutional(DENSITY, 32, ticks, runs)
+    except ImportError as error:
+        print(f"convolutional network is skipped: {error}", file=sys.stderr)
+        return []
 
 
 def main(arguments: list[str] | None = None) -> dict[str, Any]:

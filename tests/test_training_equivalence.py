@@ -269,12 +269,24 @@ def test_spikes_and_readout_are_those_of_the_reference_backend(make, path):
     firing = list(spikes)
     readout = model.readout(inputs).detach().numpy()
     probes = [*firing] + ([] if network.output.model.spiking else [Trace(network.output.name)])
-    result = Simulation(network, "reference", dtype="float64").run_samples(inputs, record=probes)
-    for name in firing:
-        assert spikes[name].ticks.size > 0, name
-        assert spikes[name] == result.spikes[name], name
-    if not network.output.model.spiking:
-        np.testing.assert_allclose(readout, result.traces[f"{network.output.name}.membrane"], rtol=0, atol=1e-12)
+    for backend in ("reference", "cpu"):
+        result = Simulation(network, backend, dtype="float64").run_samples(inputs, record=probes)
+        for name in firing:
+            assert spikes[name].ticks.size > 0, name
+            assert spikes[name] == result.spikes[name], name
+        if not network.output.model.spiking:
+            np.testing.assert_allclose(readout, result.traces[f"{network.output.name}.membrane"], rtol=0, atol=1e-12)
+
+
+def test_spikes_of_a_wide_network_in_float32_are_those_of_the_reference_backend_but_for_rounding():
+    network = chain(LIF(8e-3), LIF(15e-3), LI(0.0), sizes=(200, 120, 70, 10), gain=0.3)
+    inputs = events_for(network, ticks=30, density=0.05)
+    found = TrainableNetwork(network).spikes(inputs)
+    expected = Simulation(network, "reference").run_samples(inputs, record=list(found)).spikes
+    for name, spikes in found.items():
+        differ = np.mean(spikes.to_dense() != expected[name].to_dense())
+        assert spikes.ticks.size > 100
+        assert differ < 1e-3, name
 
 
 def test_generic_path_runs_receptors_refractory_times_and_adaptation():

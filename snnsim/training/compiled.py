@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any, TypeVar, cast
 
 import numba
@@ -17,3 +20,24 @@ def kernel(function: Function) -> Function:
     that sums keep their order and equal those of the backends.
     """
     return cast(Function, numba.njit(nogil=True, cache=True, error_model="numpy")(function))
+
+
+def leaf(function: Function) -> Function:
+    """Compile a function that kernels call; it becomes part of them and is not kept on its own."""
+    return cast(Function, numba.njit(nogil=True, error_model="numpy")(function))
+
+
+def kernel_with(*modules: ModuleType) -> Callable[[Function], Function]:
+    """Return `kernel` for functions that call functions of other modules.
+
+    Numba compiles a kernel again when its own file changes, and does not look at the files of what it calls; so a hash
+    of those is part of the name under which the result is kept.
+    """
+    text = "".join(inspect.getsource(module) for module in modules)
+    mark = hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def decorate(function: Function) -> Function:
+        function.__qualname__ = f"{function.__qualname__}_{mark}"
+        return kernel(function)
+
+    return decorate

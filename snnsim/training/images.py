@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.grad import conv2d_input
 
 from snnsim.connectivity import Conv2d, SumPool2d
 from snnsim.training import image_kernels as kernels
@@ -92,7 +93,7 @@ def source_gradient(call: Fused, link: Link, gradient: Tensor, below: Tensor, fr
     weights, stride, padding = call.weights[link.name], rule.stride, rule.padding
 
     def work(low: int, high: int) -> None:
-        part = torch.nn.grad.conv2d_input(
+        part = conv2d_input(  # type: ignore[no-untyped-call]
             (high - low, *link.source_shape), weights, gradient[low:high].view(-1, *link.target_shape), stride, padding
         ).flatten(1)
         if fresh:

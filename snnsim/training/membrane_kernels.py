@@ -16,17 +16,19 @@ import numpy as np
 
 from snnsim.neurons import lif
 from snnsim.training import surrogate
-from snnsim.training.compiled import kernel
+from snnsim.training.compiled import kernel_with, leaf
+
+kernel = kernel_with(lif, surrogate)
 
 Coefficients = lif.Coefficients
-integrate = kernel(lif.integrate)
-distance = kernel(lif.distance)
-reset = kernel(lif.reset)
-triangle = kernel(surrogate.triangle)
-rectangle = kernel(surrogate.rectangle)
-arc_tangent = kernel(surrogate.arc_tangent)
-logistic = kernel(surrogate.logistic)
-fast_sigmoid = kernel(surrogate.fast_sigmoid)
+integrate = leaf(lif.integrate)
+distance = leaf(lif.distance)
+reset = leaf(lif.reset)
+triangle = leaf(surrogate.triangle)
+rectangle = leaf(surrogate.rectangle)
+arc_tangent = leaf(surrogate.arc_tangent)
+logistic = leaf(surrogate.logistic)
+fast_sigmoid = leaf(surrogate.fast_sigmoid)
 
 
 @kernel
