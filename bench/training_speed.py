@@ -346,8 +346,8 @@ def convolutional(density: float, batch: int, ticks: int, runs: int) -> list[dic
 
     generator = np.random.default_rng(5)
     shapes = ((16, 2, 5, 5), (32, 16, 3, 3), (32 * 7 * 7, 10))
-    scales = (0.45, 0.35, 0.15)
-    weights = [generator.normal(0.02, scale, shape) for scale, shape in zip(scales, shapes, strict=True)]
+    scales, means = (0.45, 0.25, 0.1), (0.02, 0.0, 0.0)
+    weights = [generator.normal(*law) for law in zip(means, scales, shapes, strict=True)]
     weights = [array.astype(np.float32) for array in weights]
     events, dense, labels = problem(batch, ticks, density)
     model_of = sn.LIF(-DT / np.log(DECAY))

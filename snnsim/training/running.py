@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 State = dict[str, dict[str, Tensor]]
 
 #: Bytes of the largest buffer of a chunk: small enough to stay in the cache, large enough to pay for the calls.
-CHUNK_BYTES = 2**22
+CHUNK_BYTES = 2**21
 #: The same for networks with images, whose calls do more.
 IMAGE_CHUNK_BYTES = 2**24
 
