@@ -71,10 +71,13 @@ def sinabs(weights: list[np.ndarray], decay: float) -> Peer:
     """Layers over whole sequences; input of shape (batch, ticks, sources)."""
     import sinabs.layers as sl
     import torch
+    from sinabs.activation import SingleSpike
+
+    tau = float(-1 / np.log(decay))
 
     layers: list[Any] = []
     for matrix in weights:
-        layers += [linear(matrix), sl.LIF(tau_mem=float(-1 / np.log(decay)), norm_input=False)]
+        layers += [linear(matrix), sl.LIF(tau_mem=tau, norm_input=False, spike_fn=SingleSpike)]
     net = torch.nn.Sequential(*layers).eval()
 
     def run(x: Any) -> Any:

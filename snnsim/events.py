@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from snnsim.errors import DataError, ParameterError
+from snnsim.errors import DataError, ParameterError, whole
 from snnsim.timebase import check_dt, tick_count, tick_ratio, to_seconds, to_ticks
 
 if TYPE_CHECKING:
@@ -54,11 +54,11 @@ class Events:
         object.__setattr__(self, "ticks", _as_int64("ticks", self.ticks))
         object.__setattr__(self, "sources", _as_int32(self.sources))
         object.__setattr__(self, "offsets", _as_int64("offsets", self.offsets))
-        if self.n_sources < 1 or self.n_ticks < 0:
-            raise DataError(
-                f"events: n_sources={self.n_sources}, n_ticks={self.n_ticks}: "
-                "n_sources must be 1 or above, n_ticks 0 or above"
-            )
+        try:
+            object.__setattr__(self, "n_sources", whole("n_sources", self.n_sources, at_least=1))
+            object.__setattr__(self, "n_ticks", whole("n_ticks", self.n_ticks))
+        except ParameterError as error:
+            raise DataError(f"events: {error}") from None
         ticks, sources, offsets = self.ticks, self.sources, self.offsets
         if ticks.shape != sources.shape or ticks.ndim != 1:
             raise DataError(f"events: {ticks.shape} ticks but {sources.shape} sources; both must be one flat array")
@@ -142,8 +142,8 @@ class Events:
             tick_array[order],
             source_array[order],
             np.array([0, tick_array.size], np.int64),
-            int(n_sources),
-            int(length),
+            n_sources,
+            length,
             dt,
         )
 
@@ -168,6 +168,8 @@ class Events:
         """Put the recordings of several batches one after another; the longest gives the length."""
         if not batches:
             raise ParameterError("batches is empty; there is nothing to concatenate")
+        if not all(isinstance(batch, Events) for batch in batches):
+            raise ParameterError("batches must be a sequence of Events")
         first = batches[0]
         for other in batches[1:]:
             if other.n_sources != first.n_sources or other.dt != first.dt:
@@ -214,6 +216,23 @@ class Events:
         index = np.repeat(starts - offsets[:-1], sizes) + np.arange(offsets[-1])
         return self._trusted(self.ticks[index], self.sources[index], offsets)
 
+    @classmethod
+    def unchecked(
+        cls,
+        ticks: NDArray[np.int64],
+        sources: NDArray[np.int32],
+        offsets: NDArray[np.int64],
+        n_sources: int,
+        n_ticks: int,
+        dt: float,
+    ) -> Events:
+        """Make a batch from contiguous arrays known to be in order, without the check that costs several passes."""
+        new = object.__new__(cls)
+        values = (ticks, sources, offsets, n_sources, n_ticks, dt)
+        for name, value in zip(("ticks", "sources", "offsets", "n_sources", "n_ticks", "dt"), values, strict=True):
+            object.__setattr__(new, name, value)
+        return new
+
     def _trusted(
         self,
         ticks: NDArray[np.int64],
@@ -222,19 +241,9 @@ class Events:
         n_ticks: int | None = None,
         dt: float | None = None,
     ) -> Events:
-        """Make a batch from parts known to be in order, without the check that costs a pass."""
-        new = object.__new__(Events)
-        fields: dict[str, Any] = {
-            "ticks": ticks,
-            "sources": sources,
-            "offsets": offsets,
-            "n_sources": self.n_sources,
-            "n_ticks": self.n_ticks if n_ticks is None else n_ticks,
-            "dt": self.dt if dt is None else dt,
-        }
-        for name, value in fields.items():
-            object.__setattr__(new, name, value)
-        return new
+        """Make a batch of the same sources from parts known to be in order."""
+        length, tick = self.n_ticks if n_ticks is None else n_ticks, self.dt if dt is None else dt
+        return self.unchecked(ticks, sources, offsets, self.n_sources, length, tick)
 
     @property
     def times(self) -> NDArray[np.float64]:
@@ -292,12 +301,14 @@ class Events:
 
     def crop(self, n_ticks: int, start: int = 0) -> Events:
         """Return ticks ``start ... start + n_ticks - 1``, counted from `start`; past the end is silence."""
-        if n_ticks < 1 or start < 0:
-            raise ParameterError(
-                f"crop: start={start}, n_ticks={n_ticks}: start must be 0 or above, n_ticks 1 or above"
-            )
+        n_ticks, start = whole("crop n_ticks", n_ticks, at_least=1), whole("crop start", start)
+        if len(self) == 1:
+            # In order of ticks throughout: a run that crops window after window looks at each event once.
+            low, high = np.searchsorted(self.ticks, (start, start + n_ticks))
+            offsets = np.array([0, high - low], np.int64)
+            return self._trusted(self.ticks[low:high] - start, self.sources[low:high], offsets, n_ticks=n_ticks)
         kept = self.selected((self.ticks >= start) & (self.ticks < start + n_ticks))
-        return self._trusted(kept.ticks - start, kept.sources, kept.offsets, n_ticks=int(n_ticks))
+        return self._trusted(kept.ticks - start, kept.sources, kept.offsets, n_ticks=n_ticks)
 
     def selected(self, keep: NDArray[np.bool_], sources: NDArray[np.int32] | None = None) -> Events:
         """Return the events for which `keep` is True, optionally under other source numbers.

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from snnsim import network_storage, rng
 from snnsim.backends.base import ExitRequest, RunOutput, RunRequest, State
 from snnsim.backends.registry import compile_network
-from snnsim.errors import DataError, NetworkError, ParameterError
+from snnsim.errors import DataError, NetworkError, ParameterError, whole
 from snnsim.events import Events
 from snnsim.network import Network
-from snnsim.neurons import Input, Source
+from snnsim.neurons import Input, Poisson, Source
 from snnsim.recording import Probe, Probes, resolve_probes
 from snnsim.result import Counters, Result, provenance
 from snnsim.storage import read_hdf5, write_hdf5
@@ -54,12 +54,10 @@ class Simulation:
     ) -> None:
         if not isinstance(network, Network):
             raise ParameterError(f"network={network!r}: expected a Network")
-        if threads is not None and threads < 1:
-            raise ParameterError(f"threads={threads!r}: must be 1 or above")
         self.network = network
         self.backend = backend
         self.dtype = dtype
-        self.threads = threads or len(os.sched_getaffinity(0))
+        self.threads = cores() if threads is None else whole("threads", threads, at_least=1)
         self.program = compile_network(network, backend, dtype=dtype, threads=self.threads)
         self._state: State | None = None
         # Looked up once: a run of one short recording takes less time than these would at every call.
@@ -141,7 +139,7 @@ class Simulation:
 
     def _ticks_per_block(self, n_ticks: int, progress: bool) -> int:
         """Return how many ticks to run at a time: bounded memory for generated events, and a bar that moves."""
-        generated = sum(p.size for p in self.network.populations if type(p.model).__name__ == "Poisson")
+        generated = sum(p.size for p in self.network.populations if isinstance(p.model, Poisson))
         block = max(1, min(n_ticks, 2**22 // max(generated, 1)))
         return max(1, min(block, n_ticks // 100)) if progress else block
 
@@ -179,8 +177,7 @@ class Simulation:
         given = self._check_inputs(inputs)
         if not given:
             raise ParameterError("inputs is empty; use run(duration) for a network without inputs")
-        if batch_size < 1:
-            raise ParameterError(f"batch_size={batch_size!r}: must be 1 or above")
+        batch_size = whole("batch_size", batch_size, at_least=1)
         recordings = len(next(iter(given.values())))
         n_ticks = max(events.n_ticks for events in given.values())
         if recordings < 1 or n_ticks < 1:
@@ -188,17 +185,32 @@ class Simulation:
         probes = self._default_probes if record is None else resolve_probes(self.network, record)
         exit_request = None if early_exit is None else self._exit_request(early_exit, n_ticks)
         began = time.perf_counter()
-        outputs = []
-        with _bar(progress, recordings, "recordings") as bar:
-            size = min(batch_size, max(1, recordings // 20)) if progress else batch_size
-            for first, count in _blocks(recordings, size):
-                batch = given if count == recordings else {k: e[first : first + count] for k, e in given.items()}
-                full = self._with_sources(batch, 0, n_ticks, np.arange(first, first + count))
-                request = RunRequest(n_ticks, full, probes.spikes, probes.traces, exit_request)
-                outputs.append(self.program.run(self.program.initial_state(count), request))
-                bar(count)
+        if recordings <= batch_size and not progress:
+            outputs = [self._run_batch(given, 0, recordings, n_ticks, probes, exit_request)]
+        else:
+            outputs = []
+            with _bar(progress, recordings, "recordings") as bar:
+                size = min(batch_size, max(1, recordings // 20)) if progress else batch_size
+                for first, count in _blocks(recordings, size):
+                    batch = {number: events[first : first + count] for number, events in given.items()}
+                    outputs.append(self._run_batch(batch, first, count, n_ticks, probes, exit_request))
+                    bar(count)
         wall = time.perf_counter() - began
         return self._result(_join_recordings(outputs), probes, n_ticks, 0, wall)
+
+    def _run_batch(
+        self,
+        given: dict[int, Events],
+        first: int,
+        count: int,
+        n_ticks: int,
+        probes: Probes,
+        exit_request: ExitRequest | None,
+    ) -> RunOutput:
+        """Run recordings from rest; `first` is the number of the first one, which keys the sources of chance."""
+        full = self._with_sources(given, 0, n_ticks, np.arange(first, first + count)) if self._generators else given
+        request = RunRequest(n_ticks, full, probes.spikes, probes.traces, exit_request)
+        return self.program.run(self.program.initial_state(count), request)
 
     def _exit_request(self, rule: DynamicConfidence, n_ticks: int) -> ExitRequest:
         output = self.network.output
@@ -219,6 +231,8 @@ class Simulation:
             if len(expected) != 1:
                 raise ParameterError(f"inputs: the network has the inputs {expected}; give a dict of Events")
             inputs = {expected[0]: inputs}
+        elif not isinstance(inputs, Mapping):
+            raise ParameterError(f"inputs={inputs!r}: expected Events, or a dict of Events by population")
         for name in inputs:
             if name not in expected:
                 raise ParameterError(
@@ -332,6 +346,12 @@ def run(
     if inputs is None or duration is not None:
         return simulation.run(duration, inputs, record=record, progress=progress)
     return simulation.run_samples(inputs, record=record, progress=progress)
+
+
+def cores() -> int:
+    """Return the number of cores this process may use."""
+    # Only Linux tells which cores a process is bound to.
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _blocks(total: int, size: int) -> Iterator[tuple[int, int]]:

@@ -20,6 +20,9 @@ from snnsim.neurons import MODELS
 _FIRST_LOG = 2**14
 #: How many parts the recordings are cut into for each thread, so that no thread waits long for another.
 _PARTS_PER_THREAD = 4
+_ONE_RECORDING = np.arange(2)
+_NO_TRACES = np.zeros((0, e.TRACE_FIRST_RECORD + 1), np.int64)
+_NO_NEURONS = np.zeros(0, np.int64)
 
 
 class CpuProgram(Program):
@@ -56,13 +59,15 @@ class CpuProgram(Program):
         counts = np.zeros((recordings, len(self.network.populations)), np.int64)
         operations = np.zeros((recordings, len(self.network.projections)), np.int64)
         exit_ticks = np.zeros(recordings, np.int64)
-        widest_tick = sum(self._places[number].size for number in engine_spikes)
+        # Room for every spike that can come, up to a size; and always for those of one tick.
+        most = sum(self._places[number].size for number in engine_spikes)
+        first_log = max(2 * most, min(_FIRST_LOG, most * request.n_ticks * recordings))
         compiled = e.engine()
 
         def part(bounds: tuple[int, int]) -> list[NDArray[np.int64]]:
             logs = []
             progress = np.zeros(3, np.int64)
-            size = max(_FIRST_LOG, 2 * widest_tick) if engine_spikes else 0
+            size = first_log
             done = False
             while not done:
                 log = np.empty((4, size), np.int64)
@@ -104,7 +109,7 @@ class CpuProgram(Program):
         state.tick += request.n_ticks
         return RunOutput(
             self._spikes(request, engine_spikes, logs, recordings, exit_ticks),
-            self._split_traces(request, traces, values),
+            self._split_traces(request, traces, values, state.tick - request.n_ticks),
             counts,
             exit_ticks[:, None] * self._neurons,
             operations,
@@ -136,7 +141,9 @@ class CpuProgram(Program):
     def _traces(
         self, state: State, request: RunRequest, recordings: int
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[Any]]:
-        """Return the table of traces, their neurons, and an array of NaN for their values."""
+        """Return the table of traces, their neurons, and an array for their values."""
+        if not request.traces:
+            return _NO_TRACES, _NO_NEURONS, np.zeros((recordings, 0), self.dtype)
         table = np.zeros((len(request.traces), e.TRACE_FIRST_RECORD + 1), np.int64)
         first_neuron = place = 0
         for row, trace in zip(table, request.traces, strict=True):
@@ -147,17 +154,21 @@ class CpuProgram(Program):
             row[e.TRACE_FIRST_RECORD] = -(-state.tick // trace.every)
             first_neuron += trace.neurons.size
             place += trace.records(state.tick, request.n_ticks) * trace.neurons.size
-        parts = [trace.neurons for trace in request.traces] or [np.zeros(0, np.int64)]
+        parts = [trace.neurons for trace in request.traces]
         values = np.empty((recordings, place), self.dtype)
         if request.exit is not None:
             values.fill(np.nan)  # what a recording that left early does not write
         return table, parts[0] if len(parts) == 1 else np.concatenate(parts), values
 
     @staticmethod
-    def _split_traces(request: RunRequest, table: NDArray[np.int64], values: NDArray[Any]) -> list[NDArray[Any]]:
+    def _split_traces(
+        request: RunRequest, table: NDArray[np.int64], values: NDArray[Any], start: int
+    ) -> list[NDArray[Any]]:
+        if not request.traces:
+            return []
         edges = [*table[:, e.TRACE_PLACE], values.shape[1]]
         return [
-            values[:, low:high].reshape(values.shape[0], -1, trace.neurons.size)
+            values[:, low:high].reshape(values.shape[0], trace.records(start, request.n_ticks), trace.neurons.size)
             for low, high, trace in zip(edges[:-1], edges[1:], request.traces, strict=True)
         ]
 
@@ -173,7 +184,7 @@ class CpuProgram(Program):
         spikes: dict[int, Events] = {}
         if not request.spikes:
             return spikes
-        log = np.concatenate(logs, axis=1) if logs else np.zeros((4, 0), np.int64)
+        log = logs[0] if len(logs) == 1 else np.concatenate(logs, axis=1)
         for number in request.spikes:
             if number in engine_spikes:
                 mine = log if len(engine_spikes) == 1 else log[:, log[e.LOG_POPULATION] == number]
@@ -182,10 +193,10 @@ class CpuProgram(Program):
                 events = request.inputs[number]
                 keep = events.ticks < exit_ticks[events.recordings]
                 which, ticks, sources = events.recordings[keep], events.ticks[keep], events.sources[keep]
-            spikes[number] = Events(
-                ticks,
+            spikes[number] = Events.unchecked(
+                np.ascontiguousarray(ticks),
                 sources.astype(np.int32),
-                np.searchsorted(which, np.arange(recordings + 1)),
+                np.searchsorted(which, _ONE_RECORDING if recordings == 1 else np.arange(recordings + 1)),
                 self.network.populations[number].size,
                 request.n_ticks,
                 self.network.dt,
