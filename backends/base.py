@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnsim.backends.layout import Layout
-from snnsim.errors import CapabilityError, one_of
+from snnsim.errors import CapabilityError, ParameterError, one_of
 from snnsim.events import Events
 from snnsim.network import Network
+from snnsim.neurons import NeuronModel
 
 DTYPES = ("float32", "float64")
 
@@ -145,6 +146,7 @@ class Program(ABC):
     def __init__(self, network: Network, *, dtype: str = "float32", threads: int = 1) -> None:
         one_of("dtype", dtype, DTYPES)
         check_capabilities(network, self.name, self.capabilities)
+        check_precision(network, dtype)
         self.network = network
         self.dtype = np.dtype(dtype)
         self.threads = threads
@@ -191,6 +193,20 @@ def check_capabilities(network: Network, backend: str, capabilities: Capabilitie
                     f"backend {backend!r} cannot run the delay of projection {projection.name!r}"
                     f"{_others(lambda c: c.delays)}"
                 )
+
+
+def check_precision(network: Network, dtype: str) -> None:
+    """Raise `ParameterError` where a coefficient is too large for `dtype`: infinity times zero would be NaN."""
+    largest = float(np.finfo(dtype).max)
+    for population in network.populations:
+        if isinstance(population.model, NeuronModel):
+            coefficients = population.model.coefficients(network.dt)
+            for name, value in zip(type(coefficients)._fields, coefficients, strict=True):  # type: ignore[attr-defined]
+                if np.max(np.abs(value)) > largest:
+                    raise ParameterError(
+                        f"population {population.name!r}: {name} does not fit in {dtype}; "
+                        f"stay below {largest:.2g}, or use dtype='float64'"
+                    )
 
 
 def _others(able: Any) -> str:

@@ -7,6 +7,7 @@ Each kind also derives from the built-in error a Python user would expect to cat
 from __future__ import annotations
 
 from collections.abc import Iterable
+from numbers import Integral
 
 
 class SnnsimError(Exception):
@@ -57,8 +58,17 @@ def positive(name: str, value: float, *, zero: bool = False) -> None:
     try:
         good = value >= 0 if zero else value > 0
         finite = value == value and value not in (float("inf"), float("-inf"))
-    except TypeError:
-        good = finite = False
-    if not (good and finite):
+        acceptable = bool(good and finite)
+    except (TypeError, ValueError):  # no number, or an array of them
+        acceptable = False
+    if not acceptable:
         bound = "zero or above" if zero else "above zero"
         raise ParameterError(f"{name}={value!r}: must be a finite number {bound}")
+
+
+def whole(name: str, value: object, *, at_least: int = 0) -> int:
+    """Return `value` as an int, or raise `ParameterError` unless it is a whole number from `at_least` up."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < at_least:
+        bound = "zero or above" if at_least == 0 else f"{at_least} or above"
+        raise ParameterError(f"{name}={value!r}: must be a whole number, {bound}")
+    return int(value)

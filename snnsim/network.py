@@ -28,8 +28,8 @@ from snnsim.connectivity import Connectivity, Key, Synapses
 from snnsim.connectivity.base import describe_values, size_of
 from snnsim.connectivity.distributions import Distribution, Values, as_values
 from snnsim.errors import NetworkError, ParameterError
-from snnsim.neurons import Exponential, NeuronModel, Source
-from snnsim.timebase import check_dt, to_seconds, to_ticks
+from snnsim.neurons import Exponential, Input, NeuronModel, Source
+from snnsim.timebase import check_dt, check_length, to_seconds, to_ticks
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,8 +55,7 @@ class Population:
         def __init__(self, name: str, shape: int | Sequence[int], model: NeuronModel | Source) -> None: ...
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not self.name or "/" in self.name:
-            raise ParameterError(f"population name={self.name!r}: must be a non-empty string without '/'")
+        _check_name("population", self.name)
         given: Any = self.shape
         shape = tuple(given) if isinstance(given, Iterable) else (given,)
         if not shape or not all(isinstance(extent, (int, np.integer)) and extent > 0 for extent in shape):
@@ -116,10 +115,9 @@ class Projection:
             )
         if not isinstance(self.connectivity, Connectivity):
             raise ParameterError(f"projection {self.source}->{self.target}: {self.connectivity!r} is no Connectivity")
-        if not self.name:
+        if self.name == "":
             object.__setattr__(self, "name", f"{self.source}->{self.target}")
-        if "/" in self.name:
-            raise ParameterError(f"projection name={self.name!r}: must not hold '/'")
+        _check_name("projection", self.name)
         object.__setattr__(self, "delay", as_values(f"{self.name}: delay", self.delay))
 
 
@@ -172,6 +170,8 @@ class Network:
                 raise ParameterError(f"network: {part} must be a sequence of {expected.__name__}, got {items!r}")
             object.__setattr__(self, part, listed)
         object.__setattr__(self, "dt", check_dt(self.dt))
+        if not isinstance(self.name, str):
+            raise ParameterError(f"network: name={self.name!r}: must be a string")
         if isinstance(self.seed, bool) or not isinstance(self.seed, (int, np.integer)) or not 0 <= self.seed < 2**63:
             raise ParameterError(f"network: seed={self.seed!r}: must be a whole number from 0 up, below 2**63")
         object.__setattr__(self, "seed", int(self.seed))
@@ -257,7 +257,7 @@ class Network:
     @property
     def inputs(self) -> tuple[Population, ...]:
         """Populations whose events are given at each run."""
-        return tuple(p for p in self.populations if isinstance(p.model, Source) and type(p.model).__name__ == "Input")
+        return tuple(p for p in self.populations if isinstance(p.model, Input))
 
     @property
     def output(self) -> Population:
@@ -310,7 +310,9 @@ class Network:
                 # Which of the window's synapses a spike takes, and so its delay, would be a matter of order.
                 raise NetworkError(f"projection {projection.name!r}: MaxPool2d takes one delay, not a Distribution")
             return delay
-        ticks = to_ticks(delay, self.dt, name=f"projection {projection.name!r}: delay")
+        name = f"projection {projection.name!r}: delay"
+        ticks = to_ticks(delay, self.dt, name=name)
+        check_length(ticks, self.dt, name=name)
         if ticks.ndim == 0:
             return int(ticks)
         rule = projection.connectivity
@@ -351,7 +353,9 @@ class Network:
             stream = rng.stream_number(projection.name, "delays")
             fan_in = plain.targets.size / target.size
             seconds = ticks.draw(plain.targets.size, self.seed, stream, fan_in)
-            rounded = to_ticks(np.maximum(seconds, self.dt), self.dt, name="delay", round=True)
+            name = f"projection {projection.name!r}: delay"
+            rounded = to_ticks(np.maximum(seconds, self.dt), self.dt, name=name, round=True)
+            check_length(rounded, self.dt, name=name)
             return replace(plain, delays=rounded.astype(np.int32))
         flat = ticks.reshape(-1).astype(np.int32)
         return replace(plain, delays=flat if plain.order is None else flat[plain.order])
@@ -450,6 +454,12 @@ class Network:
         from snnsim.network_storage import load
 
         return load(path)
+
+
+def _check_name(what: str, name: object) -> None:
+    """Raise `ParameterError` unless a name can stand in a line of a table and name a group of an HDF5 file."""
+    if not isinstance(name, str) or name in ("", ".") or "/" in name or not name.isprintable():
+        raise ParameterError(f"{what} name={name!r}: must be text in one line, not '.', and must not hold '/'")
 
 
 def _as_sparse(drawn: Synapses) -> Connectivity:

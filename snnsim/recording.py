@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from snnsim.backends.base import TraceRequest
-from snnsim.errors import ParameterError
+from snnsim.errors import ParameterError, whole
 from snnsim.network import Network
 from snnsim.neurons import NeuronModel
 
@@ -79,6 +79,8 @@ def resolve_probes(network: Network, probes: Iterable[Probe] | Probe | None) -> 
         probes = output_probes(network)
     elif isinstance(probes, (str, Spikes, Trace)):
         probes = (probes,)
+    elif not isinstance(probes, Iterable):
+        raise ParameterError(f"record={probes!r}: expected population names, Spikes(...) or Trace(...)")
     spikes: list[int] = []
     traces: list[TraceRequest] = []
     keys: list[str] = []
@@ -111,8 +113,7 @@ def _trace(network: Network, probe: Trace) -> TraceRequest:
         raise ParameterError(
             f"record: population {probe.population!r} has no state {probe.state!r}; there are: {', '.join(names)}"
         )
-    if isinstance(probe.every, bool) or not isinstance(probe.every, (int, np.integer)) or probe.every < 1:
-        raise ParameterError(f"record: every={probe.every!r} of {probe.key}: must be a whole number, 1 or above")
+    whole(f"record: {probe.key}: every", probe.every, at_least=1)
     neurons: NDArray[np.int64]
     if probe.neurons is None:
         neurons = np.arange(population.size)

@@ -13,6 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from snnsim.errors import ParameterError, positive
 
+#: Delays and refractory times are kept as int32.
+LONGEST_TICKS = 2**31 - 1
+
 #: How far, in ticks, a time may lie from a whole tick and still count as on the grid. Seconds are
 #: decimal fractions that binary floats cannot hold exactly; a millionth of a tick covers that.
 GRID_TOLERANCE = 1e-6
@@ -77,7 +80,16 @@ def to_ticks(seconds: ArrayLike, dt: float, *, name: str = "time", round: bool =
 
 def tick_count(seconds: float, dt: float, *, name: str = "time", round: bool = False) -> int:
     """Convert one time in seconds to a Python int of ticks (see `to_ticks`)."""
+    if np.ndim(seconds):
+        raise ParameterError(f"{name}={seconds!r}: expected one number of seconds")
     return int(to_ticks(seconds, dt, name=name, round=round))
+
+
+def check_length(ticks: Any, dt: float, *, name: str) -> None:
+    """Raise `ParameterError` where a delay or a refractory time is longer than its 32 bits hold."""
+    longest = int(np.max(ticks, initial=0))
+    if longest > LONGEST_TICKS:
+        raise ParameterError(f"{name} is {longest} ticks of dt={dt:g} s; at most {LONGEST_TICKS}")
 
 
 def to_seconds(ticks: Any, dt: float) -> Any:

@@ -143,6 +143,10 @@ def test_seconds_given_as_ticks_are_refused():
         (lambda: Events.from_dense([[[np.nan]]], DT), ParameterError, "whole numbers, zero or above"),
         (lambda: Events.from_dense([[1]], DT), ParameterError, r"shape \(1, 1\); expected \(recordings, ticks"),
         (lambda: Events.concatenate([]), ParameterError, "batches is empty"),
+        (lambda: Events.concatenate([1]), ParameterError, "must be a sequence of Events"),
+        (lambda: Events.from_ticks([0], [0], n_sources=2.5, dt=DT), DataError, r"n_sources=2\.5: must be a whole"),
+        (lambda: Events.from_ticks([0], [0], n_sources=1, n_ticks="1", dt=DT), DataError, "n_ticks='1'"),
+        (lambda: batch_of([[]]).crop(2.5), ParameterError, r"n_ticks=2\.5: must be a whole number"),
         (lambda: batch_of([[]]).crop(0), ParameterError, "n_ticks=0"),
         (lambda: batch_of([[]]).with_dt(0.0005), ParameterError, "finer"),
         (lambda: batch_of([[]])[3], IndexError, "recording 3 of 1"),
@@ -165,3 +169,9 @@ def test_a_file_gives_back_the_same_events(tmp_path, lists):
     batch = batch_of(lists)
     batch.save(tmp_path / "deep" / "er" / "events.h5")
     assert Events.load(tmp_path / "deep" / "er" / "events.h5") == batch
+
+
+def test_one_recording_is_cropped_as_it_is_in_a_batch():
+    lists = [[(0, 1), (2, 0), (2, 0), (3, 4), (5, 2)], [(2, 3)]]
+    for start, n_ticks in ((0, 1), (2, 1), (2, 2), (4, 9), (7, 3)):
+        assert batch_of(lists)[0].crop(n_ticks, start) == batch_of(lists).crop(n_ticks, start)[0]

@@ -360,7 +360,11 @@ def test_default_probes_are_the_ends_of_the_network():
             "population 'a' has no state 'charge'; there are: membrane",
         ),
         (lambda sim: sim.run(0.01, some_events(), record=Trace("in")), ParameterError, "'in' is a source"),
-        (lambda sim: sim.run(0.01, some_events(), record=Trace("a", every=0)), ParameterError, "every=0 of a.membrane"),
+        (
+            lambda sim: sim.run(0.01, some_events(), record=Trace("a", every=0)),
+            ParameterError,
+            r"a\.membrane: every=0: must be",
+        ),
         (lambda sim: sim.run(0.01, some_events(), record=Trace("a", every=1.5)), ParameterError, r"every=1\.5"),
         (
             lambda sim: sim.run(0.01, some_events(), record=Trace("a", neurons=[12])),
@@ -383,6 +387,10 @@ def test_default_probes_are_the_ends_of_the_network():
             r"two traces of a\.membrane",
         ),
         (lambda sim: sim.run(0.01, some_events(), record=[Spikes]), ParameterError, "expected a population name"),
+        (lambda sim: sim.run(0.01, some_events(), record=3), ParameterError, "record=3: expected population names"),
+        (lambda sim: sim.run([0.01, 0.02], some_events()), ParameterError, "expected one number of seconds"),
+        (lambda sim: sim.run_samples(3), ParameterError, "inputs=3: expected Events"),
+        (lambda sim: sim.run_samples(some_events(), batch_size="2"), ParameterError, "batch_size='2'"),
     ],
 )
 def test_a_run_that_makes_no_sense_is_refused(call, error, message):
@@ -393,13 +401,27 @@ def test_a_run_that_makes_no_sense_is_refused(call, error, message):
 def test_a_simulation_that_makes_no_sense_is_refused(backend):
     with pytest.raises(ParameterError, match="expected a Network"):
         Simulation("network", backend)
-    with pytest.raises(ParameterError, match="threads=0"):
-        Simulation(recurrent(), backend, threads=0)
+    for threads in (0, 2.5, "2"):
+        with pytest.raises(ParameterError, match="threads="):
+            Simulation(recurrent(), backend, threads=threads)
     with pytest.raises(ParameterError, match="dtype='float16' is not known; allowed: 'float32', 'float64'"):
         Simulation(recurrent(), backend, dtype="float16")
     with pytest.raises(BackendError, match="no backend 'quantum'; there are: reference, cpu"):
         Simulation(recurrent(), "quantum")
     assert get(backend).name == backend
+
+
+def test_what_is_too_large_for_the_precision_is_refused(backend):
+    net = Network([Population("a", 1, LIF(threshold=1e39))], [], dt=DT)
+    with pytest.raises(ParameterError, match="'a': threshold does not fit in float32"):
+        Simulation(net, backend)
+    result = run(net, duration=0.01, backend=backend, dtype="float64", record=Trace("a"))
+    assert np.all(result.traces["a.membrane"] == 0)
+
+
+def test_a_trace_of_no_neurons_is_empty(backend):
+    result = run(recurrent(), some_events(1), backend=backend, record=Trace("a", every=2, neurons=[]))
+    assert result.traces["a.membrane"].shape == (1, 20, 0)
 
 
 def test_a_run_without_inputs_needs_a_length():

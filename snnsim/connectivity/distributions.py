@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +51,8 @@ class Normal(Distribution):
     def __post_init__(self) -> None:
         _finite("Normal mean", self.mean)
         positive("Normal sd", self.sd, zero=True)
+        for name, bound in (("low", self.low), ("high", self.high)):
+            _number(f"Normal {name}", bound)
         if not self.low < self.high:
             raise ParameterError(f"Normal low={self.low:g} must be below high={self.high:g}")
 
@@ -119,7 +122,13 @@ class Kaiming(Distribution):
         return np.asarray(bound * (2.0 * rng.uniform(seed, stream, np.arange(n)) - 1.0))
 
 
+def _number(name: str, value: object) -> None:
+    if not isinstance(value, Real):
+        raise ParameterError(f"{name}={value!r}: must be a number")
+
+
 def _finite(name: str, value: float) -> None:
+    _number(name, value)
     if not np.isfinite(value):
         raise ParameterError(f"{name}={value!r}: must be finite")
 

@@ -12,7 +12,7 @@ from snnsim import rng
 from snnsim.connectivity.base import Connectivity, Key, Shape, Synapses, describe_values, size_of
 from snnsim.connectivity.distributions import Values, as_values, resolve
 from snnsim.connectivity.explicit import Sparse, row_offsets
-from snnsim.errors import NetworkError, ParameterError
+from snnsim.errors import NetworkError, ParameterError, positive, whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +68,8 @@ class FixedProbability(_Random):
 
     def __post_init__(self) -> None:
         self._normalise()
-        if not 0 <= self.probability <= 1:
+        positive("FixedProbability probability", self.probability, zero=True)
+        if self.probability > 1:
             raise ParameterError(f"FixedProbability probability={self.probability!r}: must lie between 0 and 1")
 
     def check(self, source: Shape, target: Shape, where: str) -> None:
@@ -121,7 +122,7 @@ class FixedInDegree(_Random):
 
     def __post_init__(self) -> None:
         self._normalise()
-        _whole("FixedInDegree in_degree", self.in_degree)
+        whole("FixedInDegree in_degree", self.in_degree)
 
     def check(self, source: Shape, target: Shape, where: str) -> None:
         """Check that there is a source to draw."""
@@ -164,7 +165,7 @@ class FixedTotalNumber(_Random):
 
     def __post_init__(self) -> None:
         self._normalise()
-        _whole("FixedTotalNumber total", self.total)
+        whole("FixedTotalNumber total", self.total)
 
     def check(self, source: Shape, target: Shape, where: str) -> None:
         """Fits every pair of populations."""
@@ -181,8 +182,3 @@ class FixedTotalNumber(_Random):
     def describe(self) -> str:
         """Return total and weights."""
         return f"FixedTotalNumber({self.total}, {describe_values(self.weights)})"
-
-
-def _whole(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 0:
-        raise ParameterError(f"{name}={value!r}: must be a whole number, zero or above")

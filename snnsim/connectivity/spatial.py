@@ -11,7 +11,7 @@ from snnsim import rng
 from snnsim.connectivity.base import Connectivity, Key, Shape, Synapses, describe_values, require_shape, size_of
 from snnsim.connectivity.distributions import Distribution, Values, as_values, resolve
 from snnsim.connectivity.explicit import row_offsets
-from snnsim.errors import NetworkError, ParameterError
+from snnsim.errors import NetworkError, ParameterError, whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,9 +37,7 @@ class Conv2d(Connectivity):
         weights = as_values("Conv2d weights", self.weights)
         object.__setattr__(self, "weights", weights)
         for name, low in (("stride", 1), ("padding", 0)):
-            value = getattr(self, name)
-            if not isinstance(value, (int, np.integer)) or value < low:
-                raise ParameterError(f"Conv2d {name}={value!r}: must be a whole number, {low} or above")
+            whole(f"Conv2d {name}", getattr(self, name), at_least=low)
         if isinstance(weights, np.ndarray):
             if weights.ndim != 4:
                 raise ParameterError(
@@ -48,8 +46,7 @@ class Conv2d(Connectivity):
         elif not isinstance(weights, Distribution) or self.kernel is None:
             raise ParameterError("Conv2d: give weights as a 4-dimensional array, or as a Distribution with kernel=...")
         if self.kernel is not None:
-            if not isinstance(self.kernel, (int, np.integer)) or self.kernel < 1:
-                raise ParameterError(f"Conv2d kernel={self.kernel!r}: must be a whole number, 1 or above")
+            whole("Conv2d kernel", self.kernel, at_least=1)
             if isinstance(weights, np.ndarray) and weights.shape[2:] != (self.kernel, self.kernel):
                 raise ParameterError(
                     f"Conv2d kernel={self.kernel}, but the weights have kernels of {weights.shape[2:]}; leave it out"
@@ -129,10 +126,9 @@ class _Pool2d(Connectivity):
     weights: Values = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("size", "stride"):
-            value = getattr(self, name)
-            if value is not None and (not isinstance(value, (int, np.integer)) or value < 1):
-                raise ParameterError(f"{type(self).__name__} {name}={value!r}: must be a whole number, 1 or above")
+        whole(f"{type(self).__name__} size", self.size, at_least=1)
+        if self.stride is not None:
+            whole(f"{type(self).__name__} stride", self.stride, at_least=1)
         weights = as_values(f"{type(self).__name__} weights", self.weights)
         if not isinstance(weights, float):
             raise ParameterError(f"{type(self).__name__} weights: one number for all synapses")

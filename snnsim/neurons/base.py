@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnsim.errors import ParameterError, one_of, positive
-from snnsim.timebase import tick_count
+from snnsim.timebase import check_length, tick_count
 
 #: A parameter: one number for the population, or one a neuron (flat, in the order of the population).
 Parameter = float | NDArray[np.float64]
@@ -95,7 +95,9 @@ class NeuronModel(ABC):
 
     def refractory_ticks(self, dt: float) -> int:
         """Ticks after a spike during which the membrane is held."""
-        return tick_count(getattr(self, "refractory", 0.0), dt, name="refractory")
+        ticks = tick_count(getattr(self, "refractory", 0.0), dt, name="refractory")
+        check_length(ticks, dt, name="refractory")
+        return ticks
 
     def receptor_coefficients(self, receptor: Receptor, dt: float) -> tuple[Any, Any]:
         """Return (decay, coupling) a tick of an exponential receptor, in float64."""
@@ -104,9 +106,11 @@ class NeuronModel(ABC):
         )
 
     def check_size(self, size: int, population: str) -> None:
-        """Raise `ParameterError` where a parameter given per neuron does not fit the population."""
+        """Raise `ParameterError` where a parameter given per neuron does not fit the population, or is no switch."""
         for field in dataclasses.fields(self):  # type: ignore[arg-type]
             value = getattr(self, field.name)
+            if field.type == "bool" and not isinstance(value, (bool, np.bool_)):
+                raise ParameterError(f"population {population!r}: {field.name}={value!r}: must be True or False")
             if isinstance(value, np.ndarray) and value.shape != (size,):
                 raise ParameterError(
                     f"population {population!r}: {field.name} has shape {value.shape}, "
