@@ -53,6 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"snnsim: error: {error}", file=sys.stderr)
         return 1
+    except MemoryError as error:
+        print(f"snnsim: error: not enough memory: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("snnsim: interrupted", file=sys.stderr)
         return 130

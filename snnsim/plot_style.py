@@ -88,6 +88,13 @@ def time_unit(seconds: float) -> tuple[float, str]:
     return (1e3, "ms") if seconds < 2.0 else (1.0, "s")
 
 
+def file_kind(path: str | Path) -> str:
+    """Return png, pdf or svg, as the name of a file ends, or raise `ParameterError`."""
+    kind = Path(path).suffix.lower().removeprefix(".")
+    one_of("ending of the file name", kind, _METADATA)
+    return kind
+
+
 def save(figure: Figure | Axes, path: str | Path, *, dpi: int = 200) -> Path:
     """Save a figure, or the figure of some axes, as PNG, PDF or SVG by the end of the name.
 
@@ -110,9 +117,7 @@ def save(figure: Figure | Axes, path: str | Path, *, dpi: int = 200) -> Path:
     ParameterError
         The name ends otherwise, or `figure` is no figure.
     """
-    target = Path(path)
-    kind = target.suffix.lower().removeprefix(".")
-    one_of("ending of the file name", kind, _METADATA)
+    target, kind = Path(path), file_kind(path)
     whole: Any = getattr(figure, "figure", figure)
     if not hasattr(whole, "savefig"):
         raise ParameterError(f"figure={figure!r}: expected a matplotlib Figure or Axes")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import h5py
 
-from snnsim.errors import DataError
+from snnsim.errors import DataError, ParameterError
 
 #: Raise this when the layout of a kind changes; readers name both numbers in their error.
 SCHEMA = 1
@@ -23,6 +23,8 @@ SCHEMA = 1
 def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path` that takes its place when the block ends without an error."""
     target = Path(path)
+    if not target.name or target.is_dir():
+        raise ParameterError(f"{path}: is a folder; give the name of a file")
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:

@@ -166,3 +166,26 @@ def test_interrupt_has_its_own_code(monkeypatch, capsys):
     monkeypatch.setattr("snnsim.commands.info.main", interrupted)
     assert run("info") == 130
     assert "interrupted" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--duration", "1", "--samples", "3"), "--samples: has no effect without --data"),
+        (("--data", "digits", "--duration", "1"), "--duration: has no effect with --data"),
+        (("--data", "digits", "--figure", "raster.xyz"), "'xyz' is not known"),
+        (("--data", "digits", "--out", "."), "--out .: is a folder"),
+    ],
+)
+def test_what_would_be_ignored_or_lost_is_refused_before_the_run(network, capsys, arguments, message):
+    assert run("run", network, *arguments) == 1
+    assert message in error_line(capsys)
+
+
+def test_a_network_too_large_for_memory_is_one_line(monkeypatch, capsys):
+    def hungry(options):
+        raise MemoryError("unable to allocate 8 EiB")
+
+    monkeypatch.setattr("snnsim.commands.info.main", hungry)
+    assert run("info") == 1
+    assert "not enough memory: unable to allocate" in error_line(capsys)

@@ -43,9 +43,27 @@ def test_trains_and_saves_what_runs_elsewhere(data, tmp_path, capsys):
     printed = capsys.readouterr().out
     accuracy = float(printed.split("test accuracy ")[1].split(" %")[0])
     assert accuracy > 90
+    # One file has no test split: the accuracy is that of recordings that were not learned from.
+    assert "no test split: 16 of its recordings are held out to test" in printed
+    assert f"test accuracy {accuracy:.1f} % of 16 recordings" in printed
     assert (tmp_path / "curve.png").stat().st_size > 1000
     assert main(["run", str(out), "--data", str(data)]) == 0
-    assert f"accuracy {accuracy:.1f} %" in capsys.readouterr().out
+    assert "% of 80 recordings" in capsys.readouterr().out
+
+
+def test_what_cannot_be_trained_is_refused_before_the_training(data, tmp_path, capsys):
+    alone = tmp_path / "alone.h5"
+    sn.Network([sn.Population("a", 2, sn.LIF())], [], dt=DT).save(alone)
+    for more, message in (
+        (("--network", str(alone)), "has 0 Input populations; needs one"),
+        (("--dt", "0"), "dt=0.0: must be a finite number above zero"),
+        (("--out", str(tmp_path)), "is a folder; give the name of a file"),
+        (("--figure", "curve.xyz"), "'xyz' is not known"),
+    ):
+        assert main([*command(data, tmp_path / "model.h5"), *more]) == 1
+        printed = capsys.readouterr()
+        assert message in printed.err
+        assert not printed.out
 
 
 @pytest.mark.parametrize("keep", [10, 2000, -100])

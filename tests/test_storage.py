@@ -27,7 +27,7 @@ from snnsim import (
     Uniform,
 )
 from snnsim.connectivity import DISTRIBUTIONS, RULES
-from snnsim.errors import DataError, SnnsimError
+from snnsim.errors import DataError, ParameterError, SnnsimError
 from snnsim.neurons import MODELS, SOURCES, NeuronModel
 from snnsim.storage import SCHEMA, replacing, write_hdf5
 
@@ -240,6 +240,13 @@ def test_an_error_while_writing_leaves_the_old_file_and_nothing_else(saved):
             write()
         assert saved.read_bytes() == before
         assert list(saved.parent.iterdir()) == [saved]
+
+
+def test_a_folder_is_no_file_to_write(tmp_path):
+    net = Network([Population("cells", 1, LIF())], [], dt=DT)
+    for path in (tmp_path, "."):
+        with pytest.raises(ParameterError, match="is a folder; give the name of a file"):
+            net.save(path)
 
 
 def test_a_result_comes_back(tmp_path):

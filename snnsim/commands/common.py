@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,17 +75,23 @@ def _one_recording(path: Path, dt: float) -> EventDataset:
     return datasets.EventDataset(events, np.zeros(1, np.int64), ("unknown",), (2, 34, 34), path.name, f"{path.name}")
 
 
-def cores() -> int:
-    """Return the number of cores this process may use."""
-    return len(os.sched_getaffinity(0))
-
-
 def parse_sizes(text: str) -> tuple[int, ...]:
     """Read ``512,512`` into numbers; an empty text gives none."""
     try:
         return tuple(int(part) for part in text.split(",") if part.strip())
     except ValueError as error:
         raise ParameterError(f"{text!r}: expected whole numbers separated by commas, such as 512,512") from error
+
+
+def check_outputs(out: str | None, figure: str | None) -> None:
+    """Raise `ParameterError` where ``--out`` or ``--figure`` cannot be written: before the work, not after it."""
+    from snnsim.plot_style import file_kind
+
+    for option, path in (("--out", out), ("--figure", figure)):
+        if path is not None and (not Path(path).name or Path(path).is_dir()):
+            raise ParameterError(f"{option} {path}: is a folder; give the name of a file")
+    if figure is not None:
+        file_kind(figure)
 
 
 def save_figure(axes: Any, path: str | Path) -> None:

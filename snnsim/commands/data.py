@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from snnsim.commands.common import load_data, save_figure
+from snnsim.commands.common import check_outputs, load_data, save_figure
 from snnsim.errors import ParameterError
 from snnsim.tables import table
 
@@ -59,6 +59,7 @@ def fetch_data(options: argparse.Namespace) -> int:
 
 def show_data(options: argparse.Namespace) -> int:
     """Print the summary of a data set, and draw one recording on request."""
+    check_outputs(None, options.figure)
     data = load_data(options.name, options.split, options.dt)
     print(data.summary())
     if options.figure:

@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 
 from snnsim.backends import registry
-from snnsim.commands.common import cores
 from snnsim.commands.info import version_of
 from snnsim.connectivity import Dense, Normal
 from snnsim.events import Events
 from snnsim.network import Network, Population, Projection
 from snnsim.neurons import LI, LIF, Input
-from snnsim.simulation import Simulation
+from snnsim.simulation import Simulation, cores
 
 
 def add_parser(commands: Any) -> None:

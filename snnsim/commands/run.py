@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from snnsim.commands.common import add_backend_options, add_data_options, load_data, save_figure
+from snnsim.commands.common import add_backend_options, add_data_options, check_outputs, load_data, save_figure
 from snnsim.early_exit import DynamicConfidence
 from snnsim.errors import ParameterError
 from snnsim.network import Network
@@ -36,6 +36,14 @@ def add_parser(commands: Any) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Run the network and print the outcome."""
+    check_outputs(options.out, options.figure)
+    if options.data is None:
+        unused = [name for name in ("dt", "samples", "early_exit") if getattr(options, name) is not None]
+    else:
+        unused = ["duration"] if options.duration is not None else []
+    if unused:
+        listed = ", ".join("--" + name.replace("_", "-") for name in unused)
+        raise ParameterError(f"{listed}: has no effect {'without' if options.data is None else 'with'} --data")
     network = Network.load(options.network)
     simulation = Simulation(network, options.backend, dtype=options.dtype, threads=options.threads)
     if options.data is None:

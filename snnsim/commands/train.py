@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from snnsim.commands.common import add_data_options, load_data, parse_sizes, save_figure
+from snnsim.commands.common import add_data_options, check_outputs, load_data, parse_sizes, save_figure
 from snnsim.errors import ParameterError
 from snnsim.network import Network
+from snnsim.timebase import check_dt
+
+if TYPE_CHECKING:
+    from snnsim.datasets import EventDataset
 
 
 def add_parser(commands: Any) -> None:
@@ -49,8 +54,11 @@ def main(options: argparse.Namespace) -> int:
 
     if options.k is not None and options.rule != "sltt":
         raise ParameterError("--k belongs to --rule sltt")
+    check_outputs(options.out, options.figure)
     network = _network(options)
-    data, test = (load_data(options.data, split, network.dt) for split in ("train", "test"))
+    if len(network.inputs) != 1:
+        raise ParameterError(f"--network {options.network}: has {len(network.inputs)} Input populations; needs one")
+    data, test = _train_and_test(options, network.dt)
     if data.events.n_sources != network.inputs[0].size:
         network = _network(options, data.sensor_shape, len(data.classes))
     print(network, flush=True)
@@ -88,6 +96,15 @@ def main(options: argparse.Namespace) -> int:
     return 0
 
 
+def _train_and_test(options: argparse.Namespace, dt: float) -> tuple[EventDataset, EventDataset]:
+    """Return the two splits; of a file that has no splits a fifth is held out to test."""
+    if not Path(options.data).is_file() or Path(options.data).suffix == ".zip":
+        return load_data(options.data, "train", dt), load_data(options.data, "test", dt)
+    data, test = load_data(options.data, "train", dt).split(0.8, seed=options.seed)
+    print(f"{options.data} has no test split: {len(test)} of its recordings are held out to test\n", flush=True)
+    return data, test
+
+
 def _network(options: argparse.Namespace, sensor_shape: tuple[int, ...] = (2, 34, 34), classes: int = 10) -> Network:
     from snnsim.architectures import convolutional, fully_connected
 
@@ -96,7 +113,7 @@ def _network(options: argparse.Namespace, sensor_shape: tuple[int, ...] = (2, 34
         if options.dt is not None and options.dt != network.dt:
             raise ParameterError(f"--dt {options.dt:g}: the network was made for ticks of {network.dt:g} s")
         return network
-    dt = options.dt or 10e-3
+    dt = 10e-3 if options.dt is None else check_dt(options.dt)
     if options.network == "fc":
         return fully_connected(sensor_shape, classes, hidden=parse_sizes(options.hidden), dt=dt, seed=options.seed)
     channels = parse_sizes(options.channels)
