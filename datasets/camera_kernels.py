@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from snnsim.datasets.kernels import compiled
+from snnsim.datasets.kernels import kernel
 
 
-@compiled
+@kernel
 def log_light(
     picture: NDArray[np.float64], vertical: NDArray[np.float64], horizontal: NDArray[np.float64], contrast: float
 ) -> NDArray[np.float64]:
@@ -41,7 +41,7 @@ def log_light(
     return result
 
 
-@compiled
+@kernel
 def threshold_crossings(
     logarithm: NDArray[np.float64], thresholds: NDArray[np.float64], step: float, refractory: float
 ) -> tuple[NDArray[np.float64], NDArray[np.int32]]:

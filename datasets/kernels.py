@@ -9,24 +9,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from snnsim.compilation import compiled
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def compiled(function: F) -> F:
+def kernel(function: F) -> F:
     """Compile a kernel; what it is called with and returns stays visible to type checkers."""
-    kernel: F = cast("Any", numba.njit(cache=True, nogil=True)(function))
-    return kernel
+    return cast(F, compiled(function, cache=True, nogil=True))
 
 
 #: A run of simultaneous events up to this long is sorted by insertion, which beats the general sort on short runs.
 SHORT_RUN = 24
 
 
-@compiled
+@kernel
 def decode_forty_bits(
     raw: NDArray[np.uint8],
     starts: NDArray[np.int64],
@@ -71,7 +71,7 @@ def decode_forty_bits(
     return -1, -1
 
 
-@compiled
+@kernel
 def to_sorted_ticks(
     times: NDArray[np.int64],
     sources: NDArray[np.int32],
@@ -109,7 +109,7 @@ def to_sorted_ticks(
             _order_runs(times[first:written], sources[first:written])
 
 
-@compiled
+@kernel
 def _order_runs(ticks: NDArray[np.int64], sources: NDArray[np.int32]) -> None:
     begin = 0
     while begin < ticks.size:
@@ -132,7 +132,7 @@ def _order_runs(ticks: NDArray[np.int64], sources: NDArray[np.int32]) -> None:
         begin = end
 
 
-@compiled
+@kernel
 def _order_by_counting(ticks: NDArray[np.int64], sources: NDArray[np.int32], n_ticks: int, n_sources: int) -> None:
     """Order by (tick, source) with two stable counting sorts: cheaper than comparing where ticks are few."""
     place = np.zeros(n_sources + 1, np.int64)
@@ -159,7 +159,7 @@ def _order_by_counting(ticks: NDArray[np.int64], sources: NDArray[np.int32], n_t
         sources[to] = source_by_source[event]
 
 
-@compiled
+@kernel
 def count_events(
     ticks: NDArray[np.int64], sources: NDArray[np.int32], offsets: NDArray[np.int64], counts: NDArray[Any]
 ) -> None:

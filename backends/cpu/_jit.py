@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterable
 from types import FunctionType, ModuleType
 from typing import Any
 
-import numba
+from snnsim.compilation import compiled
 
 _OPTIONS: Any = {"nogil": True, "error_model": "numpy", "fastmath": False}
 
 
 def jit(function: Callable[..., Any]) -> Any:
     """Compile a leaf; the kernel that calls it is what is cached."""
-    return numba.njit(**_OPTIONS)(function)
+    return compiled(function, **_OPTIONS)
 
 
 def specialised(template: Callable[..., Any], name: str, *, cache: bool = False, **names: Any) -> Any:
@@ -31,7 +31,7 @@ def specialised(template: Callable[..., Any], name: str, *, cache: bool = False,
     assert isinstance(template, FunctionType)
     copy = FunctionType(template.__code__, {**template.__globals__, **names}, name, template.__defaults__)
     copy.__qualname__, copy.__module__ = name, template.__module__
-    return numba.njit(cache=cache, **_OPTIONS)(copy)
+    return compiled(copy, cache=cache, **_OPTIONS)
 
 
 def digest(modules: Iterable[ModuleType]) -> str:
