@@ -207,6 +207,21 @@ def check_precision(network: Network, dtype: str) -> None:
                         f"population {population.name!r}: {name} does not fit in {dtype}; "
                         f"stay below {largest:.2g}, or use dtype='float64'"
                     )
+                if name.endswith("decay") and _lost(value, dtype) > 0.01:
+                    raise ParameterError(
+                        f"population {population.name!r}: in {dtype} a {name} of {np.max(value):.9g} a tick of "
+                        f"{network.dt:g} s is wrong by {100 * _lost(value, dtype):.2g} % of the leak; use "
+                        "dtype='float64', or a coarser dt"
+                    )
+
+
+def _lost(decay: Any, dtype: str) -> float:
+    """Return by which share the logarithm of a decay changes when it is rounded."""
+    exact = np.atleast_1d(np.asarray(decay, np.float64))
+    exact = exact[(exact > 0) & (exact < 1)]
+    with np.errstate(divide="ignore"):
+        rounded = np.log(exact.astype(dtype).astype(np.float64))
+    return float(np.max(np.abs(rounded / np.log(exact) - 1), initial=0.0))
 
 
 def _others(able: Any) -> str:

@@ -124,7 +124,9 @@ class Result:
 
     def predictions(self, population: str | None = None) -> NDArray[np.int64]:
         """Return the class with the largest readout summed over the computed ticks, shape (recordings,)."""
-        return np.asarray(np.nansum(self.readout(population), axis=1).argmax(axis=1))
+        readout = self.readout(population)
+        computed = np.arange(readout.shape[1]) < self.exit_ticks[:, None]
+        return np.asarray(np.where(computed[..., None], readout, 0.0).sum(axis=1).argmax(axis=1))
 
     def accuracy(self, labels: ArrayLike, population: str | None = None) -> float:
         """Return the share of recordings whose prediction is the label."""

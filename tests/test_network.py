@@ -273,3 +273,14 @@ def test_the_tables_name_every_part():
     assert "now, in order of source" in next(line for line in steps if "in->hidden" in line)
     assert any("hidden->hidden:" in line and "at tick + delay" in line for line in steps)
     assert steps[-1].split()[1] == "record"
+
+
+def test_a_network_does_not_change_with_the_arrays_it_was_made_from():
+    weights, taus = np.ones((2, 3)), np.full(3, 10e-3)
+    network = Network(
+        [Population("a", 2, Input()), Population("b", 3, LIF(taus))], [Projection("a", "b", Dense(weights))], dt=1e-3
+    )
+    before = str(network)
+    weights[:], taus[:] = 5, 1
+    assert str(network) == before
+    assert np.all(network.synapses(network.projections[0]).weights == 1)

@@ -430,3 +430,10 @@ def test_a_run_without_inputs_needs_a_length():
         run(net, backend="reference")
     with pytest.raises(ParameterError, match="inputs: the network has the inputs"):
         run(net, some_events(), backend="reference")
+
+
+def test_a_leak_that_float32_cannot_hold_is_refused(backend):
+    network = Network([Population("a", 1, LI(20.0))], [], dt=1e-6)
+    with pytest.raises(ParameterError, match=r"decay .* of the leak; use dtype='float64'"):
+        Simulation(network, backend)
+    assert Simulation(network, backend, dtype="float64").run(1e-5).n_ticks == 10

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from snnsim.backends.cpu import deliver, integrate
+from snnsim.backends.cpu import _jit, deliver, integrate
 from snnsim.backends.cpu._jit import digest, jit, specialised
 from snnsim.backends.cpu.deliver import (
     CONVOLUTION,
@@ -28,6 +28,7 @@ from snnsim.backends.cpu.deliver import (
 from snnsim.backends.cpu.integrate import step_chain
 from snnsim.neurons import MODELS
 
+_ONE, _TWO, _THREE, _FOUR, _FIVE, _SIX, _SEVEN, _EIGHT = (np.uint64(i) for i in range(1, 9))
 # What the templates below name; `engine` puts the compiled functions in their place.
 advance: Any = None
 advance_population: Any = None
@@ -212,16 +213,34 @@ def drive_and_advance(p, populations, receptors, coefficients, state, counters, 
         coefficients[populations[p, BOUND]],
         fired,
     )
-    count = 0
-    if populations[p, SPIKING]:
-        # Most neurons are silent: look at eight bytes at a time.
-        a_word = 8 // fired.itemsize
-        for k in range((size + a_word - 1) // a_word):
-            if words[k] != 0:
-                for j in range(k * a_word, min(k * a_word + a_word, size)):
-                    if fired[j] > 0:
-                        spikes[count] = j
-                        count += 1
+    return list_fired(fired, words, size, spikes) if populations[p, SPIKING] else 0
+
+
+@jit
+def list_fired(fired, words, size, spikes):
+    """Write the numbers of the neurons that fired into `spikes` and return how many.
+
+    Most are silent, so the flags are looked at as words of eight bytes, and first at eight words together.
+    """
+    count = done = 0
+    if fired.size == 2 * words.size:  # float32: two neurons a word
+        k = np.uint64(0)  # unsigned, so that no index is tested for counting from the end
+        for block in range(size // 16):
+            low = (words[k] | words[k + _ONE]) | (words[k + _TWO] | words[k + _THREE])
+            high = (words[k + _FOUR] | words[k + _FIVE]) | (words[k + _SIX] | words[k + _SEVEN])
+            if (low | high) != 0:
+                for word in range(8 * block, 8 * block + 8):
+                    if words[word] != 0:
+                        for j in range(2 * word, 2 * word + 2):
+                            if fired[j] > 0:
+                                spikes[count] = j
+                                count += 1
+            k += _EIGHT
+        done = size // 16 * 16
+    for j in range(done, size):
+        if fired[j] > 0:
+            spikes[count] = j
+            count += 1
     return count
 
 
@@ -250,6 +269,7 @@ def send(j, projections, populations, state, tick, weights, offsets, targets, de
 @functools.cache
 def engine() -> Any:
     """Return the compiled engine (compiled at its first call, or taken from the disk)."""
-    version = digest([deliver, integrate, sys.modules[__name__], *(sys.modules[m.__module__] for m in MODELS.values())])
+    models = (sys.modules[model.__module__] for model in MODELS.values())
+    version = digest([_jit, deliver, integrate, sys.modules[__name__], *models])
     population = specialised(drive_and_advance, "advance_population", advance=step_chain(list(MODELS.values())))
     return specialised(run_recordings, f"run_recordings_{version}", cache=True, advance_population=population)

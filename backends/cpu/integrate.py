@@ -135,6 +135,7 @@ def step_for(model: type[NeuronModel]) -> Any:
 def step_chain(models: Sequence[type[NeuronModel]]) -> Any:
     """Compile one function that advances a population of any of the models, told apart by their place here."""
     chain = jit(_none)
-    for place, model in enumerate(models):
+    # The first model ends up outermost, so that the usual one is reached by one comparison.
+    for place, model in reversed(list(enumerate(models))):
         chain = specialised(link, f"link_{model.__name__}", step=step_for(model), others=chain, number=place)
     return chain

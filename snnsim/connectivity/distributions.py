@@ -144,7 +144,7 @@ def as_values(name: str, value: object) -> Values:
     if isinstance(value, Distribution):
         return value
     try:
-        array = np.asarray(value, dtype=np.float64)
+        array = np.array(value, dtype=np.float64)  # a copy: a network does not change with the caller's array
     except (TypeError, ValueError) as error:
         raise ParameterError(f"{name}={value!r}: expected a number, an array or a Distribution") from error
     if not np.all(np.isfinite(array)):

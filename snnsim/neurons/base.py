@@ -134,7 +134,7 @@ def as_parameter(
 ) -> Parameter:
     """Return a parameter as float or flat float64 array, or raise `ParameterError`."""
     try:
-        array = np.asarray(value, dtype=np.float64)
+        array = np.array(value, dtype=np.float64)  # a copy: a network does not change with the caller's array
     except (TypeError, ValueError) as error:
         raise ParameterError(f"{name}={value!r} is not a number or an array of numbers") from error
     if np.any(np.isnan(array)):

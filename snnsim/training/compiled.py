@@ -8,7 +8,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any, TypeVar, cast
 
-import numba
+from snnsim.compilation import compiled
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -19,12 +19,12 @@ def kernel(function: Function) -> Function:
     Kernels are serial: `snnsim.training.threads` runs them side by side on ranges of their own. Fast-math is off, so
     that sums keep their order and equal those of the backends.
     """
-    return cast(Function, numba.njit(nogil=True, cache=True, error_model="numpy")(function))
+    return cast(Function, compiled(function, cache=True, nogil=True, error_model="numpy"))
 
 
 def leaf(function: Function) -> Function:
     """Compile a function that kernels call; it becomes part of them and is not kept on its own."""
-    return cast(Function, numba.njit(nogil=True, error_model="numpy")(function))
+    return cast(Function, compiled(function, nogil=True, error_model="numpy"))
 
 
 def kernel_with(*modules: ModuleType) -> Callable[[Function], Function]:
