@@ -14,23 +14,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from snnsim.errors import positive
-from snnsim.neurons.base import (
-    Arithmetic,
-    Delta,
-    Exponential,
-    NeuronModel,
-    Parameter,
-    Receptor,
-    as_parameter,
-    membrane_decay,
-)
-from snnsim.neurons.lif import (
-    check_membrane,
-    check_reset,
-    current_coefficients,
-    leak_coefficients,
-    reset_coefficients,
-)
+from snnsim.neurons.base import Arithmetic, Delta, Parameter, Receptor, as_parameter, membrane_decay
+from snnsim.neurons.leaky import LeakyModel
+from snnsim.neurons.resets import check_reset, reset_coefficients
 
 
 class Coefficients(NamedTuple):
@@ -67,7 +53,7 @@ _ARITHMETIC = Arithmetic(("membrane", "trace"), Coefficients, integrate, distanc
 
 
 @dataclass(frozen=True, eq=False)
-class AdaptiveLIF(NeuronModel):
+class AdaptiveLIF(LeakyModel):
     """Leaky integrate-and-fire neuron whose threshold rises at each spike.
 
     Parameters
@@ -97,7 +83,7 @@ class AdaptiveLIF(NeuronModel):
     arithmetic = _ARITHMETIC
 
     def __post_init__(self) -> None:
-        check_membrane(self)
+        self.check_membrane()
         for name in ("threshold", "adaptation"):
             object.__setattr__(self, name, as_parameter(name, getattr(self, name)))
         tau = as_parameter("adaptation_time_constant", self.adaptation_time_constant, above=0.0, infinite=True)
@@ -107,21 +93,11 @@ class AdaptiveLIF(NeuronModel):
 
     def coefficients(self, dt: float) -> Coefficients:
         """Return the coefficients of `LIF` and those of the adaptation."""
-        decay, gain, offset = leak_coefficients(self, dt)
+        decay, gain, offset = self.leak(dt)
         subtract, value = reset_coefficients(self.reset)
         rho = membrane_decay(self.adaptation_time_constant, dt, self.integration)
         return Coefficients(decay, gain, offset, self.threshold, subtract, value, self.adaptation, rho)
 
     def initial_states(self) -> tuple[Parameter, ...]:
         """Return the initial membrane and an empty trace."""
-        return (self.rest if self.initial is None else self.initial, 0.0)
-
-    @property
-    def receptor_list(self) -> tuple[Receptor, ...]:
-        """Receptors in order."""
-        return self.receptors
-
-    def receptor_coefficients(self, receptor: Receptor, dt: float) -> tuple[Any, Any]:
-        """Return (decay, coupling) a tick of an exponential receptor."""
-        assert isinstance(receptor, Exponential)
-        return current_coefficients(self, receptor, dt)
+        return (self.initial_membrane, 0.0)

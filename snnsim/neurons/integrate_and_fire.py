@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from snnsim.errors import positive
 from snnsim.neurons.base import Arithmetic, NeuronModel, Parameter, as_parameter
-from snnsim.neurons.lif import check_reset, distance, reset, reset_coefficients
+from snnsim.neurons.lif import distance, reset
+from snnsim.neurons.resets import check_reset, reset_coefficients
 
 
 class Coefficients(NamedTuple):

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from snnsim.neurons.base import Arithmetic, Delta, Exponential, NeuronModel, Parameter, Receptor
-from snnsim.neurons.lif import check_membrane, current_coefficients, leak_coefficients
+from snnsim.neurons.base import Arithmetic, Delta, Parameter, Receptor
+from snnsim.neurons.leaky import LeakyModel
 
 
 class Coefficients(NamedTuple):
@@ -27,7 +27,7 @@ def integrate(membrane: Any, drive: Any, c: Any) -> Any:
 
 
 @dataclass(frozen=True, eq=False)
-class LI(NeuronModel):
+class LI(LeakyModel):
     """Leaky integrator (readout); see `LIF` for the parameters.
 
     Parameters
@@ -50,22 +50,8 @@ class LI(NeuronModel):
     arithmetic = Arithmetic(("membrane",), Coefficients, integrate, None, None)
 
     def __post_init__(self) -> None:
-        check_membrane(self)
+        self.check_membrane()
 
     def coefficients(self, dt: float) -> Coefficients:
         """Return decay, gain and offset."""
-        return Coefficients(*leak_coefficients(self, dt))
-
-    def initial_states(self) -> tuple[Parameter, ...]:
-        """Return the initial membrane."""
-        return (self.rest if self.initial is None else self.initial,)
-
-    @property
-    def receptor_list(self) -> tuple[Receptor, ...]:
-        """Receptors in order."""
-        return self.receptors
-
-    def receptor_coefficients(self, receptor: Receptor, dt: float) -> tuple[Any, Any]:
-        """Return (decay, coupling) a tick of an exponential receptor."""
-        assert isinstance(receptor, Exponential)
-        return current_coefficients(self, receptor, dt)
+        return Coefficients(*self.leak(dt))

@@ -14,22 +14,13 @@ of each exponential receptor as it stood before this tick's spikes. V >= thresho
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from snnsim.errors import ParameterError, one_of, positive
-from snnsim.neurons.base import (
-    Arithmetic,
-    Delta,
-    Exponential,
-    NeuronModel,
-    Parameter,
-    Receptor,
-    as_parameter,
-    exponential_receptor,
-    membrane_decay,
-)
+from snnsim.errors import positive
+from snnsim.neurons.base import Arithmetic, Delta, Parameter, Receptor, as_parameter
+from snnsim.neurons.leaky import LeakyModel
+from snnsim.neurons.resets import check_reset, reset_coefficients
 
 
 class Coefficients(NamedTuple):
@@ -63,7 +54,7 @@ _ARITHMETIC = Arithmetic(("membrane",), Coefficients, integrate, distance, reset
 
 
 @dataclass(frozen=True, eq=False)
-class LIF(NeuronModel):
+class LIF(LeakyModel):
     """Leaky integrate-and-fire neuron.
 
     Parameters
@@ -108,77 +99,13 @@ class LIF(NeuronModel):
     arithmetic = _ARITHMETIC
 
     def __post_init__(self) -> None:
-        check_membrane(self)
+        self.check_membrane()
         object.__setattr__(self, "threshold", as_parameter("threshold", self.threshold))
         object.__setattr__(self, "reset", check_reset(self.reset))
         positive("refractory", self.refractory, zero=True)
 
     def coefficients(self, dt: float) -> Coefficients:
         """Return decay, gain, offset, threshold and the two numbers of the reset."""
-        decay, gain, offset = leak_coefficients(self, dt)
+        decay, gain, offset = self.leak(dt)
         subtract, value = reset_coefficients(self.reset)
         return Coefficients(decay, gain, offset, self.threshold, subtract, value)
-
-    def initial_states(self) -> tuple[Parameter, ...]:
-        """Return the initial membrane."""
-        return (self.rest if self.initial is None else self.initial,)
-
-    @property
-    def receptor_list(self) -> tuple[Receptor, ...]:
-        """Receptors in order."""
-        return self.receptors
-
-    def receptor_coefficients(self, receptor: Receptor, dt: float) -> tuple[Any, Any]:
-        """Return (decay, coupling) a tick of an exponential receptor."""
-        assert isinstance(receptor, Exponential)
-        return current_coefficients(self, receptor, dt)
-
-
-def check_membrane(model: Any) -> None:
-    """Check and normalise the parameters that every leaky membrane has."""
-    tau = as_parameter("time_constant", model.time_constant, at_least=0.0, infinite=True)
-    object.__setattr__(model, "time_constant", tau)
-    for name in ("rest", "bias"):
-        object.__setattr__(model, name, as_parameter(name, getattr(model, name)))
-    if model.initial is not None:
-        object.__setattr__(model, "initial", as_parameter("initial", model.initial))
-    one_of("integration", model.integration, ("exact", "euler"))
-    receptors = model.receptors
-    if isinstance(receptors, (Delta, Exponential)):
-        receptors = (receptors,)
-    receptors = tuple(receptors) if isinstance(receptors, Iterable) else ()
-    if not receptors or not all(isinstance(receptor, (Delta, Exponential)) for receptor in receptors):
-        raise ParameterError(f"receptors={model.receptors!r}: expected Delta(...) or Exponential(...), at least one")
-    names = [receptor.name for receptor in receptors]
-    if len(set(names)) != len(names):
-        raise ParameterError(f"receptors: two have the same name; names are {names}")
-    object.__setattr__(model, "receptors", receptors)
-
-
-def leak_coefficients(model: Any, dt: float) -> tuple[Any, Any, Any]:
-    """Return decay, gain and offset: V <- decay * V + (gain * drive + offset)."""
-    decay = membrane_decay(model.time_constant, dt, model.integration)
-    gain = 1.0 - decay if model.decay_input else 1.0
-    return decay, gain, model.rest * (1.0 - decay) + gain * model.bias
-
-
-def current_coefficients(model: Any, receptor: Exponential, dt: float) -> tuple[Any, Any]:
-    """Return (decay, coupling) of a receptor; the coupling undoes the gain, which is for delta input only."""
-    decay, coupling = exponential_receptor(receptor, model.time_constant, dt, model.integration)
-    gain = leak_coefficients(model, dt)[1]
-    return decay, coupling / gain
-
-
-def check_reset(reset: Any) -> str | Parameter:
-    """Return a reset rule as the user gave it, or raise `ParameterError`."""
-    if isinstance(reset, str):
-        one_of("reset", reset, ("subtract", "zero"))
-        return reset
-    return as_parameter("reset", reset)
-
-
-def reset_coefficients(reset: str | Parameter) -> tuple[float, Parameter]:
-    """Return (subtract, reset_value) for the branch-free reset."""
-    if isinstance(reset, str):
-        return (1.0, 0.0) if reset == "subtract" else (0.0, 0.0)
-    return 0.0, reset
