@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import json
-import os
 import platform
 import statistics
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+from snnsim.simulation import cores
 
 PACKAGES = ("snnsim", "numpy", "numba", "torch", "spikingjelly", "sinabs", "norse", "snntorch", "tonic")
 
@@ -98,7 +99,7 @@ def paired(
 def versions() -> dict[str, str]:
     """Return the versions of everything that took part."""
     found = {"python": platform.python_version(), "machine": platform.machine()}
-    found["cores"] = str(len(os.sched_getaffinity(0)))
+    found["cores"] = str(cores())
     for package in PACKAGES:
         try:
             found[package] = importlib.metadata.version(package)

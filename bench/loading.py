@@ -6,27 +6,24 @@ Each run measures snnsim and then tonic; figures are medians over the runs, and 
 
 from __future__ import annotations
 
-import argparse
-import json
-import platform
 import statistics
 import sys
 import tempfile
-import time
 import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import harness
 import numpy as np
 
-import snnsim
 from snnsim.datasets import EventDataset, load_nmnist
 
 DURATION = 0.34
 FRAMES = 50
 BATCH = 64
+METRIC = "time a sample"
 
 
 def read_ours(folder: Path, dt: float) -> EventDataset:
@@ -87,40 +84,15 @@ def check(folder: Path, peer: Tonic) -> None:
             raise SystemExit(f"{file}: the frames of snnsim and tonic differ; nothing was timed")
 
 
-def milliseconds(work: Callable[[], Any], samples: int) -> float:
-    start = time.perf_counter()
-    work()
-    return (time.perf_counter() - start) * 1e3 / samples
-
-
-def paired(case: str, ours: Callable[[], Any], theirs: Callable[[], Any], peer: str, samples: int, runs: int) -> dict:
-    ours(), theirs()  # compile, and bring the files into memory
-    pairs = [(milliseconds(ours, samples), milliseconds(theirs, samples)) for _ in range(runs)]
-    ratios = [b / a for a, b in pairs]
-    return {
-        "case": case,
-        "metric": "time a sample",
-        "unit": "ms",
-        "ours": statistics.median(a for a, _ in pairs),
-        "peer": statistics.median(b for _, b in pairs),
-        "peer_name": peer,
-        "ratio": statistics.median(ratios),
-        "spread": [min(ratios), max(ratios)],
-    }
-
-
-def alone(case: str, ours: Callable[[], Any], samples: int, runs: int) -> dict:
+def alone(case: str, ours: Callable[[], Any], share: float, runs: int) -> dict[str, Any]:
     ours()
-    times = [milliseconds(ours, samples) for _ in range(runs)]
-    row = {"case": case, "metric": "time a sample", "unit": "ms", "ours": statistics.median(times)}
-    return {**row, "peer": None, "peer_name": None, "ratio": None, "spread": [min(times), max(times)]}
+    times = [harness.seconds(ours) * 1e3 * share for _ in range(runs)]
+    return harness.row(case, METRIC, "ms", statistics.median(times), spread=(min(times), max(times)))
 
 
-def main(arguments: list[str] | None = None) -> dict:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main(arguments: list[str] | None = None) -> dict[str, Any]:
+    parser = harness.options(__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="zip with Train/<class>/<number>.bin")
-    parser.add_argument("--quick", action="store_true", help="50 samples and 5 runs instead of 500 and 11")
-    parser.add_argument("--json", type=Path, help="write the result here as well")
     options = parser.parse_args(arguments)
     samples, runs = (50, 5) if options.quick else (500, 11)
     with tempfile.TemporaryDirectory() as name:
@@ -129,27 +101,31 @@ def main(arguments: list[str] | None = None) -> dict:
         samples = len(files)
         peer = Tonic(files)
         check(folder, peer)
-        label = f"tonic {peer.version}"
+        label, share = f"tonic {peer.version}", 1 / samples
         rows = [
-            paired("read files to events", lambda: read_ours(folder, 1e-6), peer.read, label, samples, runs),
-            paired(f"read files to {FRAMES} frames", lambda: frames_ours(folder), peer.frames, label, samples, runs),
-            alone("decode and order, files in memory", decoder(files), samples, runs),
-            alone("read zip to events", lambda: load_nmnist(options.data, limit=samples), samples, runs),
+            harness.paired(
+                "read files to events",
+                METRIC,
+                lambda: read_ours(folder, 1e-6),
+                peer.read,
+                label,
+                runs=runs,
+                share=share,
+            ),
+            harness.paired(
+                f"read files to {FRAMES} frames",
+                METRIC,
+                lambda: frames_ours(folder),
+                peer.frames,
+                label,
+                runs=runs,
+                share=share,
+            ),
+            alone("decode and order, files in memory", decoder(files), share, runs),
+            alone("read zip to events", lambda: load_nmnist(options.data, limit=samples), share, runs),
         ]
-    result = {
-        "name": "loading",
-        "settings": {"samples": samples, "runs": runs, "frames": FRAMES, "duration": DURATION, "quick": options.quick},
-        "versions": {
-            "snnsim": snnsim.__version__,
-            "tonic": peer.version,
-            "numpy": np.__version__,
-            "python": platform.python_version(),
-        },
-        "rows": rows,
-    }
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    return result
+    settings = {"samples": samples, "runs": runs, "frames": FRAMES, "duration": DURATION, "quick": options.quick}
+    return harness.finish("loading", settings, rows, options.json)
 
 
 def decoder(files: list[Path]) -> Callable[[], Any]:
@@ -169,16 +145,5 @@ def decoder(files: list[Path]) -> Callable[[], Any]:
     return work
 
 
-def show(result: dict) -> None:
-    print(f"{'case':36} {'snnsim':>10} {'tonic':>10} {'ratio':>8}  spread of the ratio")
-    for row in result["rows"]:
-        if row["peer"] is None:
-            print(f"{row['case']:36} {row['ours']:8.4f} ms")
-        else:
-            low, high = row["spread"]
-            times = f"{row['ours']:8.4f} ms {row['peer']:7.4f} ms"
-            print(f"{row['case']:36} {times} {row['ratio']:7.1f}x  {low:.1f} to {high:.1f}")
-
-
 if __name__ == "__main__":
-    show(main(sys.argv[1:]))
+    main(sys.argv[1:])
