@@ -125,6 +125,13 @@ class Simulation:
         if n_ticks < 1:
             raise ParameterError(f"duration={n_ticks * self.network.dt:g} s: a run takes one tick or more")
         probes = self._default_probes if record is None else resolve_probes(self.network, record)
+        for number, events in given.items():
+            late = int(np.sum(events.ticks >= n_ticks))
+            if late:
+                raise ParameterError(
+                    f"inputs of {self._names[0][number]!r}: {late} events come after the end of the run "
+                    f"(tick {n_ticks}); run longer, or cut them off with events.crop({n_ticks})"
+                )
         state, start = self.state, self.state.tick
         began = time.perf_counter()
         outputs = []

@@ -437,3 +437,15 @@ def test_a_leak_that_float32_cannot_hold_is_refused(backend):
     with pytest.raises(ParameterError, match=r"decay .* of the leak; use dtype='float64'"):
         Simulation(network, backend)
     assert Simulation(network, backend, dtype="float64").run(1e-5).n_ticks == 10
+
+
+def test_events_after_the_end_of_a_run_are_not_lost_in_silence(backend):
+    simulation = Simulation(
+        Network([Population("a", 2, Input()), Population("b", 2, LIF())], [Projection("a", "b", Dense(1.0))], dt=1e-3),
+        backend,
+    )
+    events = Events.from_ticks([0, 5], [0, 1], n_sources=2, dt=1e-3)
+    with pytest.raises(ParameterError, match=r"1 events come after the end of the run \(tick 3\)"):
+        simulation.run(3e-3, events)
+    assert simulation.tick == 0
+    assert simulation.run(3e-3, events.crop(3)).counters.events_in[0] == 1
