@@ -77,7 +77,7 @@ def raster(
         for i, events in enumerate(bands.values()):
             one = events[recording]
             # Fewer neurons leave room for larger marks.
-            size = float(np.clip(240 / max(sum(band.n_sources for band in bands.values()), 1), 1.5, 6))
+            size = float(np.clip(600 / max(sum(band.n_sources for band in bands.values()), 1), 2.2, 6))
             axes.plot(
                 one.times * factor,
                 base + one.sources,
