@@ -104,7 +104,7 @@ def test_interrupted_training_leaves_a_checkpoint_and_goes_on(small, tmp_path, m
     straight = trained(small)
     batches = -(-stratified_split(small.labels, 0.2, 0)[0].size // 32)
     calls = []
-    step = SLTT.step
+    step, handler = SLTT.step, signal.getsignal(signal.SIGINT)
 
     def interrupting(self, *arguments, **keywords):
         calls.append(1)
@@ -116,7 +116,7 @@ def test_interrupted_training_leaves_a_checkpoint_and_goes_on(small, tmp_path, m
     with pytest.raises(KeyboardInterrupt):
         trained(small, checkpoint=path)
     assert len(calls) == 14
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is handler
     monkeypatch.undo()
     with h5py.File(path) as file:
         assert file.attrs["kind"] == "snnsim.training"
