@@ -3,7 +3,8 @@
 For a fully connected and a convolutional network: test accuracy over seeds, the same spikes in torch and on every
 backend for all test recordings, early exit with its oracle, and 10-fold cross-validation over all recordings. For the
 fully connected network also SLTT against BPTT, and activation memory at 50 and 300 ticks. Early exit is calibrated on
-training recordings that the network has not learned from; the test set chooses nothing.
+training recordings that the network has not learned from. The recipes themselves (membrane decay, dropout, shift) were
+chosen on four folds of the cross-validation, which hold test recordings too.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import snnsim as sn
 from snnsim.architectures import convolutional, fully_connected
 from snnsim.augmentation import RandomShift
 from snnsim.backends import names as backend_names
-from snnsim.calibration import calibrate
+from snnsim.calibration import Calibration, calibrate
 from snnsim.datasets import EventDataset, load_nmnist
 from snnsim.exit_curves import accuracy_latency_curve
 from snnsim.exit_measurement import ExitMeasurement, measure_early_exit
@@ -152,22 +153,34 @@ def exit_rows(name: str, measured: ExitMeasurement) -> list[dict[str, Any]]:
 
 
 def early_exit(recipe: Recipe, data: EventDataset, test: EventDataset, epochs: int, figures: Path | None) -> list[Any]:
-    """Train on four fifths of the training recordings, calibrate on the rest, measure on the test recordings."""
+    """Train on four fifths of the training recordings, calibrate on the rest, measure on the test recordings.
+
+    Once with no accuracy to lose on the calibration recordings, and once with a point of it: on so few recordings one
+    that turns wrong forbids most thresholds.
+    """
     fit, held_out = data.split(0.8, seed=0)
     network = learn(recipe, fit, 0, epochs, SLTT()).network()
-    calibration = calibrate(sn.Simulation(network).run_samples(held_out.events).readout(), held_out.labels)
-    measured = measure_early_exit(network, test.events, test.labels, calibration.rule)
-    print(f"{measured}\n")
-    if figures is not None:
-        from snnsim import plot
+    readout = sn.Simulation(network).run_samples(held_out.events).readout()
+    rows = []
+    for points in (0, 1):
+        calibration = calibrate(readout, held_out.labels, allowed_drop=points / 100)
+        measured = measure_early_exit(network, test.events, test.labels, calibration.rule)
+        print(f"{recipe.name}, early exit that may lose {points} points\n{measured}\n", flush=True)
+        rows += exit_rows(f"{recipe.name}, {points} points to lose", measured)
+        if figures is not None:
+            draw(measured, test, calibration, figures / f"nmnist_{recipe.name.replace(' ', '_')}_{points}")
+    return rows
 
-        readout, rule = measured.full.readout(), calibration.rule
-        curve = accuracy_latency_curve(readout, test.labels, rule.smoothing, calibration.curve.thresholds)
-        stem = recipe.name.replace(" ", "_")
-        axes = plot.accuracy_latency(curve, measured.oracle, rule.evaluate(readout, test.labels))
-        plot.save(axes, figures / f"nmnist_{stem}_accuracy_latency.png")
-        plot.save(plot.confidence(readout, test.labels, rule, 8), figures / f"nmnist_{stem}_confidence.png")
-    return exit_rows(recipe.name, measured)
+
+def draw(measured: ExitMeasurement, test: EventDataset, calibration: Calibration, stem: Path) -> None:
+    """Save accuracy against latency and confidence over time."""
+    from snnsim import plot
+
+    readout, rule = measured.full.readout(), calibration.rule
+    curve = accuracy_latency_curve(readout, test.labels, rule.smoothing, calibration.curve.thresholds)
+    axes = plot.accuracy_latency(curve, measured.oracle, rule.evaluate(readout, test.labels))
+    plot.save(axes, stem.with_name(f"{stem.name}_accuracy_latency.png"))
+    plot.save(plot.confidence(readout, test.labels, rule, 8), stem.with_name(f"{stem.name}_confidence.png"))
 
 
 def memory_rows(recipe: Recipe) -> list[dict[str, Any]]:
@@ -188,7 +201,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     """Run the benchmark."""
     parser = harness.options(__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="zip or folder with Train/ and Test/")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=3, help="0 leaves test accuracy out")
     parser.add_argument("--folds", type=int, default=10, help="0 leaves cross-validation out")
     parser.add_argument("--figures", type=Path, help="folder for figures")
     options = parser.parse_args(arguments)
@@ -220,7 +233,8 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
                 )
                 if seed == 0 and rule_name == "SLTT":
                     rows += [{**row, "case": f"{recipe.name}: {row['case']}"} for row in same_spikes(model, test)]
-            rows.append(spread_row(f"{recipe.name}, {rule_name}, test accuracy", accuracies[rule_name]))
+            if seeds:
+                rows.append(spread_row(f"{recipe.name}, {rule_name}, test accuracy", accuracies[rule_name]))
         rows += early_exit(recipe, data, test, epochs, options.figures)
         if count:
             rows.append(spread_row(f"{recipe.name}, {count}-fold accuracy", folds(recipe, everything, count, epochs)))
