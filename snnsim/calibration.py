@@ -78,7 +78,8 @@ class Calibration:
 
 def default_thresholds() -> Floats:
     """Return the thresholds that `calibrate` tries: hundredths, then ever finer towards 1, and 1 itself."""
-    return np.unique(np.concatenate((np.linspace(0, 0.99, 100), 1 - np.geomspace(1e-2, 1e-6, 41), [1.0])))
+    # As close to 1 as float64 tells apart: where the smoothing is small, late ticks lie beyond 1 - 1e-6.
+    return np.unique(np.concatenate((np.linspace(0, 0.99, 100), 1 - np.geomspace(1e-2, 1e-14, 121), [1.0])))
 
 
 def calibrate(
