@@ -16,12 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnsim.backends.layout import Layout
-from snnsim.errors import CapabilityError, ParameterError, one_of
+from snnsim.errors import CapabilityError, ParameterError, one_of, whole
 from snnsim.events import Events
 from snnsim.network import Network
 from snnsim.neurons import NeuronModel
 
 DTYPES = ("float32", "float64")
+#: When a population is advanced; see `Program`.
+VISITS = ("auto", "events", "ticks")
+
+Visit = str | Mapping[str, str]
 
 
 @dataclass
@@ -137,14 +141,39 @@ class Program(ABC):
     dtype : {"float32", "float64"}
         Type of weights and states.
     threads : int
-        Threads for batches of recordings.
+        Threads to compute on; the results do not depend on it.
+    visit : {"auto", "events", "ticks"} or dict of str to one of these
+        When a population is advanced: where an event or its bound asks for it, at every tick, or as the backend thinks
+        best; for all populations, or by name (others are "auto"). The results are the same, so a backend that knows
+        one way only (such as `reference`, which visits every tick) takes all three.
+    progress : bool
+        Show a bar while the network is built.
+    memory_limit : int, optional
+        Bytes that the program may take; default what the machine has to spare.
+
+    Attributes
+    ----------
+    visit : dict of str to str
+        The choice for each population that is no source.
     """
 
     name: ClassVar[str]
     capabilities: ClassVar[Capabilities]
 
-    def __init__(self, network: Network, *, dtype: str = "float32", threads: int = 1) -> None:
+    def __init__(
+        self,
+        network: Network,
+        *,
+        dtype: str = "float32",
+        threads: int = 1,
+        visit: Visit = "auto",
+        progress: bool = False,
+        memory_limit: int | None = None,
+    ) -> None:
         one_of("dtype", dtype, DTYPES)
+        self.visit = check_visit(network, visit)
+        self.progress = bool(progress)
+        self.memory_limit = None if memory_limit is None else whole("memory_limit", memory_limit, at_least=1)
         check_capabilities(network, self.name, self.capabilities)
         check_precision(network, dtype)
         self.network = network
@@ -167,6 +196,24 @@ class Program(ABC):
     @abstractmethod
     def run(self, state: State, request: RunRequest) -> RunOutput:
         """Advance `state` in place and return what was recorded."""
+
+    def run_long(self, state: State, request: RunRequest) -> RunOutput:
+        """Advance the one recording of a long run; a backend may have a faster way for it than `run`."""
+        return self.run(state, request)
+
+
+def check_visit(network: Network, visit: Visit) -> dict[str, str]:
+    """Return when each population that is no source is advanced, or raise `ParameterError`."""
+    names = [population.name for population in network.populations if not population.is_source]
+    if not isinstance(visit, Mapping):
+        one_of("visit", visit, VISITS)
+        return dict.fromkeys(names, visit)
+    for name, how in visit.items():
+        if name not in names:
+            listed = ", ".join(repr(known) for known in names) or "none"
+            raise ParameterError(f"visit: {name!r} is no population of neurons; there are: {listed}")
+        one_of(f"visit of {name!r}", how, VISITS)
+    return {name: visit.get(name, "auto") for name in names}
 
 
 def check_capabilities(network: Network, backend: str, capabilities: Capabilities) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 
-from snnsim.backends.base import Program
+from snnsim.backends.base import Program, Visit
 from snnsim.errors import BackendError
 from snnsim.network import Network
 
@@ -48,9 +48,20 @@ def installed() -> dict[str, type[Program]]:
     return {name: get(name) for name in names()}
 
 
-def compile_network(network: Network, backend: str, *, dtype: str = "float32", threads: int = 1) -> Program:
-    """Compile a network for a backend."""
-    return get(backend)(network, dtype=dtype, threads=threads)
+def compile_network(
+    network: Network,
+    backend: str,
+    *,
+    dtype: str = "float32",
+    threads: int = 1,
+    visit: Visit = "auto",
+    progress: bool = False,
+    memory_limit: int | None = None,
+) -> Program:
+    """Compile a network for a backend; the options are those of `Program`."""
+    return get(backend)(
+        network, dtype=dtype, threads=threads, visit=visit, progress=progress, memory_limit=memory_limit
+    )
 
 
 def _entry_points() -> list[importlib.metadata.EntryPoint]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnsim import network_storage, rng
-from snnsim.backends.base import ExitRequest, RunOutput, RunRequest, State
+from snnsim.backends.base import ExitRequest, RunOutput, RunRequest, State, Visit
 from snnsim.backends.registry import compile_network
 from snnsim.errors import DataError, NetworkError, ParameterError, whole
 from snnsim.events import Events
@@ -40,7 +40,15 @@ class Simulation:
     dtype : {"float32", "float64"}
         Precision of weights and states.
     threads : int, optional
-        Threads for batches of recordings; default all cores.
+        Threads to compute on; default all cores. The results do not depend on it.
+    visit : {"auto", "events", "ticks"} or dict of str to one of these
+        When populations of a long run are advanced: where an event or their bound asks for it (``"events"``), at every
+        tick (``"ticks"``), or as the backend thinks best; for all, or by name of the population. The spikes are the
+        same either way, so the reference backend takes all three and visits every tick.
+    progress : bool
+        Show a bar while the network is built.
+    memory_limit : int, optional
+        Bytes that the program may take; default what the machine has to spare.
 
     Examples
     --------
@@ -50,7 +58,15 @@ class Simulation:
     """
 
     def __init__(
-        self, network: Network, backend: str = "cpu", *, dtype: str = "float32", threads: int | None = None
+        self,
+        network: Network,
+        backend: str = "cpu",
+        *,
+        dtype: str = "float32",
+        threads: int | None = None,
+        visit: Visit = "auto",
+        progress: bool = False,
+        memory_limit: int | None = None,
     ) -> None:
         if not isinstance(network, Network):
             raise ParameterError(f"network={network!r}: expected a Network")
@@ -58,7 +74,15 @@ class Simulation:
         self.backend = backend
         self.dtype = dtype
         self.threads = cores() if threads is None else whole("threads", threads, at_least=1)
-        self.program = compile_network(network, backend, dtype=dtype, threads=self.threads)
+        self.program = compile_network(
+            network,
+            backend,
+            dtype=dtype,
+            threads=self.threads,
+            visit=visit,
+            progress=progress,
+            memory_limit=memory_limit,
+        )
         self._state: State | None = None
         # Looked up once: a run of one short recording takes less time than these would at every call.
         self._input_numbers = {p.name: network.population_number(p.name) for p in network.inputs}
@@ -139,7 +163,7 @@ class Simulation:
             for first, count in _blocks(n_ticks, self._ticks_per_block(n_ticks, progress)):
                 window = {number: events.crop(count, first) for number, events in given.items()}
                 full = self._with_sources(window, state.tick, count, np.zeros(1, np.int64))
-                outputs.append(self.program.run(state, RunRequest(count, full, probes.spikes, probes.traces)))
+                outputs.append(self.program.run_long(state, RunRequest(count, full, probes.spikes, probes.traces)))
                 bar(count)
         wall = time.perf_counter() - began
         return self._result(_join_in_time(outputs, self.network), probes, n_ticks, start, wall)

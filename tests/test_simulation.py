@@ -411,6 +411,31 @@ def test_a_simulation_that_makes_no_sense_is_refused(backend):
     assert get(backend).name == backend
 
 
+@pytest.mark.parametrize("visit", ["events", "ticks", {"a": "events", "out": "ticks"}])
+def test_the_results_do_not_depend_on_when_populations_are_visited(backend, visit):
+    whole = Simulation(recurrent(), backend).run(0.04, some_events(), record=PROBES)
+    sim = Simulation(recurrent(), backend, visit=visit)
+    assert_same(whole, sim.run(0.04, some_events(), record=PROBES))
+
+
+def test_visits_are_by_population(backend):
+    def chosen(visit):
+        return Simulation(recurrent(), backend, visit=visit).program.visit
+
+    assert chosen("ticks") == {"a": "ticks", "b": "ticks", "out": "ticks"}
+    assert chosen({"b": "events"}) == {"a": "auto", "b": "events", "out": "auto"}
+    for visit, message in (
+        ("never", "visit='never' is not known; allowed: 'auto', 'events', 'ticks'"),
+        (3, "visit=3 is not known"),
+        ({"noise": "ticks"}, "visit: 'noise' is no population of neurons; there are: 'a', 'b', 'out'"),
+        ({"a": "often"}, "visit of 'a'='often' is not known"),
+    ):
+        with pytest.raises(ParameterError, match=message):
+            chosen(visit)
+    with pytest.raises(ParameterError, match="memory_limit=0: must be a whole number, 1 or above"):
+        Simulation(recurrent(), backend, memory_limit=0)
+
+
 def test_what_is_too_large_for_the_precision_is_refused(backend):
     net = Network([Population("a", 1, LIF(threshold=1e39))], [], dt=DT)
     with pytest.raises(ParameterError, match="'a': threshold does not fit in float32"):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snnsim.backends.base import Capabilities, Program, RunOutput, RunRequest, State
+from snnsim.backends.base import Capabilities, Program, RunOutput, RunRequest, State, Visit
 from snnsim.backends.cpu import engine as e
 from snnsim.backends.cpu.tables import tables_of
 from snnsim.events import Events
@@ -31,8 +31,19 @@ class CpuProgram(Program):
     name = "cpu"
     capabilities = Capabilities(models=frozenset(MODELS))
 
-    def __init__(self, network: Network, *, dtype: str = "float32", threads: int = 1) -> None:
-        super().__init__(network, dtype=dtype, threads=threads)
+    def __init__(
+        self,
+        network: Network,
+        *,
+        dtype: str = "float32",
+        threads: int = 1,
+        visit: Visit = "auto",
+        progress: bool = False,
+        memory_limit: int | None = None,
+    ) -> None:
+        super().__init__(
+            network, dtype=dtype, threads=threads, visit=visit, progress=progress, memory_limit=memory_limit
+        )
         self._tables = tables_of(network, self.layout, self.dtype)
         self._places = {place.population: place for place in self.layout.places}
         self._source_numbers = [i for i, p in enumerate(network.populations) if p.is_source]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snnsim.backends.base import Capabilities, ExitRequest, Program, RunOutput, RunRequest, State
+from snnsim.backends.base import Capabilities, ExitRequest, Program, RunOutput, RunRequest, State, Visit
 from snnsim.backends.layout import Place
 from snnsim.backends.reference.deliver import Row, deliver, rows_of
 from snnsim.backends.reference.integrate import advance, coefficients_of
@@ -35,8 +35,19 @@ class ReferenceProgram(Program):
     name = "reference"
     capabilities = Capabilities(models=frozenset(MODELS))
 
-    def __init__(self, network: Network, *, dtype: str = "float32", threads: int = 1) -> None:
-        super().__init__(network, dtype=dtype, threads=threads)
+    def __init__(
+        self,
+        network: Network,
+        *,
+        dtype: str = "float32",
+        threads: int = 1,
+        visit: Visit = "auto",
+        progress: bool = False,
+        memory_limit: int | None = None,
+    ) -> None:
+        super().__init__(
+            network, dtype=dtype, threads=threads, visit=visit, progress=progress, memory_limit=memory_limit
+        )
         self._places: dict[int, Place] = {place.population: place for place in self.layout.places}
         self._coefficients = {
             number: coefficients_of(network.populations[number].model, network.dt, self.dtype)
