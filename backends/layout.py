@@ -1,25 +1,26 @@
 """Where each number of a running network lies: one flat row of floats and one of counters a recording.
 
-For each population in turn the floats hold its neuron states, the currents of its exponential receptors, and a ring
-of slots for input on its way: ``ring[slot, receptor, neuron]`` with slot = tick modulo the number of slots, which is
-the longest delay into the population plus one.
+For each population in turn the floats hold its neuron states, the states of its receptors (currents, conductances),
+and a ring of slots for input on its way: ``ring[slot, receptor, neuron]`` with slot = tick modulo the number of slots,
+which is the longest delay into the population plus one.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 from numpy.typing import NDArray
 
 from snnsim.network import Network
-from snnsim.neurons import Exponential, NeuronModel
+from snnsim.neurons import NeuronModel, Receptor
 
 
 @dataclass(frozen=True, eq=False)
 class Place:
-    """Where a population's numbers lie."""
+    """Where a population's numbers lie; `receptor_states` tells the number of each receptor's first state."""
 
     population: int
     name: str
@@ -27,7 +28,8 @@ class Place:
     state_names: tuple[str, ...]
     initial: tuple[Any, ...]
     n_receptors: int
-    exponential: tuple[int, ...]
+    receptor_states: tuple[int, ...]
+    n_receptor_states: int
     slots: int
     states: int
     currents: int
@@ -58,10 +60,10 @@ class Layout:
             if not isinstance(model, NeuronModel):
                 continue
             receptors = model.receptor_list
-            exponential = tuple(i for i, receptor in enumerate(receptors) if isinstance(receptor, Exponential))
+            edges = [0, *accumulate(_n_states(receptor) for receptor in receptors)]
             names, slots, n = model.arithmetic.states, longest[number] + 1, population.size
             currents = floats + len(names) * n
-            ring = currents + len(exponential) * n
+            ring = currents + edges[-1] * n
             places.append(
                 Place(
                     number,
@@ -70,7 +72,8 @@ class Layout:
                     names,
                     tuple(model.initial_states()),
                     len(receptors),
-                    exponential,
+                    tuple(edges[:-1]),
+                    edges[-1],
                     slots,
                     floats,
                     currents,
@@ -87,8 +90,8 @@ class Layout:
         return self._view(floats, place.states, (len(place.state_names), place.size))
 
     def currents(self, floats: NDArray[Any], place: Place) -> NDArray[Any]:
-        """Return the receptor currents, shape (recordings, exponential receptors, neurons), as a view."""
-        return self._view(floats, place.currents, (len(place.exponential), place.size))
+        """Return the states of all receptors, shape (recordings, receptor states, neurons), as a view."""
+        return self._view(floats, place.currents, (place.n_receptor_states, place.size))
 
     def ring(self, floats: NDArray[Any], place: Place) -> NDArray[Any]:
         """Return the input on its way, shape (recordings, slots, receptors, neurons), as a view."""
@@ -98,6 +101,10 @@ class Layout:
     def _view(floats: NDArray[Any], start: int, shape: tuple[int, ...]) -> NDArray[Any]:
         count = math.prod(shape)
         return floats[:, start : start + count].reshape(floats.shape[0], *shape)
+
+
+def _n_states(receptor: Receptor) -> int:
+    return 0 if receptor.arithmetic is None else len(receptor.arithmetic.states)
 
 
 def _is_single(delay: Any) -> bool:

@@ -113,12 +113,12 @@ def _populations(network: Network, layout: Layout, coefficients: _Arena) -> tupl
         # Above the threshold means at least the smallest number above it.
         row[e.BOUND] = coefficients.add(np.finfo(coefficients.dtype).smallest_subnormal if model.is_strict else 0.0)
         row[e.SPIKING] = model.spiking
-        row[e.SIMPLE] = place.n_receptors == 1 and not place.exponential
+        row[e.SIMPLE] = place.n_receptors == 1 and not place.n_receptor_states
         for index, receptor in enumerate(model.receptor_list):
             entry = [-1, 0, 0, 0]
             if isinstance(receptor, Exponential):
                 decay, coupling = model.receptor_coefficients(receptor, network.dt)
-                entry[e.EXPONENTIAL] = place.exponential.index(index)
+                entry[e.EXPONENTIAL] = place.receptor_states[index]
                 entry[e.DECAY], entry[e.COUPLING] = coefficients.add(decay), coefficients.add(coupling)
                 entry[e.COUPLING_STEP] = int(np.ndim(coupling) > 0)
             receptors.append(entry)

@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from snnsim.neurons import Exponential, NeuronModel, Source
+from snnsim.neurons import NeuronModel, Source
 
 
 class PopulationCoefficients(NamedTuple):
     """Coefficients of a population in the precision of the run."""
 
     model: Any
-    receptors: tuple[tuple[Any, Any] | None, ...]
+    receptors: tuple[Any, ...]
     refractory: int
 
 
@@ -23,13 +23,14 @@ def coefficients_of(model: NeuronModel | Source, dt: float, dtype: np.dtype[Any]
     assert isinstance(model, NeuronModel)
     exact = model.coefficients(dt)
     receptors = tuple(
-        tuple(np.asarray(x, dtype) for x in model.receptor_coefficients(receptor, dt))
-        if isinstance(receptor, Exponential)
-        else None
+        None if receptor.arithmetic is None else _rounded(model.receptor_coefficients(receptor, dt), dtype)
         for receptor in model.receptor_list
     )
-    rounded = type(exact)(*(np.asarray(value, dtype) for value in exact))
-    return PopulationCoefficients(rounded, receptors, model.refractory_ticks(dt))  # type: ignore[arg-type]
+    return PopulationCoefficients(_rounded(exact, dtype), receptors, model.refractory_ticks(dt))
+
+
+def _rounded(coefficients: tuple[Any, ...], dtype: np.dtype[Any]) -> Any:
+    return type(coefficients)(*(np.asarray(value, dtype) for value in coefficients))  # type: ignore[arg-type]
 
 
 def advance(
@@ -47,26 +48,29 @@ def advance(
     model : NeuronModel
     c : PopulationCoefficients
     states : ndarray, shape (states, neurons)
-    currents : ndarray, shape (exponential receptors, neurons)
+    currents : ndarray, shape (receptor states, neurons)
+        States of the receptors, one receptor after another.
     counters : ndarray of int32, shape (neurons,)
         Refractory ticks left.
     arrived : ndarray, shape (receptors, neurons)
         Weights that arrived in this tick.
     """
     arithmetic = model.arithmetic
-    drive = np.zeros(states.shape[1], states.dtype)
-    number = 0
-    for receptor, weights in zip(c.receptors, arrived, strict=True):
-        if receptor is None:
-            drive = drive + weights
-        else:
-            # Arrivals act at the end of the tick: the membrane sees the current as it stood before them.
-            decay, coupling = receptor
-            drive = drive + coupling * currents[number]
-            currents[number] = decay * currents[number] + weights
-            number += 1
+    inputs = [np.zeros(states.shape[1], states.dtype) for _ in arithmetic.inputs]
+    first = 0
+    for receptor, coefficients, weights in zip(model.receptor_list, c.receptors, arrived, strict=True):
+        if receptor.arithmetic is None:
+            inputs[0] = inputs[0] + weights
+            continue
+        # Arrivals act at the end of the tick: the membrane sees the states as they stood before them.
+        own = currents[first : first + len(receptor.arithmetic.states)]
+        for number, seen in enumerate(receptor.arithmetic.seen(*own, coefficients)):
+            inputs[number] = inputs[number] + seen
+        for state, value in zip(own, receptor.arithmetic.follow(*own, weights, coefficients), strict=True):
+            state[:] = value
+        first += len(own)
     held = counters > 0
-    after = arithmetic.integrate(*states, drive, c.model)
+    after = arithmetic.integrate(*states, *inputs, c.model)
     for state, value in zip(states, after, strict=True):
         state[:] = np.where(held, state, value)
     if arithmetic.distance is None or arithmetic.reset is None:

@@ -2,13 +2,13 @@
 
 from snnsim.neurons.adaptive_lif import AdaptiveLIF as AdaptiveLIF
 from snnsim.neurons.base import Arithmetic as Arithmetic
-from snnsim.neurons.base import Delta as Delta
-from snnsim.neurons.base import Exponential as Exponential
 from snnsim.neurons.base import NeuronModel as NeuronModel
-from snnsim.neurons.base import Receptor as Receptor
 from snnsim.neurons.integrate_and_fire import IF as IF
 from snnsim.neurons.li import LI as LI
 from snnsim.neurons.lif import LIF as LIF
+from snnsim.neurons.receptors import Delta as Delta
+from snnsim.neurons.receptors import Exponential as Exponential
+from snnsim.neurons.receptors import Receptor as Receptor
 from snnsim.neurons.sources import Input as Input
 from snnsim.neurons.sources import Poisson as Poisson
 from snnsim.neurons.sources import Scripted as Scripted
@@ -18,3 +18,5 @@ from snnsim.neurons.sources import Source as Source
 MODELS: dict[str, type[NeuronModel]] = {model.__name__: model for model in (LIF, LI, IF, AdaptiveLIF)}
 #: Every source by name.
 SOURCES: dict[str, type[Source]] = {source.__name__: source for source in (Input, Poisson, Scripted)}
+#: Every receptor by name.
+RECEPTORS: dict[str, type[Receptor]] = {receptor.__name__: receptor for receptor in (Delta, Exponential)}

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from snnsim.errors import positive
-from snnsim.neurons.base import Arithmetic, NeuronModel, Parameter, as_parameter
+from snnsim.neurons.base import Arithmetic, NeuronModel
 from snnsim.neurons.lif import distance, reset
+from snnsim.neurons.parameters import Parameter, as_parameter
 from snnsim.neurons.resets import check_reset, reset_coefficients
 
 

@@ -6,16 +6,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from snnsim.errors import ParameterError, one_of
-from snnsim.neurons.base import (
-    Delta,
-    Exponential,
-    NeuronModel,
-    Parameter,
-    Receptor,
-    as_parameter,
-    exponential_receptor,
-    membrane_decay,
-)
+from snnsim.neurons.base import NeuronModel
+from snnsim.neurons.parameters import Parameter, as_parameter, membrane_decay
+from snnsim.neurons.receptors import Delta, Exponential, ExponentialCoefficients, Receptor, exponential_receptor
 
 
 class LeakyModel(NeuronModel):
@@ -28,6 +21,8 @@ class LeakyModel(NeuronModel):
     decay_input: bool
     integration: str
     initial: Parameter | None
+
+    receptor_kinds = (Delta, Exponential)
 
     def check_membrane(self) -> None:
         """Check and normalise the parameters of the membrane."""
@@ -68,8 +63,8 @@ class LeakyModel(NeuronModel):
         """Receptors in order."""
         return self.receptors
 
-    def receptor_coefficients(self, receptor: Receptor, dt: float) -> tuple[Any, Any]:
+    def receptor_coefficients(self, receptor: Receptor, dt: float) -> ExponentialCoefficients:
         """Return (decay, coupling) of an exponential receptor; the coupling undoes the gain, meant for delta input."""
         assert isinstance(receptor, Exponential)
         decay, coupling = exponential_receptor(receptor, self.time_constant, dt, self.integration)
-        return decay, coupling / self.leak(dt)[1]
+        return ExponentialCoefficients(decay, coupling / self.leak(dt)[1])

@@ -9,8 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from snnsim.neurons.base import Arithmetic, Delta, Parameter, Receptor
+from snnsim.neurons.base import Arithmetic
 from snnsim.neurons.leaky import LeakyModel
+from snnsim.neurons.parameters import Parameter
+from snnsim.neurons.receptors import Delta, Receptor
 
 
 class Coefficients(NamedTuple):

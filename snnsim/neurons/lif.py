@@ -18,8 +18,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from snnsim.errors import positive
-from snnsim.neurons.base import Arithmetic, Delta, Parameter, Receptor, as_parameter
+from snnsim.neurons.base import Arithmetic
 from snnsim.neurons.leaky import LeakyModel
+from snnsim.neurons.parameters import Parameter, as_parameter
+from snnsim.neurons.receptors import Delta, Receptor
 from snnsim.neurons.resets import check_reset, reset_coefficients
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from snnsim.errors import one_of
-from snnsim.neurons.base import Parameter, as_parameter
+from snnsim.neurons.parameters import Parameter, as_parameter
 
 
 def check_reset(reset: Any) -> str | Parameter:

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from snnsim import rng
 from snnsim.errors import ParameterError
 from snnsim.events import Events
-from snnsim.neurons.base import Parameter, as_parameter
+from snnsim.neurons.parameters import Parameter, as_parameter
 from snnsim.timebase import to_ticks
 
 #: Mean events a tick up to which Poisson counts are drawn; exp(-745) is zero in float64.
