@@ -4,29 +4,26 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from snnsim import network_storage, rng
+from snnsim import checkpoints
 from snnsim.backends.base import ExitRequest, RunOutput, RunRequest, State, Visit
 from snnsim.backends.registry import compile_network
-from snnsim.errors import DataError, NetworkError, ParameterError, whole
+from snnsim.errors import ParameterError, whole
 from snnsim.events import Events
 from snnsim.network import Network
-from snnsim.neurons import Input, Poisson, Source
+from snnsim.progress import bar
 from snnsim.recording import Probe, Probes, resolve_probes
 from snnsim.result import Counters, Result, provenance
-from snnsim.storage import read_hdf5, write_hdf5
+from snnsim.run_inputs import Inputs, RunInputs
 from snnsim.timebase import tick_count
 
 if TYPE_CHECKING:
     from snnsim.early_exit import DynamicConfidence
-
-Inputs = Events | Mapping[str, Events]
 
 
 class Simulation:
@@ -84,13 +81,8 @@ class Simulation:
             memory_limit=memory_limit,
         )
         self._state: State | None = None
+        self._inputs = RunInputs(network)
         # Looked up once: a run of one short recording takes less time than these would at every call.
-        self._input_numbers = {p.name: network.population_number(p.name) for p in network.inputs}
-        self._generators = [
-            (number, population, rng.stream_number(population.name, "events"))
-            for number, population in enumerate(network.populations)
-            if isinstance(population.model, Source) and not isinstance(population.model, Input)
-        ]
         self._names = tuple(p.name for p in network.populations), tuple(p.name for p in network.projections)
         self._is_source = tuple(p.is_source for p in network.populations)
         self._default_probes = resolve_probes(network, None)
@@ -139,7 +131,7 @@ class Simulation:
         Result
             With one recording.
         """
-        given = self._check_inputs(inputs, recordings=1)
+        given = self._inputs.check(inputs, recordings=1)
         if duration is None:
             if not given:
                 raise ParameterError("duration is missing; without inputs a run needs a length in seconds")
@@ -149,29 +141,22 @@ class Simulation:
         if n_ticks < 1:
             raise ParameterError(f"duration={n_ticks * self.network.dt:g} s: a run takes one tick or more")
         probes = self._default_probes if record is None else resolve_probes(self.network, record)
-        for number, events in given.items():
-            late = int(np.sum(events.ticks >= n_ticks))
-            if late:
-                raise ParameterError(
-                    f"inputs of {self._names[0][number]!r}: {late} events come after the end of the run "
-                    f"(tick {n_ticks}); run longer, or cut them off with events.crop({n_ticks})"
-                )
+        self._inputs.check_end(given, n_ticks)
         state, start = self.state, self.state.tick
         began = time.perf_counter()
         outputs = []
-        with _bar(progress, n_ticks, "ticks") as bar:
+        with bar(progress, n_ticks, "ticks") as move:
             for first, count in _blocks(n_ticks, self._ticks_per_block(n_ticks, progress)):
                 window = {number: events.crop(count, first) for number, events in given.items()}
-                full = self._with_sources(window, state.tick, count, np.zeros(1, np.int64))
+                full = self._inputs.complete(window, state.tick, count, np.zeros(1, np.int64))
                 outputs.append(self.program.run_long(state, RunRequest(count, full, probes.spikes, probes.traces)))
-                bar(count)
+                move(count)
         wall = time.perf_counter() - began
         return self._result(_join_in_time(outputs, self.network), probes, n_ticks, start, wall)
 
     def _ticks_per_block(self, n_ticks: int, progress: bool) -> int:
         """Return how many ticks to run at a time: bounded memory for generated events, and a bar that moves."""
-        generated = sum(p.size for p in self.network.populations if isinstance(p.model, Poisson))
-        block = max(1, min(n_ticks, 2**22 // max(generated, 1)))
+        block = max(1, min(n_ticks, 2**22 // max(self._inputs.random_sources, 1)))
         return max(1, min(block, n_ticks // 100)) if progress else block
 
     # -- many recordings ---------------------------------------------------------------------------------
@@ -205,7 +190,7 @@ class Simulation:
         Result
             With one recording for each of the inputs'.
         """
-        given = self._check_inputs(inputs)
+        given = self._inputs.check(inputs)
         if not given:
             raise ParameterError("inputs is empty; use run(duration) for a network without inputs")
         batch_size = whole("batch_size", batch_size, at_least=1)
@@ -220,12 +205,12 @@ class Simulation:
             outputs = [self._run_batch(given, 0, recordings, n_ticks, probes, exit_request)]
         else:
             outputs = []
-            with _bar(progress, recordings, "recordings") as bar:
+            with bar(progress, recordings, "recordings") as move:
                 size = min(batch_size, max(1, recordings // 20)) if progress else batch_size
                 for first, count in _blocks(recordings, size):
                     batch = {number: events[first : first + count] for number, events in given.items()}
                     outputs.append(self._run_batch(batch, first, count, n_ticks, probes, exit_request))
-                    bar(count)
+                    move(count)
         wall = time.perf_counter() - began
         return self._result(_join_recordings(outputs), probes, n_ticks, 0, wall)
 
@@ -239,7 +224,7 @@ class Simulation:
         exit_request: ExitRequest | None,
     ) -> RunOutput:
         """Run recordings from rest; `first` is the number of the first one, which keys the sources of chance."""
-        full = self._with_sources(given, 0, n_ticks, np.arange(first, first + count)) if self._generators else given
+        full = self._inputs.complete(given, 0, n_ticks, np.arange(first, first + count))
         request = RunRequest(n_ticks, full, probes.spikes, probes.traces, exit_request)
         return self.program.run(self.program.initial_state(count), request)
 
@@ -251,63 +236,6 @@ class Simulation:
                 "confidence needs a readout such as LI"
             )
         return ExitRequest(self.network.population_number(output.name), rule.smoothing, rule.thresholds(n_ticks))
-
-    # -- inputs ------------------------------------------------------------------------------------------
-
-    def _check_inputs(self, inputs: Inputs | None, recordings: int | None = None) -> dict[int, Events]:
-        expected = list(self._input_numbers)
-        if inputs is None:
-            inputs = {}
-        elif isinstance(inputs, Events):
-            if len(expected) != 1:
-                raise ParameterError(f"inputs: the network has the inputs {expected}; give a dict of Events")
-            inputs = {expected[0]: inputs}
-        elif not isinstance(inputs, Mapping):
-            raise ParameterError(f"inputs={inputs!r}: expected Events, or a dict of Events by population")
-        for name in inputs:
-            if name not in expected:
-                raise ParameterError(
-                    f"inputs: {name!r} is no Input population; there are: {', '.join(expected) or 'none'}"
-                )
-        missing = [name for name in expected if name not in inputs]
-        if missing:
-            raise ParameterError(f"inputs: events for {', '.join(missing)} are missing")
-        given = {}
-        for name, events in inputs.items():
-            population = self.network.populations[self._input_numbers[name]]
-            if not isinstance(events, Events):
-                raise ParameterError(f"inputs of {name!r}: expected Events, got {type(events).__name__}")
-            if events.n_sources != population.size:
-                raise NetworkError(
-                    f"inputs of {name!r}: the events have {events.n_sources} sources, the population {population.size}"
-                )
-            if events.dt != self.network.dt:
-                raise ParameterError(
-                    f"inputs of {name!r}: ticks of {events.dt:g} s, the network has dt={self.network.dt:g} s; "
-                    f"use events.with_dt({self.network.dt:g})"
-                )
-            if recordings is not None and len(events) != recordings:
-                raise ParameterError(
-                    f"inputs of {name!r}: {len(events)} recordings; run() takes one, run_samples() takes many"
-                )
-            given[self._input_numbers[name]] = events
-        if len({len(events) for events in given.values()}) > 1:
-            raise ParameterError(f"inputs differ in recordings: {[len(events) for events in given.values()]}")
-        return given
-
-    def _with_sources(
-        self, given: Mapping[int, Events], start: int, n_ticks: int, recordings: NDArray[np.int64]
-    ) -> dict[int, Events]:
-        """Add the events of the sources that make their own."""
-        full = dict(given)
-        for number, population, stream in self._generators:
-            assert isinstance(population.model, Source)
-            events = population.model.generate(
-                population.size, self.network.dt, start, n_ticks, recordings, self.network.seed, stream
-            )
-            assert events is not None
-            full[number] = events
-        return full
 
     # -- outcome -----------------------------------------------------------------------------------------
 
@@ -337,28 +265,14 @@ class Simulation:
 
     def save_checkpoint(self, path: str | Path) -> None:
         """Save network and state of the long run, spikes in flight included; see `from_checkpoint`."""
-        with write_hdf5(path, "checkpoint") as file:
-            file.attrs.update(tick=self.state.tick, backend=self.backend, dtype=self.dtype)
-            file.create_dataset("floats", data=self.state.floats)
-            file.create_dataset("counters", data=self.state.counters)
-            network_storage.write(self.network, file.create_group("network"))
+        checkpoints.save(path, self.network, self.state, backend=self.backend, dtype=self.dtype)
 
     @classmethod
     def from_checkpoint(cls, path: str | Path, backend: str | None = None, *, threads: int | None = None) -> Simulation:
         """Go on from a checkpoint, bit for bit, on the same backend or another one."""
-        with read_hdf5(path, "checkpoint") as file:
-            try:
-                network = network_storage.read(file["network"])
-                sim = cls(
-                    network, backend or str(file.attrs["backend"]), dtype=str(file.attrs["dtype"]), threads=threads
-                )
-                state = State(file["floats"][()], file["counters"][()], int(file.attrs["tick"]))
-            except (KeyError, OSError) as error:
-                raise DataError(f"{path}: the checkpoint is damaged ({error})") from error
-        expected = sim.program.initial_state(1)
-        if state.floats.shape != expected.floats.shape or state.counters.shape != expected.counters.shape:
-            raise DataError(f"{path}: the state in the checkpoint does not fit its network")
-        sim._state = state
+        facts = checkpoints.load_facts(path)
+        sim = cls(facts.network, backend or facts.backend, dtype=facts.dtype, threads=threads)
+        sim._state = checkpoints.load_state(path, sim.program.initial_state(1))
         return sim
 
 
@@ -388,24 +302,6 @@ def cores() -> int:
 def _blocks(total: int, size: int) -> Iterator[tuple[int, int]]:
     for first in range(0, total, size):
         yield first, min(size, total - first)
-
-
-class _bar:  # noqa: N801 - used as a function
-    """A progress bar with the time left, or nothing."""
-
-    def __init__(self, show: bool, total: int, unit: str) -> None:
-        self._bar: Any = None
-        if show:
-            from tqdm.auto import tqdm
-
-            self._bar = tqdm(total=total, unit=f" {unit}", leave=False)
-
-    def __enter__(self) -> Any:
-        return self._bar.update if self._bar is not None else lambda count: None
-
-    def __exit__(self, *error: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
 
 
 def _join_recordings(outputs: list[RunOutput]) -> RunOutput:

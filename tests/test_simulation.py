@@ -145,8 +145,8 @@ def test_a_checkpoint_that_does_not_fit_is_refused(tmp_path):
     sim = Simulation(recurrent(), "reference")
     sim.save_checkpoint(tmp_path / "run.h5")
     with h5py.File(tmp_path / "run.h5", "r+") as file:
-        del file["floats"]
-        file["floats"] = np.zeros((1, 3), np.float32)
+        del file["state/floats"]
+        file["state/floats"] = np.zeros((1, 3), np.float32)
     with pytest.raises(DataError, match="the state in the checkpoint does not fit its network"):
         Simulation.from_checkpoint(tmp_path / "run.h5")
 

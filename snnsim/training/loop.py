@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from snnsim import rng
 from snnsim.errors import NetworkError, ParameterError, one_of, positive
 from snnsim.events import Events
+from snnsim.progress import interruptible
 from snnsim.training.checkpoint import Checkpoint, copied, optimiser_state, restore_optimiser
 from snnsim.training.history import History
 from snnsim.training.losses import Loss, as_loss
@@ -156,7 +156,7 @@ def train(
 
     keep(first)  # so that a place that cannot be written is known now, and an early Ctrl-C leaves something
     batches = -(-learn.size // batch_size)
-    with _interruptible() as interrupted, _bar(progress, max(0, epochs - first) * batches) as bar:
+    with interruptible() as interrupted, _bar(progress, max(0, epochs - first) * batches) as bar:
         for epoch in range(first, epochs):
             began = time.perf_counter()
             rate = learning_rate * (0.5 + 0.5 * math.cos(math.pi * epoch / epochs) if schedule else 1.0)
@@ -282,27 +282,6 @@ def _labels(model: TrainableNetwork, data: LabelledEvents) -> Numbers:
     if labels.size and (labels.min() < 0 or labels.max() >= classes):
         raise NetworkError(f"labels lie in {labels.min()} ... {labels.max()}, but the readout has {classes} neurons")
     return labels.astype(np.int64)
-
-
-@contextlib.contextmanager
-def _interruptible() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C into an event that is looked at after each step; a second one acts at once."""
-    asked = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield asked  # only the main thread may take signals
-        return
-    before = signal.getsignal(signal.SIGINT)
-
-    def ask(number: int, frame: Any) -> None:
-        if asked.is_set():
-            raise KeyboardInterrupt
-        asked.set()
-
-    signal.signal(signal.SIGINT, ask)
-    try:
-        yield asked
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 @contextlib.contextmanager
