@@ -50,10 +50,8 @@ class Layout:
         """Lay out a network."""
         longest = [0] * len(network.populations)
         for projection in network.projections:
-            delays = network.synapses(projection).delays if not _is_single(projection.delay) else None
-            last = network.minimum_delay(projection) if delays is None else int(delays.max(initial=0))
             target = network.population_number(projection.target)
-            longest[target] = max(longest[target], last)
+            longest[target] = max(longest[target], network.longest_delay(projection))
         places, floats, counters = [], 0, 0
         for number, population in enumerate(network.populations):
             model = population.model
@@ -105,7 +103,3 @@ class Layout:
 
 def _n_states(receptor: Receptor) -> int:
     return 0 if receptor.arithmetic is None else len(receptor.arithmetic.states)
-
-
-def _is_single(delay: Any) -> bool:
-    return isinstance(delay, float)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 import warnings
 from collections.abc import Callable
-from typing import Any
+from types import ModuleType
+from typing import Any, TypeVar, cast
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def compiled(function: Callable[..., Any], *, cache: bool = False, **options: Any) -> Any:
@@ -24,3 +29,33 @@ def compiled(function: Callable[..., Any], *, cache: bool = False, **options: An
                 stacklevel=2,
             )
     return numba.njit(**options)(function)
+
+
+def kernel(function: Function) -> Function:
+    """Compile at the first call and keep the result on disk.
+
+    Kernels are serial: Python threads run them side by side on ranges of their own. Fast-math is off, so that sums
+    keep their order and are the same everywhere.
+    """
+    return cast(Function, compiled(function, cache=True, nogil=True, error_model="numpy"))
+
+
+def leaf(function: Function) -> Function:
+    """Compile a function that kernels call; it becomes part of them and is not kept on its own."""
+    return cast(Function, compiled(function, nogil=True, error_model="numpy"))
+
+
+def kernel_with(*modules: ModuleType) -> Callable[[Function], Function]:
+    """Return `kernel` for functions that call functions of other modules.
+
+    Numba compiles a kernel again when its own file changes, and does not look at the files of what it calls; so a hash
+    of those is part of the name under which the result is kept.
+    """
+    text = "".join(inspect.getsource(module) for module in modules)
+    mark = hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def decorate(function: Function) -> Function:
+        function.__qualname__ = f"{function.__qualname__}_{mark}"
+        return kernel(function)
+
+    return decorate

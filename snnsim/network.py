@@ -23,12 +23,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snnsim import rng
 from snnsim.connectivity import Connectivity, Key, Synapses
 from snnsim.connectivity.base import describe_values, size_of
 from snnsim.connectivity.distributions import Distribution, Values, as_values
+from snnsim.delays import drawn_delays, longest_drawn
 from snnsim.errors import NetworkError, ParameterError
 from snnsim.neurons import Exponential, Input, NeuronModel, Source
+from snnsim.plasticity import PlasticityRule
+from snnsim.plasticity.checks import check_plasticity
 from snnsim.timebase import check_dt, check_length, to_seconds, to_ticks
 
 
@@ -95,6 +97,8 @@ class Projection:
         Name of the target's receptor; default its first.
     name : str, optional
         Default ``"source->target"``.
+    plasticity : PlasticityRule, optional
+        How spikes change the weights, for instance ``STDP(...)``; default they stay.
     """
 
     source: str
@@ -103,6 +107,7 @@ class Projection:
     delay: Values = 0.0
     receptor: str | None = None
     name: str = ""
+    plasticity: PlasticityRule | None = None
 
     def __post_init__(self) -> None:
         for end in ("source", "target"):
@@ -119,6 +124,12 @@ class Projection:
             object.__setattr__(self, "name", f"{self.source}->{self.target}")
         _check_name("projection", self.name)
         object.__setattr__(self, "delay", as_values(f"{self.name}: delay", self.delay))
+        if isinstance(self.plasticity, type):
+            raise ParameterError(
+                f"projection {self.name!r}: plasticity is the class; write {self.plasticity.__name__}(...)"
+            )
+        if self.plasticity is not None and not isinstance(self.plasticity, PlasticityRule):
+            raise ParameterError(f"projection {self.name!r}: plasticity={self.plasticity!r} is no plasticity rule")
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,6 +161,8 @@ class Network:
     seed: int = 0
     name: str = "network"
     _index: dict[str, int] = field(default_factory=dict, repr=False, init=False)
+    #: Shortest and longest delay in ticks of projections that were asked for; -1 for one that is not known yet.
+    _delay_range: dict[Projection, tuple[int, int]] = field(default_factory=dict, repr=False, init=False)
 
     if TYPE_CHECKING:  # what is accepted is wider than what is kept
 
@@ -178,10 +191,11 @@ class Network:
         if not self.populations:
             raise NetworkError("a network needs at least one population")
         for kind, items in (("population", self.populations), ("projection", self.projections)):
-            names = [item.name for item in items]
-            for name in names:
-                if names.count(name) > 1:
-                    raise NetworkError(f"two {kind}s are named {name!r}; give each a name of its own")
+            seen = set[str]()
+            for item in items:
+                if item.name in seen:
+                    raise NetworkError(f"two {kind}s are named {item.name!r}; give each a name of its own")
+                seen.add(item.name)
         object.__setattr__(self, "_index", {population.name: i for i, population in enumerate(self.populations)})
         for population in self.populations:
             self._check_time(population)
@@ -218,7 +232,8 @@ class Network:
             )
         projection.connectivity.check(source.shape, target.shape, f"projection {projection.name!r}")
         self.receptor_number(projection)
-        self._delay_values(projection)
+        self.minimum_delay(projection)  # checks delays on the way
+        check_plasticity(self, projection)
 
     # -- looking -----------------------------------------------------------------------------------------
 
@@ -333,11 +348,27 @@ class Network:
         return ticks
 
     def minimum_delay(self, projection: Projection) -> int:
-        """Return the shortest delay of a projection in ticks."""
-        ticks = self._delay_values(projection)
-        if isinstance(ticks, Distribution):
-            return 1
-        return int(np.min(ticks)) if np.size(ticks) else 1
+        """Return the shortest delay of a projection in ticks; one where they are drawn."""
+        if projection not in self._delay_range:
+            ticks = self._delay_values(projection)
+            if isinstance(ticks, Distribution):
+                self._delay_range[projection] = 1, -1
+            else:
+                lowest = int(np.min(ticks)) if np.size(ticks) else 1
+                self._delay_range[projection] = lowest, int(np.max(ticks, initial=0))
+        return self._delay_range[projection][0]
+
+    def longest_delay(self, projection: Projection) -> int:
+        """Return the longest delay of a projection in ticks, 0 where it has no synapses.
+
+        Delays of a Distribution are drawn for it once, and not stored.
+        """
+        shortest = self.minimum_delay(projection)
+        longest = self._delay_range[projection][1]
+        if longest < 0:
+            longest = longest_drawn(self, projection)
+            self._delay_range[projection] = shortest, longest
+        return longest
 
     def synapses(self, projection: Projection) -> Synapses:
         """Return all synapses of a projection, row by row of sources, with delays where they differ.
@@ -350,13 +381,7 @@ class Network:
         if isinstance(ticks, int):
             return plain
         if isinstance(ticks, Distribution):
-            stream = rng.stream_number(projection.name, "delays")
-            fan_in = plain.targets.size / target.size
-            seconds = ticks.draw(plain.targets.size, self.seed, stream, fan_in)
-            name = f"projection {projection.name!r}: delay"
-            rounded = to_ticks(np.maximum(seconds, self.dt), self.dt, name=name, round=True)
-            check_length(rounded, self.dt, name=name)
-            return replace(plain, delays=rounded.astype(np.int32))
+            return replace(plain, delays=drawn_delays(self, projection, plain.targets.size))
         flat = ticks.reshape(-1).astype(np.int32)
         return replace(plain, delays=flat if plain.order is None else flat[plain.order])
 
@@ -406,12 +431,9 @@ class Network:
         head = f"{self.name}: {neurons:,} neurons, dt {self.dt:g} s, seed {self.seed}"
         parts = [head, table(("population", "shape", "size", "model"), rows)]
         if self.projections:
-            parts.append(
-                table(
-                    ("projection", "synapses", "connectivity", "delay", "receptor"),
-                    [self._row(projection) for projection in self.projections],
-                )
-            )
+            header = ("projection", "synapses", "connectivity", "delay", "receptor", "plasticity")
+            shown = len(header) if any(p.plasticity is not None for p in self.projections) else len(header) - 1
+            parts.append(table(header[:shown], [self._row(p)[:shown] for p in self.projections]))
         return "\n\n".join(parts)
 
     def _row(self, projection: Projection) -> tuple[str, ...]:
@@ -426,6 +448,7 @@ class Network:
             projection.connectivity.describe(),
             f"{delay:g} s" if isinstance(delay, float) else describe_values(delay),
             projection.receptor or model.receptor_list[0].name,
+            "" if projection.plasticity is None else projection.plasticity.describe(),
         )
 
     def schedule(self) -> str:

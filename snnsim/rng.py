@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+from snnsim import elementary
+
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _FIRST = np.uint64(0xBF58476D1CE4E5B9)
 _SECOND = np.uint64(0x94D049BB133111EB)
 _S30, _S27, _S31, _S11 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(11)
@@ -36,11 +38,22 @@ def stream_number(*names: object) -> int:
 def bits(seed: int, stream: int, element: Any, tick: Any = 0) -> NDArray[np.uint64]:
     """Return 64 random bits for each (element, tick); both broadcast."""
     with np.errstate(over="ignore"):
-        key = mix(np.asarray(seed % 2**64, np.uint64) + _GOLDEN)
-        key = mix(key + np.asarray(stream % 2**64, np.uint64) * _GOLDEN + _GOLDEN)
-        key = mix(key + np.asarray(element).astype(np.uint64) * _GOLDEN + _GOLDEN)
-        result = mix(key + np.asarray(tick).astype(np.uint64) * _GOLDEN + _GOLDEN)
+        key = stream_key(seed_key(seed), stream)
+        key = mix(key + np.asarray(element).astype(np.uint64) * GOLDEN + GOLDEN)
+        result = mix(key + np.asarray(tick).astype(np.uint64) * GOLDEN + GOLDEN)
     return np.asarray(result, np.uint64)
+
+
+def seed_key(seed: int) -> np.uint64:
+    """Return what `bits` has mixed once it has seen the seed; kernels start from here."""
+    with np.errstate(over="ignore"):
+        return np.uint64(mix(np.uint64(seed % 2**64) + GOLDEN))
+
+
+def stream_key(key: np.uint64, stream: int) -> np.uint64:
+    """Return what `bits` has mixed once it has seen seed and stream."""
+    with np.errstate(over="ignore"):
+        return np.uint64(mix(key + np.uint64(stream % 2**64) * GOLDEN + GOLDEN))
 
 
 def uniform(seed: int, stream: int, element: Any, tick: Any = 0) -> NDArray[np.float64]:
@@ -49,10 +62,13 @@ def uniform(seed: int, stream: int, element: Any, tick: Any = 0) -> NDArray[np.f
 
 
 def normal(seed: int, stream: int, element: Any, tick: Any = 0) -> NDArray[np.float64]:
-    """Return standard normal numbers (Box and Muller 1958, doi:10.1214/aoms/1177706645)."""
-    radius = np.sqrt(-2.0 * np.log1p(-uniform(seed, stream, element, tick)))
-    angle = 2.0 * np.pi * uniform(seed, stream ^ 0x5BD1E995, element, tick)
-    return np.asarray(radius * np.cos(angle))
+    """Return standard normal numbers (Box and Muller 1958, doi:10.1214/aoms/1177706645).
+
+    The number of a tick is made of the uniform numbers of ticks ``2 * tick`` and ``2 * tick + 1``.
+    """
+    first = 2 * np.asarray(tick)
+    radius = np.sqrt(-2.0 * elementary.log(1.0 - uniform(seed, stream, element, first)))
+    return np.asarray(radius * elementary.cosine_of_turns(uniform(seed, stream, element, first + 1)))
 
 
 def permutation(seed: int, stream: int, n: int, tick: int = 0) -> NDArray[np.int64]:

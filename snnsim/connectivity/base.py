@@ -9,13 +9,16 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from snnsim.connectivity.distributions import Values
 from snnsim.errors import NetworkError
+
+if TYPE_CHECKING:
+    from snnsim.connectivity.draw import Plan
 
 Shape = tuple[int, ...]
 
@@ -70,6 +73,16 @@ class Connectivity(ABC):
     @abstractmethod
     def count(self, source: Shape, target: Shape) -> int | None:
         """Return the number of synapses, or None where only building tells."""
+
+    def plan(self, source: Shape, target: Shape, key: Key) -> Plan | None:
+        """Return how the synapses are drawn, or None where they are given one by one."""
+        return None
+
+    def expected(self, source: Shape, target: Shape) -> float:
+        """Return the number of synapses, of random rules the mean; nothing is built."""
+        count = self.count(source, target)
+        assert count is not None
+        return float(count)
 
     def describe(self) -> str:
         """Return the rule in one line."""

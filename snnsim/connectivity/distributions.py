@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from numbers import Real
@@ -9,7 +10,9 @@ from numbers import Real
 import numpy as np
 from numpy.typing import NDArray
 
-from snnsim import rng
+from snnsim import elementary, rng
+from snnsim.connectivity.recipe import CONSTANT, KAIMING, LOG_NORMAL, NORMAL, UNIFORM
+from snnsim.connectivity.recipe import Values as Recipe
 from snnsim.errors import ParameterError, positive
 
 
@@ -17,6 +20,24 @@ class Distribution(ABC):
     """Base of all distributions; concrete ones are frozen dataclasses."""
 
     @abstractmethod
+    def form(self, fan_in: float) -> tuple[int, float, float]:
+        """Return the kind of `snnsim.connectivity.recipe`, and its two numbers.
+
+        Parameters
+        ----------
+        fan_in : float
+            Mean number of synapses a target, used by distributions that scale with it.
+        """
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Lowest and highest value; what is drawn outside is drawn again."""
+        return -np.inf, np.inf
+
+    def recipe(self, seed: int, stream: int, fan_in: float) -> Recipe:
+        """Return what the drawing kernels need to know."""
+        return Recipe(*self.form(fan_in), *self.bounds, rng.seed_key(seed), np.uint64(stream))
+
     def draw(self, n: int, seed: int, stream: int, fan_in: float) -> NDArray[np.float64]:
         """Return `n` numbers; element `i` depends on (seed, stream, i) only.
 
@@ -27,8 +48,13 @@ class Distribution(ABC):
         seed, stream : int
             Key of the random numbers.
         fan_in : float
-            Mean number of synapses a target, used by distributions that scale with it.
+            Mean number of synapses a target.
         """
+        from snnsim.connectivity.draw_kernels import draw_elements
+
+        out = np.empty(n)
+        draw_elements(self.recipe(seed, stream, fan_in), 0, out)
+        return out
 
 
 @dataclass(frozen=True)
@@ -56,16 +82,14 @@ class Normal(Distribution):
         if not self.low < self.high:
             raise ParameterError(f"Normal low={self.low:g} must be below high={self.high:g}")
 
-    def draw(self, n: int, seed: int, stream: int, fan_in: float) -> NDArray[np.float64]:
-        """Draw; see `Distribution.draw`."""
-        element = np.arange(n)
-        values = self.mean + self.sd * rng.normal(seed, stream, element)
-        for attempt in range(1, 101):
-            outside = np.flatnonzero((values < self.low) | (values > self.high))
-            if not outside.size:
-                return values
-            values[outside] = self.mean + self.sd * rng.normal(seed, stream, element[outside], attempt)
-        return np.clip(values, self.low, self.high)
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Lowest and highest value."""
+        return float(self.low), float(self.high)
+
+    def form(self, fan_in: float) -> tuple[int, float, float]:
+        """Return mean and standard deviation."""
+        return NORMAL, float(self.mean), float(self.sd)
 
 
 @dataclass(frozen=True)
@@ -79,11 +103,10 @@ class LogNormal(Distribution):
         positive("LogNormal mean", self.mean)
         positive("LogNormal sd", self.sd, zero=True)
 
-    def draw(self, n: int, seed: int, stream: int, fan_in: float) -> NDArray[np.float64]:
-        """Draw; see `Distribution.draw`."""
-        variance = np.log1p((self.sd / self.mean) ** 2)
-        logarithm = np.log(self.mean) - variance / 2 + np.sqrt(variance) * rng.normal(seed, stream, np.arange(n))
-        return np.asarray(np.exp(logarithm))
+    def form(self, fan_in: float) -> tuple[int, float, float]:
+        """Return mean and standard deviation of the logarithm."""
+        variance = elementary.log_one_plus((self.sd / self.mean) ** 2)
+        return LOG_NORMAL, float(elementary.log(np.float64(self.mean))) - variance / 2, math.sqrt(variance)
 
 
 @dataclass(frozen=True)
@@ -99,9 +122,9 @@ class Uniform(Distribution):
         if not self.low <= self.high:
             raise ParameterError(f"Uniform low={self.low:g} must not be above high={self.high:g}")
 
-    def draw(self, n: int, seed: int, stream: int, fan_in: float) -> NDArray[np.float64]:
-        """Draw; see `Distribution.draw`."""
-        return self.low + (self.high - self.low) * rng.uniform(seed, stream, np.arange(n))
+    def form(self, fan_in: float) -> tuple[int, float, float]:
+        """Return the lower end and the length."""
+        return UNIFORM, float(self.low), float(self.high - self.low)
 
 
 @dataclass(frozen=True)
@@ -116,10 +139,9 @@ class Kaiming(Distribution):
     def __post_init__(self) -> None:
         positive("Kaiming gain", self.gain)
 
-    def draw(self, n: int, seed: int, stream: int, fan_in: float) -> NDArray[np.float64]:
-        """Draw; see `Distribution.draw`."""
-        bound = self.gain * np.sqrt(3.0 / max(fan_in, 1.0))
-        return np.asarray(bound * (2.0 * rng.uniform(seed, stream, np.arange(n)) - 1.0))
+    def form(self, fan_in: float) -> tuple[int, float, float]:
+        """Return the bound."""
+        return KAIMING, self.gain * math.sqrt(3.0 / max(fan_in, 1.0)), 0.0
 
 
 def _number(name: str, value: object) -> None:
@@ -152,6 +174,13 @@ def as_values(name: str, value: object) -> Values:
         count = int(np.sum(~np.isfinite(array)))
         raise ParameterError(f"{name} holds {kind} ({count} of {array.size}); every one must be finite")
     return float(array) if array.ndim == 0 else array
+
+
+def recipe_of(values: float | Distribution, seed: int, stream: int, fan_in: float) -> Recipe:
+    """Return how the kernels draw values, one number for all or a distribution."""
+    if isinstance(values, Distribution):
+        return values.recipe(seed, stream, fan_in)
+    return Recipe(CONSTANT, values, 0.0, -np.inf, np.inf, rng.seed_key(seed), np.uint64(stream))
 
 
 def resolve(

@@ -1,17 +1,23 @@
-"""Random wiring, the same for the same seed on every machine and in every order of building."""
+"""Random wiring, the same for the same seed on every machine and in every order of building.
+
+Each rule draws target by target (see `snnsim.connectivity.draw_kernels`), so that a part of a network can be built on
+its own, and synapses are placed as they are drawn.
+"""
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from snnsim import rng
+from snnsim import elementary, rng
 from snnsim.connectivity.base import Connectivity, Key, Shape, Synapses, describe_values, size_of
-from snnsim.connectivity.distributions import Values, as_values, resolve
-from snnsim.connectivity.explicit import Sparse, row_offsets
+from snnsim.connectivity.distributions import Values, as_values, recipe_of
+from snnsim.connectivity.draw import Plan, chance_wiring, counted_wiring, fixed_wiring
+from snnsim.connectivity.explicit import Sparse
+from snnsim.connectivity.recipe import Wiring
 from snnsim.errors import NetworkError, ParameterError, positive, whole
 
 
@@ -26,21 +32,25 @@ class _Random(Connectivity):
         object.__setattr__(self, "weights", weights)
 
     @abstractmethod
-    def _pairs(self, n: int, m: int, key: Key) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return source and target of every synapse, in any order."""
+    def _wiring(self, n: int, m: int, key: Key) -> Wiring:
+        """Return how `n` sources are wired to `m` targets."""
+
+    @abstractmethod
+    def expected(self, source: Shape, target: Shape) -> float:
+        """Return the mean number of synapses."""
+
+    def plan(self, source: Shape, target: Shape, key: Key) -> Plan:
+        """Return how the synapses are drawn."""
+        n, m = size_of(source), size_of(target)
+        fan_in = self.expected(source, target) / m
+        stream = rng.stream_number(key.name, "weights")
+        assert not isinstance(self.weights, np.ndarray)
+        weights = recipe_of(self.weights, key.seed, stream, fan_in)
+        return Plan(self._wiring(n, m, key), weights, fan_in)
 
     def synapses(self, source: Shape, target: Shape, key: Key) -> Synapses:
         """Draw the synapses, sorted by (source, target)."""
-        n, m = size_of(source), size_of(target)
-        sources, targets = self._pairs(n, m, key)
-        order = np.lexsort((targets, sources))
-        stream = rng.stream_number(key.name, "weights")
-        weights = resolve(self.weights, order.shape, key.seed, stream, order.size / m, "weights")
-        return Synapses(
-            row_offsets(sources[order], n),
-            targets[order].astype(np.int32),
-            np.ascontiguousarray(np.broadcast_to(weights, order.shape)),
-        )
+        return self.plan(source, target, key).expand()
 
     def resolved(self, source: Shape, target: Shape, key: Key) -> Sparse:
         """Return the drawn synapses as `Sparse`."""
@@ -75,25 +85,14 @@ class FixedProbability(_Random):
     def check(self, source: Shape, target: Shape, where: str) -> None:
         """Fits every pair of populations."""
 
-    def _pairs(self, n: int, m: int, key: Key) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        p, stream = self.probability, rng.stream_number(key.name, "wiring")
-        if p == 0:
-            return np.zeros(0, np.int64), np.zeros(0, np.int64)
-        if p == 1:
-            pairs = np.arange(n * m)
-        else:
-            # Gaps between connected pairs are geometric: one random number a synapse instead of one a pair.
-            mean = n * m * p
-            draws = int(mean + 10 * np.sqrt(mean * (1 - p)) + 20)
-            gaps = np.floor(np.log1p(-rng.uniform(key.seed, stream, np.arange(draws))) / np.log1p(-p))
-            # A gap past the last pair ends the row of pairs; cut there, no sum of gaps overflows.
-            pairs = np.cumsum(np.minimum(gaps, n * m).astype(np.int64) + 1) - 1
-            pairs = pairs[pairs < n * m]
-        sources, targets = np.divmod(pairs, m)
-        if not self.self_connections:
-            keep = sources != targets
-            return sources[keep], targets[keep]
-        return sources, targets
+    def _wiring(self, n: int, m: int, key: Key) -> Wiring:
+        log_rest = -math.inf if self.probability == 1 else elementary.log_one_plus(-self.probability)
+        return chance_wiring(key.seed, key.name, n, m, log_rest, self.self_connections)
+
+    def expected(self, source: Shape, target: Shape) -> float:
+        """Return pairs times probability."""
+        n, m = size_of(source), size_of(target)
+        return self.probability * (n * m - (0 if self.self_connections else min(n, m)))
 
     def count(self, source: Shape, target: Shape) -> None:
         """Return None: chance decides."""
@@ -129,16 +128,12 @@ class FixedInDegree(_Random):
         if not self.self_connections and size_of(source) < 2 and self.in_degree:
             raise NetworkError(f"{where}: FixedInDegree without self-connections needs two sources or more")
 
-    def _pairs(self, n: int, m: int, key: Key) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        stream = rng.stream_number(key.name, "wiring")
-        targets = np.repeat(np.arange(m), self.in_degree)
-        unit = rng.uniform(key.seed, stream, np.arange(targets.size))
-        if self.self_connections:
-            return np.floor(unit * n).astype(np.int64), targets
-        # Draw among the other n - 1 (all n where the target has no twin among the sources), then step over the target.
-        twin = targets < n
-        sources = np.floor(unit * np.where(twin, n - 1, n)).astype(np.int64)
-        return sources + (twin & (sources >= targets)), targets
+    def _wiring(self, n: int, m: int, key: Key) -> Wiring:
+        return fixed_wiring(key.seed, key.name, n, m, self.in_degree, self.self_connections)
+
+    def expected(self, source: Shape, target: Shape) -> float:
+        """Return in-degree times targets."""
+        return float(self.count(source, target))
 
     def count(self, source: Shape, target: Shape) -> int:
         """Return in-degree times targets."""
@@ -170,10 +165,12 @@ class FixedTotalNumber(_Random):
     def check(self, source: Shape, target: Shape, where: str) -> None:
         """Fits every pair of populations."""
 
-    def _pairs(self, n: int, m: int, key: Key) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        stream, element = rng.stream_number(key.name, "wiring"), np.arange(self.total)
-        sources, targets = (np.floor(rng.uniform(key.seed, stream, element, i) * k) for i, k in ((0, n), (1, m)))
-        return sources.astype(np.int64), targets.astype(np.int64)
+    def _wiring(self, n: int, m: int, key: Key) -> Wiring:
+        return counted_wiring(key.seed, key.name, n, m, self.total)
+
+    def expected(self, source: Shape, target: Shape) -> float:
+        """Return the total."""
+        return float(self.total)
 
     def count(self, source: Shape, target: Shape) -> int:
         """Return the total."""

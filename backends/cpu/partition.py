@@ -1,0 +1,84 @@
+"""Who owns which neurons: the ranges of each part, and where its accumulators lie."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnsim.backends.layout import Layout
+from snnsim.errors import ParameterError, whole
+from snnsim.network import Network
+
+#: Accumulators of a part: as many as 16 bits number.
+LARGEST_PART = 2**16
+
+
+@dataclass(frozen=True, eq=False)
+class Partition:
+    """Each population cut into contiguous ranges, one for each part; a part owns all synapses onto its ranges.
+
+    A part has one accumulator for each receptor of each of its neurons, its plane: that of receptor r of neuron j of
+    population p stands at ``base[part, p] + r * (high - low) + (j - low)``.
+
+    Parameters
+    ----------
+    low, high : ndarray of int64, shape (parts, populations)
+        First neuron of the range, and the one after the last; 0 and 0 for sources.
+    base : ndarray of int64, shape (parts, populations)
+        Where the accumulators of a population begin.
+    sizes : ndarray of int64, shape (parts,)
+        Accumulators of each part, at most `LARGEST_PART`.
+    """
+
+    low: NDArray[np.int64]
+    high: NDArray[np.int64]
+    base: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+
+    @property
+    def n_parts(self) -> int:
+        """Number of parts."""
+        return int(self.sizes.size)
+
+    @classmethod
+    def of(cls, network: Network, layout: Layout, multiple_of: int = 1) -> Partition:
+        """Cut a network into the fewest parts that the plane's size allows.
+
+        Parameters
+        ----------
+        network : Network
+        layout : Layout
+        multiple_of : int
+            The number of parts is a multiple of this: of the threads, or of threads times ranks.
+
+        Raises
+        ------
+        ParameterError
+            `multiple_of` is no whole number above zero.
+        """
+        whole("multiple_of", multiple_of, at_least=1)
+        sizes, receptors = np.zeros((2, len(network.populations)), np.int64)
+        for place in layout.places:
+            sizes[place.population], receptors[place.population] = place.size, place.n_receptors
+        n_parts = multiple_of * max(1, -(-int(sizes @ receptors) // (LARGEST_PART * multiple_of)))
+        while True:
+            partition = cls._cut(sizes, receptors, n_parts)
+            if partition.sizes.max() <= LARGEST_PART:
+                return partition
+            if n_parts > sizes.max():  # pairs of neurons cannot be cut further
+                raise ParameterError(f"two neurons have more than {LARGEST_PART} receptors: {receptors.max()} each")
+            n_parts += multiple_of
+
+    @classmethod
+    def _cut(cls, sizes: NDArray[np.int64], receptors: NDArray[np.int64], n_parts: int) -> Partition:
+        # Edges are even, because random numbers are drawn for pairs of neurons. Where the pairs of a population do not
+        # come out even, the parts that get one more are those whose turn it is, so that small populations spread.
+        pairs = (sizes + 1) // 2
+        turn = (np.cumsum(pairs) - pairs) % n_parts
+        edges = np.minimum(2 * ((np.arange(n_parts + 1)[:, None] * pairs + turn) // n_parts), sizes)
+        low, high = edges[:-1], edges[1:]
+        planes = (high - low) * receptors
+        ends = np.cumsum(planes, axis=1)
+        return cls(low, high, ends - planes, ends[:, -1])

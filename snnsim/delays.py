@@ -1,0 +1,78 @@
+"""Delays that are drawn from a distribution: all of a projection, or the longest alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnsim import rng
+from snnsim.connectivity.distributions import Distribution
+from snnsim.connectivity.draw import CHUNK, spread
+from snnsim.connectivity.recipe import Values
+from snnsim.timebase import check_length, to_ticks
+
+if TYPE_CHECKING:
+    from snnsim.network import Network, Projection
+
+
+def delay_recipe(network: Network, projection: Projection) -> Values:
+    """Return how the delays of a projection are drawn, in seconds; its delay must be a Distribution."""
+    assert isinstance(projection.delay, Distribution)
+    source, target = network.population(projection.source), network.population(projection.target)
+    fan_in = projection.connectivity.expected(source.shape, target.shape) / target.size
+    return projection.delay.recipe(network.seed, rng.stream_number(projection.name, "delays"), fan_in)
+
+
+def drawn_delays(network: Network, projection: Projection, n_synapses: int) -> NDArray[np.int32]:
+    """Return the delays of all synapses in ticks, in the order of `Network.synapses`.
+
+    Raises
+    ------
+    ParameterError
+        A delay has more ticks than 32 bits hold.
+    """
+    longest_drawn(network, projection)  # checks the length
+    recipe = delay_recipe(network, projection)
+    plan = _plan(network, projection)
+    if plan is not None:
+        return plan.drawn_delays(recipe, network.dt)
+    from snnsim.connectivity.draw_kernels import draw_elements
+
+    seconds = np.empty(n_synapses)
+    draw_elements(recipe, 0, seconds)
+    return np.rint(np.maximum(seconds, network.dt) / network.dt).astype(np.int32)
+
+
+def longest_drawn(network: Network, projection: Projection) -> int:
+    """Return the longest delay of a projection in ticks, 0 where it has no synapses."""
+    recipe = delay_recipe(network, projection)
+    plan = _plan(network, projection)
+    seconds = _longest_element(network, projection, recipe) if plan is None else plan.longest(recipe)
+    if seconds == -np.inf:
+        return 0
+    name = f"projection {projection.name!r}: delay"
+    ticks = to_ticks(max(seconds, network.dt), network.dt, name=name, round=True)
+    check_length(ticks, network.dt, name=name)
+    return int(ticks)
+
+
+def _plan(network: Network, projection: Projection) -> Any:
+    source, target = network.population(projection.source), network.population(projection.target)
+    return projection.connectivity.plan(source.shape, target.shape, network.key(projection))
+
+
+def _longest_element(network: Network, projection: Projection, recipe: Values) -> float:
+    from snnsim.connectivity.draw_kernels import draw_elements
+
+    source, target = network.population(projection.source), network.population(projection.target)
+    count = projection.connectivity.count(source.shape, target.shape)
+    assert count is not None
+
+    def longest(first: int) -> float:
+        drawn = np.empty(min(CHUNK, count - first))
+        draw_elements(recipe, first, drawn)
+        return float(drawn.max())
+
+    return max(spread(longest, list(range(0, count, CHUNK))), default=-np.inf)
