@@ -40,11 +40,15 @@ class State:
         Refractory ticks left.
     tick : int
         The next tick.
+    visited : ndarray of int64, shape (recordings, neurons), optional
+        Tick up to which each neuron is advanced, where that is not `tick`: a backend that visits neurons only when
+        events reach them leaves them there (see `snnsim.backends.settle`).
     """
 
     floats: NDArray[Any]
     counters: NDArray[np.int32]
     tick: int = 0
+    visited: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True)
