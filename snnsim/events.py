@@ -342,9 +342,11 @@ class Events:
 
     def write(self, group: h5py.Group) -> None:
         """Write into an open HDF5 group."""
+        from snnsim.storage import create_array
+
         group.attrs.update(n_sources=self.n_sources, n_ticks=self.n_ticks, dt=self.dt)
         for name, data in (("ticks", self.ticks), ("sources", self.sources), ("offsets", self.offsets)):
-            group.create_dataset(name, data=data, compression="lzf" if data.size else None)
+            create_array(group, name, data.shape, data.dtype)[...] = data
 
     @classmethod
     def read(cls, group: h5py.Group) -> Events:

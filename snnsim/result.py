@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from snnsim.errors import ParameterError
 from snnsim.events import Events
-from snnsim.storage import read_hdf5, write_hdf5
 from snnsim.tables import table
 
 
@@ -67,9 +67,9 @@ class Result:
 
     Parameters
     ----------
-    spikes : dict of str to Events
+    spikes : mapping of str to Events
         Recorded spikes by population; ticks count from the start of the run.
-    traces : dict of str to ndarray, shape (recordings, records, neurons)
+    traces : mapping of str to ndarray, shape (recordings, records, neurons)
         Recorded states by ``"population.state"``; NaN after a recording's early exit.
     counters : Counters
     n_ticks : int
@@ -84,8 +84,8 @@ class Result:
         Versions, backend, precision, seed.
     """
 
-    spikes: dict[str, Events]
-    traces: dict[str, NDArray[Any]]
+    spikes: Mapping[str, Events]
+    traces: Mapping[str, NDArray[Any]]
     counters: Counters
     n_ticks: int
     start_tick: int
@@ -171,46 +171,23 @@ class Result:
 
     def save(self, path: str | Path) -> None:
         """Save to an HDF5 file, which is complete or not there at all."""
-        with write_hdf5(path, "result") as file:
-            file.attrs.update(
-                n_ticks=self.n_ticks, start_tick=self.start_tick, dt=self.dt, wall_seconds=self.wall_seconds
-            )
-            file.create_group("provenance").attrs.update(self.provenance)
-            for name, events in self.spikes.items():
-                events.write(file.create_group(f"spikes/{name}"))
-            for name, values in self.traces.items():
-                file.create_dataset(f"traces/{name}", data=values, compression="lzf" if values.size else None)
-            group = file.create_group("counters")
-            for name in ("spikes", "membrane_updates", "synaptic_operations", "exit_ticks"):
-                group.create_dataset(name, data=getattr(self.counters, name))
-            group.attrs["populations"] = list(self.counters.populations)
-            group.attrs["projections"] = list(self.counters.projections)
-            group.attrs["sources"] = list(self.counters.sources)
+        from snnsim import result_storage
+
+        result_storage.save(self, path)
 
     @classmethod
     def load(cls, path: str | Path) -> Result:
-        """Load what `save` saved."""
-        with read_hdf5(path, "result") as file:
-            group = file["counters"]
-            counters = Counters(
-                tuple(map(str, group.attrs["populations"])),
-                tuple(map(str, group.attrs["projections"])),
-                group["spikes"][()],
-                group["membrane_updates"][()],
-                group["synaptic_operations"][()],
-                group["exit_ticks"][()],
-                tuple(map(bool, group.attrs["sources"])),
-            )
-            return cls(
-                {name: Events.read(file[f"spikes/{name}"]) for name in file.get("spikes", ())},
-                {name: file[f"traces/{name}"][()] for name in file.get("traces", ())},
-                counters,
-                int(file.attrs["n_ticks"]),
-                int(file.attrs["start_tick"]),
-                float(file.attrs["dt"]),
-                float(file.attrs["wall_seconds"]),
-                {key: str(value) for key, value in file["provenance"].attrs.items()},
-            )
+        """Load what `save` saved, or what a run with `stream` wrote."""
+        from snnsim import result_storage
+
+        return result_storage.load(path)
+
+    @classmethod
+    def open(cls, path: str | Path) -> Result:
+        """Load a result whose spikes and traces stay in the file; each is read when asked for, and not kept."""
+        from snnsim import result_storage
+
+        return result_storage.load(path, lazily=True)
 
 
 def provenance(**facts: object) -> dict[str, str]:

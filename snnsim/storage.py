@@ -10,13 +10,17 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import h5py
+import numpy as np
 
 from snnsim.errors import DataError, ParameterError
 
 #: Raise this when the layout of a kind changes; readers name both numbers in their error.
 SCHEMA = 1
+#: Numbers in a chunk of an array that is compressed.
+_CHUNK = 2**16
 
 
 @contextlib.contextmanager
@@ -32,8 +36,28 @@ def replacing(path: str | Path) -> Iterator[Path]:
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
         temporary.replace(target)
+        _settle(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _settle(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk, where the system can tell."""
+    with contextlib.suppress(OSError):  # a file system, or a system, that does not open folders
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def sweep(path: str | Path) -> None:
+    """Remove what writers of `path` that were killed left behind; nobody may be writing it now."""
+    target = Path(path)
+    if target.parent.is_dir():
+        for entry in target.parent.iterdir():
+            if entry.name.startswith(f".{target.name}.") and entry.name.endswith(".partial"):
+                entry.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -76,3 +100,27 @@ def read_hdf5(path: str | Path, kind: str) -> Iterator[h5py.File]:
                 "update snnsim, or write the file again with this version"
             )
         yield file
+
+
+def create_array(group: h5py.Group, name: str, shape: tuple[int, ...], dtype: Any) -> h5py.Dataset:
+    """Create a compressed array, to be filled at once or from front to back."""
+    if 0 in shape:
+        return group.create_dataset(name, shape, dtype)
+    chunks, room = [], _CHUNK
+    for extent in reversed(shape):
+        chunks.append(max(1, min(extent, room)))
+        room //= chunks[-1]
+    # With the bytes of numbers sorted by place, ascending ticks take a fifth of their size.
+    return group.create_dataset(
+        name, shape, dtype, chunks=tuple(reversed(chunks)), compression="lzf", shuffle=np.dtype(dtype).itemsize > 1
+    )
+
+
+def write_names(group: h5py.Group, name: str, names: tuple[str, ...]) -> None:
+    """Write a list of names of any length; an attribute would end at 64 KiB."""
+    group.create_dataset(name, data=list(names), shape=(len(names),), dtype=h5py.string_dtype())
+
+
+def read_names(group: h5py.Group, name: str) -> tuple[str, ...]:
+    """Read what `write_names` wrote."""
+    return tuple(group[name].asstr()[()])

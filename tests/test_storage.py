@@ -29,7 +29,7 @@ from snnsim import (
 from snnsim.connectivity import DISTRIBUTIONS, RULES
 from snnsim.errors import DataError, ParameterError, SnnsimError
 from snnsim.neurons import MODELS, SOURCES, NeuronModel
-from snnsim.storage import SCHEMA, replacing, write_hdf5
+from snnsim.storage import SCHEMA, replacing, sweep, write_hdf5
 
 DT = 1e-3
 #: Parts that cannot be made without arguments; everything else in the registries is made from its defaults.
@@ -274,6 +274,47 @@ def test_a_result_of_nothing_comes_back(tmp_path):
     result.save(tmp_path / "result.h5")
     back = Result.load(tmp_path / "result.h5")
     assert (back.spikes, back.traces, back.counters.projections) == ({}, {}, ())
+
+
+def test_a_result_of_thousands_of_names_comes_back_in_its_order(tmp_path):
+    names = [f"population number {i} with a long name {'x' * 60}" for i in range(1000, 0, -1)]
+    net = Network([Population(name, 1, LIF(bias=0.3)) for name in names], [], dt=DT)
+    result = Simulation(net, "reference").run(0.02, record=names[:300])
+    result.save(tmp_path / "result.h5")
+    back = Result.load(tmp_path / "result.h5")
+    assert back.counters.populations == tuple(names)
+    assert list(back.spikes) == names[:300]
+    assert back.spikes == result.spikes
+
+
+def test_a_result_may_stay_in_its_file(tmp_path):
+    path = tmp_path / "result.h5"
+    net = Network([Population(name, 3, LIF(bias=0.3)) for name in "ba"], [], dt=DT)
+    result = Simulation(net, "reference").run(0.02, record=["b", "a", Trace("b")])
+    result.save(path)
+    stored = Result.open(path)
+    assert (list(stored.spikes), list(stored.traces)) == (["b", "a"], ["b.membrane"])
+    assert stored.spikes == result.spikes
+    assert np.array_equal(stored.traces["b.membrane"], result.traces["b.membrane"])
+    assert np.array_equal(stored.rates("a"), result.rates("a"))
+    assert str(stored) == str(result)
+    assert "c" not in stored.spikes
+    with pytest.raises(KeyError, match="c"):
+        stored.spikes["c"]
+    stored.save(tmp_path / "copy.h5")
+    assert Result.load(tmp_path / "copy.h5").spikes == result.spikes
+    path.unlink()
+    with pytest.raises(DataError, match="no such file"):
+        stored.spikes["b"]
+
+
+def test_what_a_killed_writer_left_is_swept(tmp_path):
+    path = tmp_path / "result.h5"
+    kept = [tmp_path / ".other.h5.1.partial", tmp_path / "result.h5.1.partial", path]
+    for file in [*kept, tmp_path / ".result.h5.1.partial", tmp_path / ".result.h5.23.partial"]:
+        file.write_bytes(b"half")
+    sweep(path)
+    assert sorted(tmp_path.iterdir()) == sorted(kept)
 
 
 def test_registries_hold_models():
