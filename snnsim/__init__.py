@@ -29,6 +29,10 @@ from snnsim.neurons import Exponential as Exponential
 from snnsim.neurons import Input as Input
 from snnsim.neurons import Poisson as Poisson
 from snnsim.neurons import Scripted as Scripted
+from snnsim.plasticity import STDP as STDP
+from snnsim.plasticity import Normalisation as Normalisation
+from snnsim.plasticity import RewardModulatedSTDP as RewardModulatedSTDP
+from snnsim.plasticity import TripletSTDP as TripletSTDP
 from snnsim.recording import Spikes as Spikes
 from snnsim.recording import Trace as Trace
 from snnsim.result import Result as Result

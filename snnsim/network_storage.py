@@ -13,6 +13,7 @@ from snnsim.connectivity import DISTRIBUTIONS, RULES
 from snnsim.errors import DataError, SnnsimError
 from snnsim.network import Network, Population, Projection
 from snnsim.neurons import MODELS, SOURCES, Delta, Exponential
+from snnsim.plasticity import PLASTICITY, Normalisation
 from snnsim.storage import read_hdf5, write_hdf5
 
 _TYPES: dict[str, Any] = {
@@ -20,7 +21,8 @@ _TYPES: dict[str, Any] = {
     **SOURCES,
     **RULES,
     **DISTRIBUTIONS,
-    **{kind.__name__: kind for kind in (Delta, Exponential, Population, Projection)},
+    **PLASTICITY,
+    **{kind.__name__: kind for kind in (Delta, Exponential, Population, Projection, Normalisation)},
 }
 
 

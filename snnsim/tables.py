@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from snnsim.network import Network
+    from snnsim.network import Network, Projection
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]], *, right: Sequence[int] = ()) -> str:
@@ -40,9 +40,13 @@ def schedule_table(network: Network) -> str:
     def add(operation: str, detail: str) -> None:
         rows.append((str(len(rows) + 1), operation, detail))
 
-    delayed = [p.name for p in network.projections if network.minimum_delay(p) > 0 or not isinstance(p.delay, float)]
+    plastic = [p for p in network.projections if p.plasticity is not None]
+    late = [p for p in network.projections if network.minimum_delay(p) > 0 or not isinstance(p.delay, float)]
+    delayed = [p.name for p in late if p not in plastic]
     if delayed:
         add("deliver", "spikes sent earlier that are due now, oldest first: " + ", ".join(delayed))
+    if plastic:
+        add("depress, deliver", "the same on plastic projections, after the others: " + _names(plastic))
     for number in network.order:
         population = network.populations[number]
         if population.is_source:
@@ -58,5 +62,14 @@ def schedule_table(network: Network) -> str:
                 now = network.minimum_delay(projection) == 0
                 when = "now, in order of source" if now else "at tick + delay"
                 add("send", f"{projection.name}: {projection.connectivity.describe()}, {when}")
+    if plastic:
+        add("potentiate", "by the spikes of the targets of " + _names(plastic))
+    normalised = [p for p in plastic if p.plasticity is not None and p.plasticity.normalisation is not None]
+    if normalised:
+        add("normalise", "at the end of each period: " + _names(normalised))
     add("record", "probes")
     return table(("step", "operation", "what"), rows, right=(0,))
+
+
+def _names(projections: Sequence[Projection]) -> str:
+    return ", ".join(projection.name for projection in projections)
