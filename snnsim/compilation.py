@@ -16,19 +16,29 @@ def compiled(function: Callable[..., Any], *, cache: bool = False, **options: An
     """Compile at the first call; with `cache`, keep the machine code where Numba finds a folder to write to."""
     import numba
 
-    if cache:
-        try:
-            return numba.njit(cache=True, **options)(function)
-        except RuntimeError as error:
-            if "no locator available" not in str(error):
-                raise
-            warnings.warn(
-                "compiled kernels cannot be kept, so each program compiles them again: neither the installation nor "
-                "the home folder can be written; set NUMBA_CACHE_DIR to a folder that can",
-                RuntimeWarning,
-                stacklevel=2,
-            )
-    return numba.njit(**options)(function)
+    return _with_disk(numba.njit, function, options) if cache else numba.njit(**options)(function)
+
+
+def compiled_c(function: Callable[..., Any], signature: Any, **options: Any) -> Any:
+    """Compile at once to a C function, which has an `address`, and keep the machine code."""
+    import numba
+
+    return _with_disk(lambda **more: numba.cfunc(signature, **more), function, options)
+
+
+def _with_disk(decorator: Callable[..., Any], function: Callable[..., Any], options: Any) -> Any:
+    try:
+        return decorator(cache=True, **options)(function)
+    except RuntimeError as error:
+        if "no locator available" not in str(error):
+            raise
+        warnings.warn(
+            "compiled kernels cannot be kept, so each program compiles them again: neither the installation nor "
+            "the home folder can be written; set NUMBA_CACHE_DIR to a folder that can",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return decorator(**options)(function)
 
 
 def kernel(function: Function) -> Function:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from types import FunctionType, ModuleType
 from typing import Any
 
-from snnsim.compilation import compiled
+from snnsim.compilation import compiled, compiled_c
 
 _OPTIONS: Any = {"nogil": True, "error_model": "numpy", "fastmath": False}
 
@@ -28,10 +28,19 @@ def specialised(template: Callable[..., Any], name: str, *, cache: bool = False,
     With `cache` the machine code is kept on disk under `name`, which must change whenever anything that the copy
     calls changes (see `digest`): Numba itself watches only the file of the template.
     """
+    return compiled(_copy(template, name, names), cache=cache, **_OPTIONS)
+
+
+def c_function(template: Callable[..., Any], name: str, signature: Any, **names: Any) -> Any:
+    """Compile such a copy at once as a C function with an `address`, kept on disk under `name`."""
+    return compiled_c(_copy(template, name, names), signature, **_OPTIONS)
+
+
+def _copy(template: Callable[..., Any], name: str, names: dict[str, Any]) -> FunctionType:
     assert isinstance(template, FunctionType)
     copy = FunctionType(template.__code__, {**template.__globals__, **names}, name, template.__defaults__)
     copy.__qualname__, copy.__module__ = name, template.__module__
-    return compiled(copy, cache=cache, **_OPTIONS)
+    return copy
 
 
 def digest(modules: Iterable[ModuleType]) -> str:

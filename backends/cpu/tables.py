@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from snnsim.backends.cpu import columns as c
 from snnsim.backends.cpu import engine as e
 from snnsim.backends.cpu.deliver import CONVOLUTION, DELAYED, DENSE, ONCE, SPARSE
 from snnsim.backends.layout import Layout
@@ -80,6 +81,66 @@ def tables_of(network: Network, layout: Layout, dtype: np.dtype[Any]) -> Tables:
         targets.joined(),
         delays.joined(),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class PopulationTables:
+    """Populations, their receptors and their drives for the step kernels (see `columns` and `step`)."""
+
+    populations: Ints
+    receptors: Ints
+    drives: Ints
+    coefficients: NDArray[Any]
+    thresholds: NDArray[np.int32]
+
+
+def population_tables(network: Network, layout: Layout, dtype: np.dtype[Any]) -> PopulationTables:
+    """Lay the populations of a network out for the step kernels."""
+    rows = np.zeros((len(network.populations), c.POPULATION_COLUMNS), np.int64)
+    coefficients = _Arena(dtype)
+    receptors: list[list[int]] = []
+    places = {place.population: place for place in layout.places}
+    n_sources = 0
+    for number, population in enumerate(network.populations):
+        row, model = rows[number], population.model
+        row[c.SIZE], row[c.SOURCE] = population.size, -1
+        if not isinstance(model, NeuronModel):
+            row[c.SOURCE] = n_sources
+            n_sources += 1
+            continue
+        place = places[number]
+        row[[c.STATES, c.RECEPTOR_STATES, c.RING, c.SLOTS]] = place.states, place.currents, place.ring, place.slots
+        row[c.COUNTERS], row[c.REFRACTORY] = place.counters, model.refractory_ticks(network.dt)
+        row[c.SPIKING] = model.spiking
+        values = model.coefficients(network.dt)
+        row[c.COEFFICIENTS], row[c.UNIFORM] = _coefficients(values, population.size, coefficients)
+        # Above the threshold means at least the smallest number above it.
+        row[c.BOUND] = coefficients.add(np.finfo(coefficients.dtype).smallest_subnormal if model.is_strict else 0.0)
+        row[c.RECEPTORS], row[c.FIRST_RECEPTOR] = place.n_receptors, len(receptors)
+        # One delta receptor: what arrived is the drive.
+        row[c.DIRECT] = place.n_receptors == 1 and place.n_receptor_states == 0
+        for index, receptor in enumerate(model.receptor_list):
+            entry = [0] * c.RECEPTOR_COLUMNS
+            entry[c.KIND], entry[c.STATE] = model.receptor_kinds.index(type(receptor)), place.receptor_states[index]
+            if receptor.arithmetic is not None:
+                values = model.receptor_coefficients(receptor, network.dt)
+                where = _coefficients(values, population.size, coefficients)
+                entry[c.RECEPTOR_COEFFICIENTS], entry[c.RECEPTOR_UNIFORM] = where
+            receptors.append(entry)
+    return PopulationTables(
+        rows,
+        np.asarray(receptors, np.int64).reshape(-1, c.RECEPTOR_COLUMNS),
+        np.zeros((0, c.DRIVE_COLUMNS), np.int64),
+        coefficients.joined(),
+        np.zeros(0, np.int32),
+    )
+
+
+def _coefficients(values: tuple[Any, ...], size: int, arena: _Arena) -> tuple[int, bool]:
+    """Add coefficients, one row each; return where they begin and whether they are the same for all neurons."""
+    if all(np.ndim(value) == 0 for value in values):
+        return arena.add(np.stack(values)), True
+    return arena.add(np.stack([np.broadcast_to(value, (size,)) for value in values])), False
 
 
 def _populations(network: Network, layout: Layout, coefficients: _Arena) -> tuple[Ints, Ints]:

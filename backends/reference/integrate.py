@@ -30,7 +30,7 @@ def coefficients_of(model: NeuronModel | Source, dt: float, dtype: np.dtype[Any]
 
 
 def _rounded(coefficients: tuple[Any, ...], dtype: np.dtype[Any]) -> Any:
-    return type(coefficients)(*(np.asarray(value, dtype) for value in coefficients))  # type: ignore[arg-type]
+    return type(coefficients)(*(np.asarray(value, dtype) for value in coefficients))
 
 
 def advance(

@@ -1,0 +1,20 @@
+"""The columns of the integer tables by which compiled kernels read a network's populations."""
+
+from __future__ import annotations
+
+# Columns of the population table. SOURCE is the place among the sources, or -1; STATES, RECEPTOR_STATES, RING and
+# COUNTERS are places in a recording's row of state; COEFFICIENTS and BOUND are places among the coefficients.
+(SOURCE, SIZE, STATES, RECEPTOR_STATES, RING, SLOTS, RECEPTORS, FIRST_RECEPTOR, COUNTERS) = range(9)
+(COEFFICIENTS, UNIFORM, REFRACTORY, BOUND, SPIKING, RECORDED, DIRECT, DRIVES, FIRST_DRIVE) = range(9, 18)
+POPULATION_COLUMNS = 18
+
+# Columns of the receptor table. KIND is the place among the receptors that the model takes (see
+# `NeuronModel.receptor_kinds`), STATE the number of the receptor's first state.
+(KIND, STATE, RECEPTOR_COEFFICIENTS, RECEPTOR_UNIFORM) = range(4)
+RECEPTOR_COLUMNS = 4
+
+# Columns of the table of Poisson drives. KEY is the key of the drive's random numbers as 64 bits, WEIGHT a place among
+# the coefficients, THRESHOLDS and EDGES places among the thresholds, GROUPS how many groups of thresholds there are,
+# STEP the number of thresholds in a row: one for all neurons, or one a neuron.
+(DRIVE_RECEPTOR, KEY, WEIGHT, THRESHOLDS, EDGES, GROUPS, STEP) = range(7)
+DRIVE_COLUMNS = 7
