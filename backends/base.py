@@ -203,6 +203,9 @@ class Program(ABC):
 
     def run_long(self, state: State, request: RunRequest) -> RunOutput:
         """Advance the one recording of a long run; a backend may have a faster way for it than `run`."""
+        from snnsim.backends.settle import settle  # which knows `State`
+
+        settle(self.network, self.layout, state)
         return self.run(state, request)
 
 

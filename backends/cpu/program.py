@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -11,7 +12,8 @@ from numpy.typing import NDArray
 
 from snnsim.backends.base import Capabilities, Program, RunOutput, RunRequest, State, Visit
 from snnsim.backends.cpu import engine as e
-from snnsim.backends.cpu.tables import tables_of
+from snnsim.backends.cpu.long_run import LongRun, unsupported
+from snnsim.backends.cpu.tables import Tables, tables_of
 from snnsim.events import Events
 from snnsim.network import Network
 from snnsim.neurons import MODELS
@@ -44,10 +46,35 @@ class CpuProgram(Program):
         super().__init__(
             network, dtype=dtype, threads=threads, visit=visit, progress=progress, memory_limit=memory_limit
         )
-        self._tables = tables_of(network, self.layout, self.dtype)
+        self._visit, self._progress = visit, progress
+        self._in_parts = unsupported(network) is None
+        if self._in_parts and not network.inputs:
+            _ = self._long  # built with the simulation, not with its first run
         self._places = {place.population: place for place in self.layout.places}
         self._source_numbers = [i for i, p in enumerate(network.populations) if p.is_source]
         self._neurons = np.array([0 if p.is_source else p.size for p in network.populations], np.int64)
+
+    @functools.cached_property
+    def _tables(self) -> Tables:
+        return tables_of(self.network, self.layout, self.dtype)
+
+    @functools.cached_property
+    def _long(self) -> LongRun:
+        return LongRun(
+            self.network,
+            self.layout,
+            self.dtype,
+            threads=self.threads,
+            visit=self._visit,
+            progress=self._progress,
+        )
+
+    def run_long(self, state: State, request: RunRequest) -> RunOutput:
+        """Advance the one recording of a long run, on all threads.
+
+        A network with zero-delay projections between populations of neurons cannot go in parts; it takes one thread.
+        """
+        return self._long.run(state, request) if self._in_parts else super().run_long(state, request)
 
     def run(self, state: State, request: RunRequest) -> RunOutput:
         """Advance `state` in place and return what was recorded."""

@@ -1,0 +1,205 @@
+"""Spikes on their way: which synapses are due in a tick, and adding them to the plane of a part.
+
+A spike is one record for each row that it reaches. The row is sorted by delay, so the record remembers where the
+synapses of the next delay begin; all that is due in a tick is added in the order of the records, which is the order
+of sending. So there is one plane of accumulators, small enough for the cache, instead of one for each delay.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from snnsim.backends.cpu._jit import jit
+from snnsim.backends.cpu.atomics import prefetch
+from snnsim.backends.cpu.long_parts import (
+    ACTIVE,
+    COUNT,
+    DELAY,
+    DUE,
+    FINISHED,
+    GROUP,
+    N_FIELDS,
+    NEVER,
+    ROWS,
+    SEGMENT,
+    SEGMENT_END,
+    SEGMENT_ROWS,
+    SENDER,
+    SYNAPSE,
+    TARGETS,
+    TOUCHED,
+    TRACKED,
+    WEIGHTS,
+)
+
+_ONE = np.uint64(1)
+#: How many records ahead synapses are asked for, and up to how many of each.
+_AHEAD, _MOST = 6, 512
+
+
+@jit
+def add_constant(plane, targets, weight, first, count):
+    """Add one weight to the accumulators of `count` synapses."""
+    i, end = np.uint64(first), np.uint64(first + count)
+    while i < end:
+        plane[targets[i]] += weight
+        i += _ONE
+
+
+@jit
+def add_weights(plane, targets, weights, first, first_weight, count):
+    """Add the weight of each of `count` synapses to its accumulator."""
+    i, k, end = np.uint64(first), np.uint64(first_weight), np.uint64(first + count)
+    while i < end:
+        plane[targets[i]] += weights[k]
+        i += _ONE
+        k += _ONE
+
+
+@jit
+def touch(part, first, count, numbers):
+    """Put the neurons of `count` synapses into the list of those to visit in this tick."""
+    n = numbers[TOUCHED]
+    for i in range(first, first + count):
+        slot = part.slot_of[part.targets[i]]
+        if part.marks[slot] == 0:
+            part.marks[slot] = 1
+            part.lists[0, n] = slot
+            n += 1
+    numbers[TOUCHED] = n
+
+
+@jit
+def add_synapses(part, shared, group, first, count, numbers):
+    """Add `count` synapses of a group, the first at place `first` of the targets."""
+    weights = part.groups[group, WEIGHTS]
+    if weights < 0:
+        add_constant(part.plane, part.targets, shared.constant[group], first, count)
+    else:
+        add_weights(part.plane, part.targets, part.weights, first, first - part.groups[group, TARGETS] + weights, count)
+    if shared.groups[group, TRACKED]:
+        touch(part, first, count, numbers)
+
+
+@jit
+def ask_for(part, group, first, count):
+    """Ask for the cache lines of synapses that are added soon."""
+    count = min(count, _MOST)
+    for i in range(first, first + count + 31, 32):
+        prefetch(part.targets, i)
+    weights = part.groups[group, WEIGHTS]
+    if weights >= 0:
+        begin = first - part.groups[group, TARGETS] + weights
+        for i in range(begin, begin + count + 15, 16):
+            prefetch(part.weights, i)
+
+
+@jit
+def next_segment(part, active, i):
+    """Move a record to its next synapses, or to NEVER."""
+    place, end, due, count = active[SEGMENT, i], active[SEGMENT_END, i], active[DUE, i], 0
+    while count == 0 and place < end:
+        entry = np.int64(part.segments[place])
+        due += entry & 255
+        count = entry >> 8
+        place += 1
+    active[SEGMENT, i] = place
+    active[COUNT, i] = count
+    active[DUE, i] = due if count > 0 else NEVER
+
+
+@jit
+def deliver_due(part, shared, active, due, numbers, tick):
+    """Add all synapses that are due in this tick; return the tick at which the next ones are.
+
+    `due` is room for the numbers of records.
+    """
+    n, following = 0, NEVER
+    for i in range(numbers[ACTIVE]):
+        when = active[DUE, i]
+        if when == tick:
+            due[n] = i
+            n += 1
+        elif when < following:
+            following = when
+    for k in range(min(_AHEAD, n)):
+        i = due[k]
+        ask_for(part, active[GROUP, i], active[SYNAPSE, i], active[COUNT, i])
+    for k in range(n):
+        if k + _AHEAD < n:
+            i = due[k + _AHEAD]
+            ask_for(part, active[GROUP, i], active[SYNAPSE, i], active[COUNT, i])
+        i = due[k]
+        while active[DUE, i] == tick:
+            first, count = active[SYNAPSE, i], active[COUNT, i]
+            add_synapses(part, shared, active[GROUP, i], first, count, numbers)
+            active[SYNAPSE, i] = first + count
+            next_segment(part, active, i)
+        if active[DUE, i] == NEVER:
+            numbers[FINISHED] += 1
+        elif active[DUE, i] < following:
+            following = active[DUE, i]
+    return following
+
+
+@jit
+def deliver_now(part, shared, group, source, numbers):
+    """Add the whole row of a source without delay."""
+    place = part.groups[group, ROWS] + source
+    low, high = part.rows[place], part.rows[place + 1]
+    add_synapses(part, shared, group, part.groups[group, TARGETS] + low, high - low, numbers)
+
+
+@jit
+def with_room(active, numbers, more):
+    """Return the records with room for `more`, without those that are done where these are many."""
+    used = numbers[ACTIVE]
+    if 2 * numbers[FINISHED] > used or used + more > active.shape[1]:
+        kept = 0
+        for i in range(used):
+            if active[DUE, i] != NEVER:
+                if kept < i:
+                    for field in range(N_FIELDS):
+                        active[field, kept] = active[field, i]
+                kept += 1
+        numbers[ACTIVE], numbers[FINISHED] = kept, 0
+        used = kept
+    if used + more <= active.shape[1]:
+        return active
+    larger = np.empty((N_FIELDS, 2 * (used + more)), np.int64)
+    larger[:, :used] = active[:, :used]
+    return larger
+
+
+@jit
+def ask_for_rows(part, group, source):
+    """Ask for the beginning of a row that is sent soon."""
+    prefetch(part.rows, part.groups[group, ROWS] + source)
+    if part.groups[group, SEGMENT_ROWS] >= 0:
+        prefetch(part.segment_rows, part.groups[group, SEGMENT_ROWS] + source)
+
+
+@jit
+def send(part, shared, active, numbers, group, source, tick):
+    """Make a record of a spike; there must be room for it."""
+    place = part.groups[group, ROWS] + source
+    low, high = part.rows[place], part.rows[place + 1]
+    if low == high:
+        return
+    i = numbers[ACTIVE]
+    active[SYNAPSE, i] = part.groups[group, TARGETS] + low
+    active[GROUP, i] = group
+    active[SENDER, i] = source
+    delay = shared.groups[group, DELAY]
+    if delay >= 0:
+        active[DUE, i] = tick + delay
+        active[COUNT, i] = high - low
+        active[SEGMENT, i] = 0
+        active[SEGMENT_END, i] = 0
+    else:
+        place = part.groups[group, SEGMENT_ROWS] + source
+        active[DUE, i] = tick
+        active[SEGMENT, i] = part.segment_rows[place]
+        active[SEGMENT_END, i] = part.segment_rows[place + 1]
+        next_segment(part, active, i)
+    numbers[ACTIVE] = i + 1

@@ -1,0 +1,327 @@
+"""The long run of one network: parts and tables once, then the compiled engine on a thread for each part."""
+
+from __future__ import annotations
+
+import functools
+import sys
+import weakref
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnsim.backends.base import RunOutput, RunRequest, State
+from snnsim.backends.cpu import _jit, atomics, columns, long_deliver, long_engine, long_parts, step, visits
+from snnsim.backends.cpu._jit import digest, specialised
+from snnsim.backends.cpu.build import build_parts, groups_of
+from snnsim.backends.cpu.long_parts import Mail, Part, Run, Senders, Shared, Traces
+from snnsim.backends.cpu.long_tables import part_of
+from snnsim.backends.cpu.partition import Partition
+from snnsim.backends.cpu.step import population_tables, step_address
+from snnsim.backends.cpu.visiting import visited_by_events
+from snnsim.backends.cpu.visits import visit_tables
+from snnsim.backends.layout import Layout
+from snnsim.backends.settle import settle
+from snnsim.events import Events
+from snnsim.network import Network, Population
+from snnsim.neurons import NeuronModel
+
+#: Most ticks between two exchanges of spikes, and most spikes that a part's box has room for.
+_LONGEST_WINDOW, _LARGEST_BOX = 4096, 2**26
+
+
+@functools.cache
+def engine() -> Any:
+    """Return the compiled engine (compiled at its first call, or taken from the disk)."""
+    modules = (_jit, atomics, columns, long_deliver, long_engine, long_parts, step, visits)
+    version = digest([sys.modules[module.__name__] for module in modules])
+    return specialised(long_engine.run_part, f"run_part_{version}", cache=True)
+
+
+class LongRun:
+    """A network laid out in parts, one for each thread.
+
+    Parameters
+    ----------
+    network : Network
+    layout : Layout
+    dtype : dtype
+    threads : int
+    visit : str or mapping of str to str
+        See `snnsim.simulation.Simulation`.
+    progress : bool
+        Show a bar while the synapses are made.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        layout: Layout,
+        dtype: np.dtype[Any],
+        *,
+        threads: int = 1,
+        visit: str | Mapping[str, str] = "auto",
+        progress: bool = False,
+    ) -> None:
+        self.network, self.layout, self.dtype = network, layout, dtype
+        self.partition = Partition.of(network, layout, threads)
+        self.n_parts = self.partition.sizes.size
+        self._groups = groups_of(network)
+        self._by_events = visited_by_events(network, visit)
+        self._shared = self._share()
+        stores = build_parts(network, layout, self.partition, range(self.n_parts), dtype, threads, progress)
+        self._out_degrees = [sum(store.out_degrees[i] for store in stores) for i in range(len(network.projections))]
+        self.parts: list[Part] = []
+        for number in range(self.n_parts):
+            # One after another, and each store given up when its part is made: the delays are packed on the way.
+            self.parts.append(part_of(number, stores[number], self.partition, self._groups, self._shared, dtype))
+            stores[number] = None  # type: ignore[call-overload]
+        self._mail = self._make_mail()
+        self._source_numbers = [i for i, p in enumerate(network.populations) if p.is_source]
+        # Whether the ring of the state that was run last holds anything, so that it is not searched at every run.
+        self._last: tuple[weakref.ref[Any], int, bool] | None = None
+
+    # -- building ----------------------------------------------------------------------------------------
+
+    def _share(self) -> Shared:
+        network, groups = self.network, self._groups
+        tables = population_tables(network, self.layout, self.dtype)
+        order = np.asarray(network.order, np.int64)
+        sources = np.array([group.source for group in groups], np.int64)
+        table = np.zeros((len(groups), long_parts.TRACKED + 1), np.int64)
+        window = _LONGEST_WINDOW
+        for row, group in zip(table, groups, strict=True):
+            targets = [network.population_number(network.projections[i].target) for i in group.projections]
+            row[long_parts.DELAY] = group.delay
+            row[long_parts.ZERO_DELAY] = group.delay == 0
+            row[long_parts.PLASTIC] = group.plastic
+            row[long_parts.TRACKED] = any(self._by_events[target] for target in targets)
+            if group.delay != 0:
+                window = min(window, *(network.minimum_delay(network.projections[i]) for i in group.projections))
+        visit_table, visit_values = visit_tables(network, self._by_events)
+        return Shared(
+            order,
+            np.argsort(order),
+            np.array(
+                [0 if p.is_source else step_address(type(p.model), str(self.dtype)) for p in network.populations],
+                np.int64,
+            ),
+            tables.populations,
+            tables.receptors,
+            tables.drives,
+            tables.coefficients,
+            tables.thresholds,
+            np.searchsorted(sources, np.arange(len(network.populations) + 1)).astype(np.int64),
+            table,
+            np.array([0.0 if group.weight is None else group.weight for group in groups], self.dtype),
+            self._by_events,
+            visit_values,
+            visit_table,
+            int(window),
+        )
+
+    def _step(self, population: Population) -> int:
+        """Return the address of the step of a population; a source has none."""
+        model = population.model
+        return step_address(type(model), str(self.dtype)) if isinstance(model, NeuronModel) else 0
+
+    def _make_mail(self) -> Mail:
+        """Make boxes with room for all spikes of a window, and shorten the window where they would be too large."""
+        own = self.partition.high - self.partition.low
+        refractory = self._shared.populations[:, columns.REFRACTORY]
+        while True:
+            room = int((own * (self._shared.window // (refractory + 1) + 1)).sum(axis=1).max())
+            if room <= _LARGEST_BOX or self._shared.window == 1:
+                break
+            self._shared = self._shared._replace(window=self._shared.window // 2)
+        shape = (2, self.n_parts)
+        # Pages of memory that no spike reaches are never taken.
+        return Mail(
+            np.empty((*shape, room), np.int64),
+            np.empty((*shape, room), np.int32),
+            np.zeros(shape, np.int64),
+            np.zeros(shape, np.int64),
+            np.zeros(atomics.BARRIER_WORDS, np.int64),
+            self.n_parts,
+        )
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the synapses of all parts."""
+        return sum(
+            array.nbytes
+            for part in self.parts
+            for array in (part.rows, part.segment_rows, part.targets, part.segments, part.weights)
+        )
+
+    # -- running -----------------------------------------------------------------------------------------
+
+    def run(self, state: State, request: RunRequest) -> RunOutput:
+        """Advance the one recording of `state` in place and return what was recorded."""
+        start, n_ticks = state.tick, request.n_ticks
+        in_flight = self._holds_input(state)
+        visited = self._visited(state)
+        recorded = np.zeros(len(self.network.populations), np.uint8)
+        recorded[list(request.spikes)] = 1
+        run = Run(
+            state.floats[0],
+            state.counters[0],
+            visited,
+            np.zeros(self.layout.n_counters, np.int64),
+            np.zeros((self.n_parts, len(self.network.populations)), np.int64),
+            recorded,
+            start,
+            start + n_ticks,
+            in_flight,
+        )
+        senders = self._senders(request)
+        values, per_part = self._traces(request, start)
+        compiled = engine()
+
+        def work(number: int) -> Any:
+            return compiled(self.parts[number], self._shared, run, senders, self._mail, per_part[number])
+
+        if self.n_parts == 1:
+            logs = [work(0)]
+        else:
+            with ThreadPoolExecutor(self.n_parts) as pool:
+                logs = list(pool.map(work, range(self.n_parts)))
+        state.tick = start + n_ticks
+        for place in self.layout.places:
+            # Neurons that are stepped at every tick are up to date.
+            if visited.size and not self._by_events[place.population]:
+                visited[place.counters : place.counters + place.size] = state.tick
+        left = any(log[2] for log in logs) or (in_flight and n_ticks < long_engine_slots(self._shared))
+        self._last = (weakref.ref(state.floats), state.tick, left)
+        return self._output(request, run, logs, values)
+
+    def _visited(self, state: State) -> NDArray[np.int64]:
+        """Return the tick up to which each neuron is advanced, empty where all are stepped at every tick."""
+        if not self._by_events.any():
+            settle(self.network, self.layout, state)
+            return np.zeros(0, np.int64)
+        if state.visited is None:
+            state.visited = np.full((1, self.layout.n_counters), state.tick, np.int64)
+        elif not self._by_events.all():
+            settle(self.network, self.layout, state, keep=np.flatnonzero(self._by_events))
+        return state.visited[0]
+
+    def _holds_input(self, state: State) -> bool:
+        if state.tick == 0:
+            return False
+        if self._last is not None and self._last[0]() is state.floats and self._last[1] == state.tick:
+            return self._last[2]
+        return any(bool(np.any(self.layout.ring(state.floats, place))) for place in self.layout.places)
+
+    def _senders(self, request: RunRequest) -> Senders:
+        batches = [request.inputs[number] for number in self._source_numbers]
+        offsets = np.cumsum([0, *(batch.ticks.size for batch in batches)]).astype(np.int64)
+        ticks = np.concatenate([np.zeros(0, np.int64), *(batch.ticks for batch in batches)])
+        numbers = np.concatenate([np.zeros(0, np.int32), *(batch.sources for batch in batches)])
+        return Senders(np.asarray(self._source_numbers, np.int64), offsets, ticks, numbers)
+
+    def _traces(self, request: RunRequest, start: int) -> tuple[NDArray[Any], list[Traces]]:
+        """Return one array for all recorded values, and for each part which of them are its own."""
+        widths = [trace.neurons.size for trace in request.traces]
+        records = [trace.records(start, request.n_ticks) for trace in request.traces]
+        edges = np.cumsum([0, *(r * w for r, w in zip(records, widths, strict=True))])
+        values = np.empty(int(edges[-1]), self.dtype)
+        per_part = []
+        for part in range(self.n_parts):
+            table = np.zeros((len(request.traces), long_engine.TRACE_RECORD + 1), np.int64)
+            neurons, columns_ = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+            first = 0
+            for row, trace, edge, width in zip(table, request.traces, edges, widths, strict=False):
+                low, high = self.partition.low[part, trace.population], self.partition.high[part, trace.population]
+                mine = np.flatnonzero((trace.neurons >= low) & (trace.neurons < high))
+                row[:] = (
+                    trace.population,
+                    trace.state,
+                    trace.every,
+                    first,
+                    first + mine.size,
+                    edge,
+                    width,
+                    -(-start // trace.every),
+                )
+                neurons.append(trace.neurons[mine])
+                columns_.append(mine)
+                first += mine.size
+            per_part.append(Traces(table, np.concatenate(neurons), np.concatenate(columns_), values))
+        return values, per_part
+
+    def _output(self, request: RunRequest, run: Run, logs: Sequence[Any], values: NDArray[Any]) -> RunOutput:
+        network = self.network
+        counts = []
+        places = {place.population: place for place in self.layout.places}
+        for number, population in enumerate(network.populations):
+            if number in places:
+                counters = places[number].counters
+                counts.append(run.spike_counts[counters : counters + population.size])
+            else:
+                counts.append(np.bincount(request.inputs[number].sources, minlength=population.size))
+        operations = [
+            int(self._out_degrees[i].astype(np.int64) @ counts[network.population_number(projection.source)])
+            for i, projection in enumerate(network.projections)
+        ]
+        traces, first = [], 0
+        for trace in request.traces:
+            shape = (1, trace.records(run.start, request.n_ticks), trace.neurons.size)
+            traces.append(values[first : first + shape[1] * shape[2]].reshape(shape))
+            first += shape[1] * shape[2]
+        return RunOutput(
+            self._spikes(request, logs),
+            traces,
+            np.array([[int(count.sum()) for count in counts]], np.int64),
+            run.updates.sum(axis=0, keepdims=True),
+            np.array([operations], np.int64).reshape(1, len(network.projections)),
+            np.array([request.n_ticks], np.int64),
+        )
+
+    def _spikes(self, request: RunRequest, logs: Sequence[Any]) -> dict[int, Events]:
+        network, spikes = self.network, {}
+        n_populations = len(network.populations)
+        for number in request.spikes:
+            if number in request.inputs:
+                spikes[number] = request.inputs[number]
+                continue
+            position = self._shared.position[number]
+            parts = []
+            for keys, neurons, _ in logs:
+                mine = keys % n_populations == position
+                parts.append((keys[mine] // n_populations, neurons[mine]))
+            ticks, sources = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
+            if self.n_parts > 1:
+                # Parts are ascending ranges of neurons, and each is in order of time.
+                order = np.argsort(ticks, kind="stable")
+                ticks, sources = ticks[order], sources[order]
+            spikes[number] = Events.unchecked(
+                ticks,
+                sources,
+                np.array([0, ticks.size], np.int64),
+                network.populations[number].size,
+                request.n_ticks,
+                network.dt,
+            )
+        return spikes
+
+
+def long_engine_slots(shared: Shared) -> int:
+    """Return the number of slots of the longest ring."""
+    return int(shared.populations[:, columns.SLOTS].max())
+
+
+def unsupported(network: Network) -> str | None:
+    """Return why a network cannot go in parts, or None."""
+    for projection in network.projections:
+        source = network.population(projection.source)
+        if type(projection.connectivity).__name__ == "MaxPool2d":
+            return f"projection {projection.name!r} is a MaxPool2d"
+        if network.minimum_delay(projection) == 0 and not source.is_source:
+            return f"projection {projection.name!r} has no delay"
+    for group in groups_of(network):
+        if group.delay < 0 and any(network.minimum_delay(network.projections[i]) == 0 for i in group.projections):
+            return f"projection {network.projections[group.projections[0]].name!r} has delays of zero among others"
+    return None

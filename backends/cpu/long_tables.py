@@ -1,0 +1,120 @@
+"""A part as the engine reads it, made from the synapses that `build_parts` drew for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnsim.backends.cpu._jit import jit
+from snnsim.backends.cpu.build import Group, PartStore
+from snnsim.backends.cpu.columns import RECEPTORS
+from snnsim.backends.cpu.long_parts import ROWS, SEGMENT_ROWS, TARGETS, WEIGHTS, Part, Shared
+from snnsim.backends.cpu.partition import Partition
+from snnsim.backends.cpu.step import SCRATCH
+
+
+@jit
+def count_segments(delays, rows):
+    """Return how many segments the rows of a group are."""
+    total = 0
+    for source in range(rows.size - 1):
+        before, i = 0, rows[source]
+        while i < rows[source + 1]:
+            delay = np.int64(delays[i])
+            total += (delay - before) // 256
+            end = i
+            while end < rows[source + 1] and delays[end] == delay:
+                end += 1
+            total += (end - i + 254) // 255
+            before, i = delay, end
+    return total
+
+
+@jit
+def write_segments(delays, rows, segments, first, segment_rows):
+    """Write the segments of a group from place `first` on, and where those of each source begin.
+
+    A segment is ticks after the one before, 0 to 255, and a number of synapses, 0 to 255; longer gaps and longer
+    runs take several.
+    """
+    place = first
+    for source in range(rows.size - 1):
+        segment_rows[source] = place
+        before, i = 0, rows[source]
+        while i < rows[source + 1]:
+            delay = np.int64(delays[i])
+            gap = delay - before
+            while gap > 255:
+                segments[place] = 255
+                gap -= 255
+                place += 1
+            end = i
+            while end < rows[source + 1] and delays[end] == delay:
+                end += 1
+            count = end - i
+            while count > 0:
+                segments[place] = gap + 256 * min(count, 255)
+                count -= 255
+                gap = 0
+                place += 1
+            before, i = delay, end
+    segment_rows[rows.size - 1] = place
+    return place
+
+
+def packed(store: PartStore, sizes: Sequence[int]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Return the segments of a part's synapses, where those of each source begin, and where those of each group."""
+    rows = [store.rows[start : start + size + 1] for start, size in zip(store.row_start, sizes, strict=True)]
+    late = [g for g, start in enumerate(store.delay_start) if start >= 0]
+    counts = [count_segments(store.delays[store.delay_start[g] :], rows[g]) for g in late]
+    segments = np.empty(sum(counts), np.uint16)
+    segment_rows = np.zeros(sum(rows[g].size for g in late), np.int64)
+    begin = np.full(len(sizes), -1, np.int64)
+    place = first = 0
+    for g in late:
+        begin[g] = first
+        mine = segment_rows[first : first + rows[g].size]
+        place = write_segments(store.delays[store.delay_start[g] :], rows[g], segments, place, mine)
+        first += rows[g].size
+    return segments, segment_rows, begin
+
+
+def part_of(
+    number: int, store: PartStore, partition: Partition, groups: Sequence[Group], shared: Shared, dtype: np.dtype[Any]
+) -> Part:
+    """Return a part for the engine; `store` is given up: its delays are packed into segments."""
+    sizes = [int(shared.populations[group.source, 1]) for group in groups]
+    segments, segment_rows, begin = packed(store, sizes)
+    table = np.full((len(groups), WEIGHTS + 1), -1, np.int64)
+    table[:, ROWS], table[:, SEGMENT_ROWS] = store.row_start, begin
+    table[:, TARGETS], table[:, WEIGHTS] = store.target_start, store.weight_start
+    size = int(partition.sizes[number])
+    low, high, base = partition.low[number], partition.high[number], partition.base[number]
+    tracked = bool(shared.by_events.any())
+    slot_of = np.zeros(size if tracked else 0, np.int32)
+    if tracked:
+        for p, n_receptors in enumerate(shared.populations[:, RECEPTORS]):
+            own = int(high[p] - low[p])
+            for r in range(int(n_receptors)):
+                slot_of[base[p] + r * own : base[p] + (r + 1) * own] = base[p] + np.arange(own)
+    return Part(
+        number,
+        np.ascontiguousarray(low),
+        np.ascontiguousarray(high),
+        np.ascontiguousarray(base),
+        np.zeros(size + 1, dtype),
+        table,
+        store.rows,
+        segment_rows,
+        store.targets,
+        segments,
+        store.weights,
+        np.zeros(SCRATCH, dtype),
+        np.zeros(int((high - low).max(initial=0)) + 1, np.int32),
+        slot_of,
+        np.zeros(size if tracked else 0, np.uint8),
+        np.zeros((2, size if tracked else 0), np.int32),
+    )

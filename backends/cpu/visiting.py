@@ -1,0 +1,59 @@
+"""Which populations are visited at every tick, and which only when an event reaches them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnsim.backends.cpu.visits import SETTLED, THRESHOLD, can_be_visited, closed_form
+from snnsim.errors import CapabilityError
+from snnsim.network import Network
+from snnsim.neurons import Poisson
+
+#: Spikes a second that a neuron is taken to send where nothing else is known.
+_ASSUMED_RATE = 10.0
+#: Events a neuron and tick below which visiting neurons one by one costs less than passing over all of them.
+_FEW_EVENTS = 0.02
+
+
+def visited_by_events(network: Network, visit: str | Mapping[str, str]) -> NDArray[np.int64]:
+    """Return 1 for each population whose neurons are visited only when events reach them.
+
+    Raises
+    ------
+    CapabilityError
+        A population that must be visited at every tick is asked to be visited by events.
+    """
+    marks = np.zeros(len(network.populations), np.int64)
+    for number, population in enumerate(network.populations):
+        if population.is_source:
+            continue
+        wanted = visit if isinstance(visit, str) else visit.get(population.name, "auto")
+        able = can_be_visited(network, number)
+        if wanted == "events" and not able:
+            raise CapabilityError(
+                f"visit='events': population {population.name!r} ({type(population.model).__name__}) has no closed "
+                "form between events; LIF and LI with Delta and Exponential receptors and without a drive have one"
+            )
+        if wanted == "events" or (wanted == "auto" and able and _is_quiet(network, number)):
+            marks[number] = 1
+    return marks
+
+
+def _is_quiet(network: Network, number: int) -> bool:
+    """Return whether few events a tick are to be expected, and no neuron fires without any."""
+    blocks = closed_form(network, number)
+    if np.any(np.asarray(blocks[SETTLED]) >= np.asarray(blocks[THRESHOLD])):
+        return False
+    size, name = network.populations[number].size, network.populations[number].name
+    events = 0.0
+    for projection in network.projections:
+        if projection.target == name:
+            source = network.population(projection.source)
+            model = source.model
+            expected = projection.connectivity.expected(source.shape, network.populations[number].shape)
+            rate = float(np.mean(model.rate)) if isinstance(model, Poisson) else _ASSUMED_RATE
+            events += rate * network.dt * expected / size
+    return events < _FEW_EVENTS
