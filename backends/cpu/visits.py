@@ -6,9 +6,9 @@ Between events a leaky membrane V with exponential currents I_r has a closed for
                 + \sum_r g_r I_r \frac{\lambda^n-\rho_r^n}{\lambda-\rho_r}, \qquad I_{r,n} = \rho_r^n I_r
 
 with b the offset of a tick, g_r gain times coupling of receptor r (Rotter and Diesmann 1999,
-doi:10.1007/s004220050570). So a neuron may be left alone until its next event, unless it can reach its threshold before: V never exceeds
-max(V, b / (1 - λ)) + Σ max(0, g_r I_r) max_n (λⁿ-ρ_rⁿ)/(λ-ρ_r). Where this bound reaches the threshold, the neuron
-is visited at the next tick too.
+doi:10.1007/s004220050570). So a neuron may be left alone until its next event, unless it can reach its threshold
+before: V never exceeds max(V, b / (1 - λ)) + Σ max(0, g_r I_r) max_n (λⁿ-ρ_rⁿ)/(λ-ρ_r). Where this bound reaches the
+threshold, the neuron is visited at the next tick too.
 
 The tick in which a neuron is visited is computed by the arithmetic of its model, as in every other tick.
 """
