@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnsim.backends.layout import Layout
+from snnsim.backends.plastic import PlasticState, initial_states, refuse_recordings
 from snnsim.errors import CapabilityError, ParameterError, one_of, whole
 from snnsim.events import Events
 from snnsim.network import Network
@@ -43,12 +44,16 @@ class State:
     visited : ndarray of int64, shape (recordings, neurons), optional
         Tick up to which each neuron is advanced, where that is not `tick`: a backend that visits neurons only when
         events reach them leaves them there (see `snnsim.backends.settle`).
+    plastic : tuple of PlasticState
+        One for each plastic projection. A backend may hold the weights back in an order of its own until
+        `Program.settle` asks for them.
     """
 
     floats: NDArray[Any]
     counters: NDArray[np.int32]
     tick: int = 0
     visited: NDArray[np.int64] | None = None
+    plastic: tuple[PlasticState, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -127,11 +132,12 @@ class RunOutput:
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What a backend can do beyond running a network tick by tick."""
+    """What a backend can do beyond running a network tick by tick; plasticity is that of one long run."""
 
     delays: bool = True
     batch: bool = True
     early_exit: bool = True
+    plasticity: bool = False
     receptors: frozenset[str] = frozenset({"Delta", "Exponential"})
     models: frozenset[str] = field(default_factory=frozenset)
 
@@ -192,10 +198,13 @@ class Program(ABC):
 
     def initial_state(self, recordings: int = 1) -> State:
         """Return the state before the first tick."""
+        if recordings != 1:
+            refuse_recordings(self.network)
         floats = np.zeros((recordings, self.layout.n_floats), self.dtype)
         if self._rest is not None:
             floats[:] = self._rest
-        return State(floats, np.zeros((recordings, self.layout.n_counters), np.int32))
+        counters = np.zeros((recordings, self.layout.n_counters), np.int32)
+        return State(floats, counters, plastic=initial_states(self.network, self.dtype))
 
     @abstractmethod
     def run(self, state: State, request: RunRequest) -> RunOutput:
@@ -207,6 +216,17 @@ class Program(ABC):
 
         settle(self.network, self.layout, state)
         return self.run(state, request)
+
+    def settle(self, state: State) -> None:
+        """Bring into `state` what the backend still holds in an order of its own: the weights of plastic projections.
+
+        The run goes on from there as if nothing had been asked.
+        """
+        del state  # which holds all, unless a backend says otherwise
+
+    def reward(self, state: State, projection: int, value: float) -> None:
+        """Turn the eligibility of a plastic projection, as it stands at the next tick, into weight."""
+        raise CapabilityError(f"backend {self.name!r} cannot give a reward to projection {projection}")
 
 
 def check_visit(network: Network, visit: Visit) -> dict[str, str]:
@@ -240,6 +260,12 @@ def check_capabilities(network: Network, backend: str, capabilities: Capabilitie
                     f"backend {backend!r} cannot run the {kind} receptor of population {population.name!r}"
                     f"{_others(lambda c, kind=kind: kind in c.receptors)}"
                 )
+    for projection in network.projections:
+        if projection.plasticity is not None and not capabilities.plasticity:
+            raise CapabilityError(
+                f"backend {backend!r} cannot run the plasticity of projection {projection.name!r}"
+                f"{_others(lambda c: c.plasticity)}"
+            )
     if not capabilities.delays:
         for projection in network.projections:
             if network.minimum_delay(projection) > 0 or not isinstance(projection.delay, float):

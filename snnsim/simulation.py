@@ -6,12 +6,14 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from snnsim import checkpoints
+from snnsim import checkpoints, learned
 from snnsim.backends.base import ExitRequest, RunOutput, RunRequest, State, Visit
+from snnsim.backends.plastic import refuse_recordings
 from snnsim.backends.registry import compile_network
 from snnsim.errors import ParameterError, whole
 from snnsim.events import Events
@@ -159,6 +161,42 @@ class Simulation:
         block = max(1, min(n_ticks, 2**22 // max(self._inputs.random_sources, 1)))
         return max(1, min(block, n_ticks // 100)) if progress else block
 
+    # -- learning ----------------------------------------------------------------------------------------
+
+    def weights(self, projection: str) -> NDArray[Any]:
+        """Return the weights of a projection as they stand in the long run.
+
+        Parameters
+        ----------
+        projection : str
+            Its name.
+
+        Returns
+        -------
+        ndarray, shape (synapses,)
+            In the order of ``network.synapses(network.projection(name))``.
+        """
+        return learned.weights(self.program, self.state, projection)
+
+    def reward(self, projection: str, value: float) -> None:
+        """Turn the eligibility of a projection with `RewardModulatedSTDP` into weight: w += value * eligibility.
+
+        Parameters
+        ----------
+        projection : str
+            Its name.
+        value : float
+            Any finite number; what is below zero punishes.
+        """
+        learned.reward(self.program, self.state, projection, value)
+
+    def network_with_weights(self) -> Network:
+        """Return the network with the weights that its plastic projections have learned so far.
+
+        Random wiring and delays of these projections are written out; their rules stay, so that learning may go on.
+        """
+        return learned.network_with_weights(self.program, self.state)
+
     # -- many recordings ---------------------------------------------------------------------------------
 
     def run_samples(
@@ -190,6 +228,7 @@ class Simulation:
         Result
             With one recording for each of the inputs'.
         """
+        refuse_recordings(self.network)
         given = self._inputs.check(inputs)
         if not given:
             raise ParameterError("inputs is empty; use run(duration) for a network without inputs")
@@ -265,6 +304,7 @@ class Simulation:
 
     def save_checkpoint(self, path: str | Path) -> None:
         """Save network and state of the long run, spikes in flight included; see `from_checkpoint`."""
+        self.program.settle(self.state)
         checkpoints.save(path, self.network, self.state, backend=self.backend, dtype=self.dtype)
 
     @classmethod

@@ -24,9 +24,12 @@ def shared_data() -> Path:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test that takes `backend` on every backend, one that takes `other_backend` on all but the reference."""
-    from snnsim.backends.registry import names
+    from snnsim.backends.registry import installed, names
 
     if "backend" in metafunc.fixturenames:
         metafunc.parametrize("backend", names())
     if "other_backend" in metafunc.fixturenames:
         metafunc.parametrize("other_backend", [name for name in names() if name != "reference"])
+    if "plastic_backend" in metafunc.fixturenames:
+        able = [name for name, program in installed().items() if program.capabilities.plasticity]
+        metafunc.parametrize("plastic_backend", able)

@@ -12,6 +12,7 @@ from snnsim.backends.base import Capabilities, ExitRequest, Program, RunOutput, 
 from snnsim.backends.layout import Place
 from snnsim.backends.reference.deliver import Row, deliver, rows_of
 from snnsim.backends.reference.integrate import advance, coefficients_of
+from snnsim.backends.reference.plasticity import Plasticity
 from snnsim.events import Events
 from snnsim.network import Network
 from snnsim.neurons import MODELS, NeuronModel
@@ -33,7 +34,7 @@ class ReferenceProgram(Program):
     """Runs a network with NumPy, recording by recording and tick by tick."""
 
     name = "reference"
-    capabilities = Capabilities(models=frozenset(MODELS))
+    capabilities = Capabilities(plasticity=True, models=frozenset(MODELS))
 
     def __init__(
         self,
@@ -53,6 +54,7 @@ class ReferenceProgram(Program):
             number: coefficients_of(network.populations[number].model, network.dt, self.dtype)
             for number in self._places
         }
+        self._plasticity = Plasticity(network, self.dtype)
         self._outgoing: list[list[tuple[int, Row]]] = [[] for _ in network.populations]
         for number, projection in enumerate(network.projections):
             row = rows_of(network, projection, self.dtype)
@@ -60,10 +62,18 @@ class ReferenceProgram(Program):
 
     def run(self, state: State, request: RunRequest) -> RunOutput:
         """Advance `state` in place and return what was recorded."""
-        recordings = [self._run_one(state, i, request) for i in range(state.floats.shape[0])]
         start = state.tick
+        self._plasticity.begin(state.plastic, start)
+        recordings = [self._run_one(state, i, request) for i in range(state.floats.shape[0])]
         state.tick += request.n_ticks
+        self._plasticity.end(state.tick)
         return self._collect(recordings, request, start)
+
+    def reward(self, state: State, projection: int, value: float) -> None:
+        """Turn the eligibility of a plastic projection into weight."""
+        for plastic in state.plastic:
+            if plastic.projection == projection:
+                self._plasticity.reward(plastic, value, state.tick)
 
     def _run_one(self, state: State, recording: int, request: RunRequest) -> _Recording:
         network = self.network
@@ -78,6 +88,8 @@ class ReferenceProgram(Program):
         sums = 0.0
         for step in range(request.n_ticks):
             tick = state.tick + step
+            self._plasticity.arrive(lambda p: self.layout.ring(state.floats, self._places[p])[recording], tick)
+            fired = {}
             for number in network.order:
                 if number in self._places:
                     spikes = self._advance(state, recording, number, tick)
@@ -86,12 +98,17 @@ class ReferenceProgram(Program):
                     events = arriving[number]
                     low, high = np.searchsorted(events.ticks, (step, step + 1))
                     spikes = events.sources[low:high].astype(np.int64)
+                fired[number] = spikes
                 out.population_spikes[number] += spikes.size
                 if number in out.spikes:
                     out.spikes[number].append((step, spikes))
                 for projection, row in self._outgoing[number]:
-                    ring = self.layout.ring(state.floats, self._places[row.target])[recording]
-                    out.synaptic_operations[projection] += deliver(ring, row, spikes, tick)
+                    sent = self._plasticity.send(projection, spikes, tick)
+                    if sent is None:
+                        ring = self.layout.ring(state.floats, self._places[row.target])[recording]
+                        sent = deliver(ring, row, spikes, tick)
+                    out.synaptic_operations[projection] += sent
+            self._plasticity.finish(fired, tick)
             for trace, kept in zip(request.traces, out.traces, strict=True):
                 if tick % trace.every == 0:
                     values = self.layout.states(state.floats, self._places[trace.population])[recording, trace.state]
