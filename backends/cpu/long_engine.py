@@ -120,7 +120,7 @@ def advance_window(part, shared, run, senders, cursors, mail, box, traces, activ
         if run.in_flight:
             load_ring(part, shared, run, tick, numbers)
         following = deliver_due(part, shared, active, due, numbers, tick)
-        ready = 0
+        ready = np.int64(0)
         for position in range(n_populations):
             p = shared.order[position]
             source = shared.populations[p, SOURCE]
@@ -206,7 +206,7 @@ def wake(shared, run, senders, cursors, traces, following, tick):
 def collect(part, shared, run, senders, cursors, mail, box, heads, active, numbers, first, last):
     """Take the spikes of a window out of the mail, and the events of the sources; return records and next tick."""
     n_parts, n_populations = mail.counts.shape[1], shared.order.size
-    more = 0
+    more = np.int64(0)
     for k in range(n_parts):
         heads[k] = 0
         for i in range(mail.counts[box, k]):
@@ -369,7 +369,7 @@ def finish(part, shared, run, carried):
 def run_part(part, shared, run, senders, mail, traces):
     """Run one part from start to end beside the threads of the others; see `finish` for what is returned."""
     carried = begin(part, shared, run, senders, mail)
-    tick, box = run.start, 0
+    tick, box = run.start, np.int64(0)
     while tick < run.end:
         carried = advance(part, shared, run, senders, mail, box, traces, carried, tick)
         wait_for_all(mail.barrier, mail.threads)

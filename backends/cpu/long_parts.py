@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
 from numpy.typing import NDArray
 
 # Columns of a part's table of groups: where the group's arrays begin; -1 where it has none.
@@ -17,8 +18,8 @@ N_FIELDS = 7
 # Numbers that a part carries from one window to the next.
 (ACTIVE, FINISHED, LOGGED, TOUCHED) = range(4)
 N_NUMBERS = 4
-#: Later than every tick.
-NEVER = 2**62
+#: Later than every tick; typed, since Numba would compile functions once more for a literal.
+NEVER = np.int64(2**62)
 
 
 class Part(NamedTuple):
