@@ -28,6 +28,7 @@ from snnsim.neurons import Delta as Delta
 from snnsim.neurons import Exponential as Exponential
 from snnsim.neurons import Input as Input
 from snnsim.neurons import Poisson as Poisson
+from snnsim.neurons import PoissonDrive as PoissonDrive
 from snnsim.neurons import Scripted as Scripted
 from snnsim.plasticity import STDP as STDP
 from snnsim.plasticity import Normalisation as Normalisation

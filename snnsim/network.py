@@ -28,7 +28,7 @@ from snnsim.connectivity.base import describe_values, size_of
 from snnsim.connectivity.distributions import Distribution, Values, as_values
 from snnsim.delays import drawn_delays, longest_drawn
 from snnsim.errors import NetworkError, ParameterError
-from snnsim.neurons import Exponential, Input, NeuronModel, Source
+from snnsim.neurons import Input, NeuronModel, PoissonDrive, Source
 from snnsim.plasticity import PlasticityRule
 from snnsim.plasticity.checks import check_plasticity
 from snnsim.timebase import check_dt, check_length, to_seconds, to_ticks
@@ -46,15 +46,24 @@ class Population:
         Number of neurons, or (channels, height, width); neurons are numbered in C order.
     model : NeuronModel or Source
         For instance ``LIF(...)`` or ``Input()``.
+    drive : PoissonDrive or sequence of PoissonDrive
+        Events of chance to each of the neurons.
     """
 
     name: str
     shape: tuple[int, ...]
     model: NeuronModel | Source
+    drive: tuple[PoissonDrive, ...] = ()
 
     if TYPE_CHECKING:  # what is accepted is wider than what is kept
 
-        def __init__(self, name: str, shape: int | Sequence[int], model: NeuronModel | Source) -> None: ...
+        def __init__(
+            self,
+            name: str,
+            shape: int | Sequence[int],
+            model: NeuronModel | Source,
+            drive: PoissonDrive | Sequence[PoissonDrive] | None = (),
+        ) -> None: ...
 
     def __post_init__(self) -> None:
         _check_name("population", self.name)
@@ -68,6 +77,13 @@ class Population:
             raise ParameterError(f"population {self.name!r}: model={self.model!r} is no neuron model and no source")
         object.__setattr__(self, "shape", tuple(int(extent) for extent in shape))
         self.model.check_size(self.size, self.name)
+        drive: Any = () if self.drive is None else self.drive
+        drives = tuple(drive) if isinstance(drive, Iterable) else (drive,)
+        if not all(isinstance(one, PoissonDrive) for one in drives):
+            raise ParameterError(f"population {self.name!r}: drive={self.drive!r}: expected PoissonDrive(...)")
+        if drives and self.is_source:
+            raise ParameterError(f"population {self.name!r}: a source takes no drive; give it to a neuron model")
+        object.__setattr__(self, "drive", drives)
 
     @property
     def size(self) -> int:
@@ -213,8 +229,10 @@ class Network:
             model.refractory_ticks(self.dt)
             model.coefficients(self.dt)
             for receptor in model.receptor_list:
-                if isinstance(receptor, Exponential):
+                if receptor.arithmetic is not None:
                     model.receptor_coefficients(receptor, self.dt)
+            for drive in population.drive:
+                drive.check(population.size, self.dt, tuple(receptor.name for receptor in model.receptor_list))
         except ParameterError as error:
             raise ParameterError(f"population {population.name!r}: {error}") from error
 
@@ -426,7 +444,10 @@ class Network:
     def __str__(self) -> str:
         from snnsim.tables import table
 
-        rows = [(p.name, "×".join(map(str, p.shape)), f"{p.size:,}", p.model.describe()) for p in self.populations]
+        rows = [
+            (p.name, "×".join(map(str, p.shape)), f"{p.size:,}", " + ".join(x.describe() for x in (p.model, *p.drive)))
+            for p in self.populations
+        ]
         neurons = sum(p.size for p in self.populations if not p.is_source)
         head = f"{self.name}: {neurons:,} neurons, dt {self.dt:g} s, seed {self.seed}"
         parts = [head, table(("population", "shape", "size", "model"), rows)]

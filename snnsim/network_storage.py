@@ -12,7 +12,7 @@ import numpy as np
 from snnsim.connectivity import DISTRIBUTIONS, RULES
 from snnsim.errors import DataError, SnnsimError
 from snnsim.network import Network, Population, Projection
-from snnsim.neurons import MODELS, SOURCES, Delta, Exponential
+from snnsim.neurons import MODELS, RECEPTORS, SOURCES, PoissonDrive
 from snnsim.plasticity import PLASTICITY, Normalisation
 from snnsim.storage import read_hdf5, write_hdf5
 
@@ -21,8 +21,9 @@ _TYPES: dict[str, Any] = {
     **SOURCES,
     **RULES,
     **DISTRIBUTIONS,
+    **RECEPTORS,
     **PLASTICITY,
-    **{kind.__name__: kind for kind in (Delta, Exponential, Population, Projection, Normalisation)},
+    **{kind.__name__: kind for kind in (PoissonDrive, Population, Projection, Normalisation)},
 }
 
 

@@ -52,6 +52,8 @@ def schedule_table(network: Network) -> str:
         if population.is_source:
             add("events", f"{population.name}: {population.model.describe()}")
         else:
+            for drive in population.drive:
+                add("drive", f"{population.name}: {drive.describe()}")
             spiking = getattr(population.model, "spiking", True)
             add(
                 "integrate, fire, reset" if spiking else "integrate",

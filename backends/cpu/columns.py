@@ -18,3 +18,7 @@ RECEPTOR_COLUMNS = 4
 # STEP the number of thresholds in a row: one for all neurons, or one a neuron.
 (DRIVE_RECEPTOR, KEY, WEIGHT, THRESHOLDS, EDGES, GROUPS, STEP) = range(7)
 DRIVE_COLUMNS = 7
+
+# Columns of the projection table; nine entries from SHAPE on describe a convolution.
+(PROJECTION_KIND, TARGET, RECEPTOR, DELAY, WEIGHTS, OFFSETS, TARGETS, DELAYS, SHAPE) = range(9)
+PROJECTION_COLUMNS = SHAPE + 9

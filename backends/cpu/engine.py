@@ -1,7 +1,8 @@
 """The engine: all ticks of some recordings in one compiled function, driven by tables.
 
-A network is a few integer tables (columns below), one array of weights and one of coefficients, so that the engine
-is compiled once for all networks. Every recording has its own row of state; a recording that is sure is left at once.
+A network is a few integer tables (see `columns`), one array of weights and one of coefficients, and the addresses of
+the steps of its neuron models (see `step`), so that the engine is compiled once for all networks. Every recording has
+its own row of state; a recording that is sure is left at once.
 """
 
 from __future__ import annotations
@@ -12,8 +13,27 @@ from typing import Any
 
 import numpy as np
 
-from snnsim.backends.cpu import _jit, deliver, integrate
+from snnsim.backends.cpu import _jit, columns, deliver, pointers
+from snnsim.backends.cpu import step as step_module
 from snnsim.backends.cpu._jit import digest, jit, specialised
+from snnsim.backends.cpu.columns import (
+    DELAY,
+    DELAYS,
+    OFFSETS,
+    PROJECTION_KIND,
+    RECEPTOR,
+    RECEPTORS,
+    RECORDED,
+    RING,
+    SHAPE,
+    SIZE,
+    SLOTS,
+    SOURCE,
+    STATES,
+    TARGET,
+    TARGETS,
+    WEIGHTS,
+)
 from snnsim.backends.cpu.deliver import (
     CONVOLUTION,
     DENSE,
@@ -25,21 +45,8 @@ from snnsim.backends.cpu.deliver import (
     add_rows,
     add_sparse,
 )
-from snnsim.backends.cpu.integrate import step_chain
-from snnsim.neurons import MODELS
+from snnsim.backends.cpu.step import SCRATCH, call_step
 
-_ONE, _TWO, _THREE, _FOUR, _FIVE, _SIX, _SEVEN, _EIGHT = (np.uint64(i) for i in range(1, 9))
-# What the templates below name; `engine` puts the compiled functions in their place.
-advance: Any = None
-advance_population: Any = None
-
-# Columns of the population table. SOURCE is the place among the sources, or -1.
-(SOURCE, MODEL, SIZE, STATES, CURRENTS, RING, SLOTS, RECEPTORS, FIRST_RECEPTOR, COUNTERS) = range(10)
-(COEFFICIENTS, UNIFORM, REFRACTORY, BOUND, SPIKING, RECORDED, SIMPLE) = range(10, 17)
-# Columns of the receptor table. EXPONENTIAL is the number of the current, or -1 for a delta receptor.
-(EXPONENTIAL, DECAY, COUPLING, COUPLING_STEP) = range(4)
-# Columns of the projection table; nine entries from SHAPE on describe a convolution.
-(KIND, TARGET, RECEPTOR, DELAY, WEIGHTS, OFFSETS, TARGETS, DELAYS, SHAPE) = range(9)
 # Columns of the trace table.
 (TRACE_STATES, TRACE_EVERY, TRACE_NEURONS, TRACE_FIRST_NEURON, TRACE_PLACE, TRACE_FIRST_RECORD) = range(6)
 # Rows of the log of spikes.
@@ -51,13 +58,17 @@ def run_recordings(
     last,
     start_tick,
     n_ticks,
+    first_recording,
     order,
+    steps,
     populations,
     receptors,
+    drives,
     outgoing_offsets,
     outgoing,
     projections,
     coefficients,
+    thresholds,
     weights,
     offsets,
     targets,
@@ -70,7 +81,7 @@ def run_recordings(
     traces,
     trace_neurons,
     trace_values,
-    thresholds,
+    exit_thresholds,
     smoothing,
     exit_population,
     exit_sums,
@@ -89,9 +100,7 @@ def run_recordings(
     for p in range(populations.shape[0]):
         widest = max(widest, populations[p, SIZE])
         most += populations[p, SIZE] if populations[p, RECORDED] else 0
-    drive = np.zeros(widest, floats.dtype)
-    fired = np.zeros(widest + widest % 2, floats.dtype)
-    words = fired.view(np.uint64)
+    room = np.empty(SCRATCH, floats.dtype)
     seen = np.zeros(widest, np.uint8)
     scratch = np.empty(widest, floats.dtype)
     spikes = np.empty(widest + 1, np.int32)
@@ -122,8 +131,25 @@ def run_recordings(
                     cursors[source] = stop
                     active = event_sources[cursor:stop]
                 else:
-                    count = advance_population(
-                        p, populations, receptors, coefficients, state, held, tick, drive, fired, words, spikes
+                    size = populations[p, SIZE]
+                    slot = tick % populations[p, SLOTS] * populations[p, RECEPTORS] * size
+                    count = call_step(
+                        steps[p],
+                        populations[p],
+                        receptors,
+                        drives,
+                        coefficients,
+                        thresholds,
+                        state,
+                        held,
+                        state[populations[p, RING] + slot :],
+                        size,
+                        first_recording + recording,
+                        tick,
+                        0,
+                        size,
+                        room,
+                        spikes,
                     )
                     active = spikes[:count]
                     if populations[p, RECORDED]:
@@ -166,88 +192,22 @@ def run_recordings(
                     highest = max(highest, sums[k])
                 for k in range(sums.size):
                     total += np.exp((sums[k] - highest) / smoothing)
-                if 1.0 / total > thresholds[step - 1]:
+                if 1.0 / total > exit_thresholds[step - 1]:
                     break
         exit_ticks[recording] = step
     progress[0], progress[1], progress[2] = last, 0, logged
     return True
 
 
-def drive_and_advance(p, populations, receptors, coefficients, state, counters, tick, drive, fired, words, spikes):
-    """Advance one population by one tick; write which neurons fired into `spikes` and return their number."""
-    size, n_receptors = populations[p, SIZE], populations[p, RECEPTORS]
-    slot = populations[p, RING] + (tick % populations[p, SLOTS]) * n_receptors * size
-    first = populations[p, COUNTERS]
-    if populations[p, SIMPLE]:
-        # One delta receptor: what arrived is the drive.
-        now = state[slot : slot + size]
-    else:
-        now = drive[:size]
-        for r in range(n_receptors):
-            receptor = populations[p, FIRST_RECEPTOR] + r
-            arrived = state[slot + r * size : slot + (r + 1) * size]
-            if receptors[receptor, EXPONENTIAL] < 0:
-                for j in range(size):
-                    now[j] += arrived[j]
-                    arrived[j] = 0
-            else:
-                place = populations[p, CURRENTS] + receptors[receptor, EXPONENTIAL] * size
-                current = state[place : place + size]
-                decay, coupling = coefficients[receptors[receptor, DECAY]], receptors[receptor, COUPLING]
-                step = receptors[receptor, COUPLING_STEP]
-                for j in range(size):
-                    now[j] += coefficients[coupling + j * step] * current[j]
-                    current[j] = decay * current[j] + arrived[j]
-                    arrived[j] = 0
-    advance(
-        populations[p, MODEL],
-        state,
-        populations[p, STATES],
-        size,
-        coefficients,
-        populations[p, COEFFICIENTS],
-        populations[p, UNIFORM] == 1,
-        now,
-        counters[first : first + size],
-        populations[p, REFRACTORY],
-        coefficients[populations[p, BOUND]],
-        fired,
-    )
-    return list_fired(fired, words, size, spikes) if populations[p, SPIKING] else 0
-
-
-@jit
-def list_fired(fired, words, size, spikes):
-    """Write the numbers of the neurons that fired into `spikes` and return how many.
-
-    Most are silent, so the flags are looked at as words of eight bytes, and first at eight words together.
-    """
-    count = done = 0
-    if fired.size == 2 * words.size:  # float32: two neurons a word
-        k = np.uint64(0)  # unsigned, so that no index is tested for counting from the end
-        for block in range(size // 16):
-            low = (words[k] | words[k + _ONE]) | (words[k + _TWO] | words[k + _THREE])
-            high = (words[k + _FOUR] | words[k + _FIVE]) | (words[k + _SIX] | words[k + _SEVEN])
-            if (low | high) != 0:
-                for word in range(8 * block, 8 * block + 8):
-                    if words[word] != 0:
-                        for j in range(2 * word, 2 * word + 2):
-                            if fired[j] > 0:
-                                spikes[count] = j
-                                count += 1
-            k += _EIGHT
-        done = size // 16 * 16
-    for j in range(done, size):
-        if fired[j] > 0:
-            spikes[count] = j
-            count += 1
-    return count
-
-
 @jit
 def send(j, projections, populations, state, tick, weights, offsets, targets, delays, active, seen, scratch):
     """Deliver the spikes of one tick over projection `j` and return the number of additions."""
-    target, kind, start, count = projections[j, TARGET], projections[j, KIND], projections[j, WEIGHTS], active.size
+    target, kind, start, count = (
+        projections[j, TARGET],
+        projections[j, PROJECTION_KIND],
+        projections[j, WEIGHTS],
+        active.size,
+    )
     size = populations[target, SIZE]
     stride = populations[target, RECEPTORS] * size
     base = populations[target, RING] + projections[j, RECEPTOR] * size
@@ -269,7 +229,5 @@ def send(j, projections, populations, state, tick, weights, offsets, targets, de
 @functools.cache
 def engine() -> Any:
     """Return the compiled engine (compiled at its first call, or taken from the disk)."""
-    models = (sys.modules[model.__module__] for model in MODELS.values())
-    version = digest([_jit, deliver, integrate, sys.modules[__name__], *models])
-    population = specialised(drive_and_advance, "advance_population", advance=step_chain(list(MODELS.values())))
-    return specialised(run_recordings, f"run_recordings_{version}", cache=True, advance_population=population)
+    version = digest([_jit, columns, deliver, pointers, step_module, sys.modules[__name__]])
+    return specialised(run_recordings, f"run_recordings_{version}", cache=True)

@@ -1,141 +1,177 @@
-"""Neurons of one population over one tick: templates that are compiled once for each model.
+"""Neurons over one tick: their inputs into their states, the test of the threshold, the reset, and who fired.
 
-The names ``integrate``, ``distance``, ``reset`` and ``coefficients`` below stand for those of a model (see
-`snnsim.neurons`); `step_for` puts them in. `step_chain` joins the compiled steps of all models into one function that
-picks by the model's number, so that one compiled engine runs every network.
+The names below stand for those of a model (see `snnsim.neurons`); `advance_for` puts them in. A neuron fires at a
+distance of `bound` or more: zero, or the smallest number above it. Inputs are left empty.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from snnsim.backends.cpu._jit import jit, specialised
+from snnsim.backends.cpu.columns import BOUND, COEFFICIENTS, COUNTERS, REFRACTORY, SIZE, STATES, UNIFORM
+from snnsim.backends.cpu.pointers import view
+from snnsim.backends.cpu.rows import CHOOSE, EMPTY, READ, ROWS, WRITE, record_at
 from snnsim.errors import CapabilityError
 from snnsim.neurons import NeuronModel
 
-# What a template names; `specialised` puts the real thing in its place.
 integrate: Any = None
 distance: Any = None
 reset: Any = None
-coefficients: Any = None
-step: Any = None
-others: Any = None
-number: Any = None
+coefficients_at: Any = None
+read_states: Any = None
+write_states: Any = None
+choose: Any = None
+read_inputs: Any = None
+empty_inputs: Any = None
+rows_of_states: Any = None
+free_same: Any = None
+free_each: Any = None
+held_same: Any = None
+held_each: Any = None
+n_coefficients: Any = None
+
+#: Neurons in which a spike is looked for at once.
+_BLOCK = 32
 
 
-def one_state(floats, states, size, table, start, uniform, drive, counters, refractory, bound, fired):
-    """Advance a spiking model with one state.
+def free_pass(states, inputs, marks, length, table, step, bound):
+    """Advance neurons without a refractory time; return how many fired and mark them by 1."""
+    zero, one = inputs[0].dtype.type(0), inputs[0].dtype.type(1)
+    count = np.int32(0)
+    for j in range(length):
+        c = coefficients_at(table, j, step)
+        after = integrate(*(read_states(states, j) + read_inputs(inputs, j) + (c,)))
+        fires = distance(*(after + (c,))) >= bound  # noqa: RUF005
+        write_states(states, j, reset(*(after + (one if fires else zero, c))))  # noqa: RUF005
+        empty_inputs(inputs, j, zero)
+        marks[j] = np.int32(fires)
+        count = np.int32(count + np.int32(fires))
+    return count
 
-    `drive` is emptied and `fired` becomes 0 or 1 a neuron, in the type of the states so that the loop stays in
-    vector registers. A neuron fires at a distance of `bound` or more: zero, or the smallest number above it.
+
+def held_pass(states, inputs, counters, length, table, step, bound, refractory):
+    """Advance neurons that are held after a spike; return how many fired: their counter is at `refractory`."""
+    zero, one = inputs[0].dtype.type(0), inputs[0].dtype.type(1)
+    count = np.int32(0)
+    for j in range(length):
+        c = coefficients_at(table, j, step)
+        left = counters[j]
+        free = left <= 0
+        now = read_states(states, j)
+        after = choose(free, integrate(*(now + read_inputs(inputs, j) + (c,))), now)
+        fires = (distance(*(after + (c,))) >= bound) & free  # noqa: RUF005
+        write_states(states, j, reset(*(after + (one if fires else zero, c))))  # noqa: RUF005
+        empty_inputs(inputs, j, zero)
+        counters[j] = np.int32(refractory) if fires else np.int32(left - np.int32(left > 0))
+        count = np.int32(count + np.int32(fires))
+    return count
+
+
+def readout_pass(states, inputs, length, table, step):
+    """Advance neurons that never fire."""
+    zero = inputs[0].dtype.type(0)
+    for j in range(length):
+        c = coefficients_at(table, j, step)
+        write_states(states, j, integrate(*(read_states(states, j) + read_inputs(inputs, j) + (c,))))
+        empty_inputs(inputs, j, zero)
+
+
+def spiking(row, coefficients, floats, counters, inputs, flags, first, length, fired, count):
+    """Advance neurons ``first ... first + length - 1``; add those that fired to the `count` in `fired`."""
+    size, refractory, bound = row[SIZE], row[REFRACTORY], view(coefficients, row[BOUND], 1)[0]
+    states = rows_of_states(floats, row[STATES] + first, size, length)
+    same = row[UNIFORM] == 1
+    table = view(coefficients, row[COEFFICIENTS] + (0 if same else first), n_coefficients * (1 if same else size))
+    if refractory == 0:
+        if same:
+            some = free_same(states, inputs, flags, length, table, size, bound)
+        else:
+            some = free_each(states, inputs, flags, length, table, size, bound)
+        return list_marked(flags, 1, first, length, fired, count) if some > 0 else count
+    left = view(counters, row[COUNTERS] + first, length)
+    if same:
+        some = held_same(states, inputs, left, length, table, size, bound, refractory)
+    else:
+        some = held_each(states, inputs, left, length, table, size, bound, refractory)
+    return list_marked(left, refractory, first, length, fired, count) if some > 0 else count
+
+
+def readout(row, coefficients, floats, counters, inputs, flags, first, length, fired, count):
+    """Advance neurons that never fire; see `spiking`."""
+    size, same = row[SIZE], row[UNIFORM] == 1
+    states = rows_of_states(floats, row[STATES] + first, size, length)
+    table = view(coefficients, row[COEFFICIENTS] + (0 if same else first), n_coefficients * (1 if same else size))
+    if same:
+        free_same(states, inputs, length, table, size)
+    else:
+        free_each(states, inputs, length, table, size)
+    return count
+
+
+@jit
+def list_marked(marks, mark, first, length, fired, count):
+    """Write the numbers of the neurons whose mark is `mark` after the `count` in `fired`; return how many there are.
+
+    Most are silent, so a block of marks is looked at in vector registers before its marks are looked at one by one.
     """
-    zero, one = floats.dtype.type(0), floats.dtype.type(1)
-    first = floats[states : states + size]
-    if uniform and refractory == 0:
-        c = coefficients(table, start, 1)
-        for j in range(size):
-            (a,) = integrate(first[j], drive[j], c)
-            spike = one if distance(a, c) >= bound else zero
-            (first[j],) = reset(a, spike, c)
-            drive[j] = zero
-            fired[j] = spike
-    elif uniform:
-        c = coefficients(table, start, 1)
-        for j in range(size):
-            free = counters[j] <= 0
-            (a,) = integrate(first[j], drive[j], c)
-            a = a if free else first[j]
-            spike = one if (distance(a, c) >= bound) & free else zero
-            (first[j],) = reset(a, spike, c)
-            drive[j] = zero
-            fired[j] = spike
-            counters[j] = np.int32(refractory) if spike > zero else max(counters[j] - np.int32(1), np.int32(0))
-    else:
-        for j in range(size):
-            c = coefficients(table, start + j, size)
-            free = counters[j] <= 0
-            (a,) = integrate(first[j], drive[j], c)
-            a = a if free else first[j]
-            spike = one if (distance(a, c) >= bound) & free else zero
-            (first[j],) = reset(a, spike, c)
-            drive[j] = zero
-            fired[j] = spike
-            counters[j] = np.int32(refractory) if spike > zero else max(counters[j] - np.int32(1), np.int32(0))
+    wanted = np.int32(mark)
+    for start in range(0, length, _BLOCK):
+        stop = min(start + _BLOCK, length)
+        some = np.int32(0)
+        for j in range(start, stop):
+            some = np.int32(some + np.int32(marks[j] == wanted))
+        if some > 0:
+            for j in range(start, stop):
+                if marks[j] == wanted:
+                    fired[count] = first + j
+                    count += 1
+    return count
 
 
-def two_states(floats, states, size, table, start, uniform, drive, counters, refractory, bound, fired):
-    """Advance a spiking model with two states; see `one_state`."""
-    zero, one = floats.dtype.type(0), floats.dtype.type(1)
-    first, second = floats[states : states + size], floats[states + size : states + 2 * size]
-    for j in range(size):
-        c = coefficients(table, start if uniform else start + j, 1 if uniform else size)
-        free = counters[j] <= 0
-        a, b = integrate(first[j], second[j], drive[j], c)
-        a, b = (a if free else first[j]), (b if free else second[j])
-        spike = one if (distance(a, b, c) >= bound) & free else zero
-        first[j], second[j] = reset(a, b, spike, c)
-        drive[j] = zero
-        fired[j] = spike
-        counters[j] = np.int32(refractory) if spike > zero else max(counters[j] - np.int32(1), np.int32(0))
-
-
-def readout(floats, states, size, table, start, uniform, drive, counters, refractory, bound, fired):
-    """Advance a model with one state that never fires."""
-    zero = floats.dtype.type(0)
-    first = floats[states : states + size]
-    for j in range(size):
-        c = coefficients(table, start if uniform else start + j, 1 if uniform else size)
-        (first[j],) = integrate(first[j], drive[j], c)
-        drive[j] = zero
-
-
-def link(model, floats, states, size, table, start, uniform, drive, counters, refractory, bound, fired):
-    """Advance a population of model `number`, or pass on to the other models."""
-    if model == number:
-        step(floats, states, size, table, start, uniform, drive, counters, refractory, bound, fired)
-    else:
-        others(model, floats, states, size, table, start, uniform, drive, counters, refractory, bound, fired)
-
-
-def _none(model, floats, states, size, table, start, uniform, drive, counters, refractory, bound, fired):
-    """End of the chain: the program has checked that every model is known."""
-
-
-def step_for(model: type[NeuronModel]) -> Any:
-    """Compile the step of a model.
+def advance_for(model: type[NeuronModel]) -> Any:
+    """Compile the function that advances neurons of a model.
 
     Raises
     ------
     CapabilityError
-        No template fits its number of states.
+        The model has more states or inputs than there are functions for.
     """
     arithmetic = model.arithmetic
-    templates = {(1, True): one_state, (2, True): two_states, (1, False): readout}
-    key = (len(arithmetic.states), arithmetic.distance is not None)
-    if key not in templates:
-        raise CapabilityError(f"backend 'cpu' has no kernel for {model.__name__}: {key[0]} states, spiking={key[1]}")
-    entries = ", ".join(f"table[start + {i} * step]" for i in range(len(arithmetic.coefficients._fields)))  # type: ignore[attr-defined]
-    record = eval(f"lambda table, start, step: record({entries})", {"record": arithmetic.coefficients})
-    names = {
-        name: jit(function)
-        for name, function in (
-            ("integrate", arithmetic.integrate),
-            ("distance", arithmetic.distance),
-            ("reset", arithmetic.reset),
-            ("coefficients", record),
+    n_states, n_inputs = len(arithmetic.states), len(arithmetic.inputs)
+    if n_states not in ROWS or n_inputs not in ROWS:
+        raise CapabilityError(
+            f"backend 'cpu' has no kernel for {model.__name__}: {n_states} states and {n_inputs} inputs, "
+            f"at most {max(ROWS)} of each"
         )
-        if function is not None
+    names = {
+        "integrate": jit(arithmetic.integrate),
+        "read_states": READ[n_states],
+        "write_states": WRITE[n_states],
+        "read_inputs": READ[n_inputs],
+        "empty_inputs": EMPTY[n_inputs],
     }
-    return specialised(templates[key], f"step_{model.__name__}", **names)
-
-
-def step_chain(models: Sequence[type[NeuronModel]]) -> Any:
-    """Compile one function that advances a population of any of the models, told apart by their place here."""
-    chain = jit(_none)
-    # The first model ends up outermost, so that the usual one is reached by one comparison.
-    for place, model in reversed(list(enumerate(models))):
-        chain = specialised(link, f"link_{model.__name__}", step=step_for(model), others=chain, number=place)
-    return chain
+    whole: Any = readout
+    passes: dict[str, Any] = {"free": readout_pass}
+    if arithmetic.distance is not None and arithmetic.reset is not None:
+        names |= {"distance": jit(arithmetic.distance), "reset": jit(arithmetic.reset), "choose": CHOOSE[n_states]}
+        whole, passes = spiking, {"free": free_pass, "held": held_pass}
+    compiled = {
+        f"{word}_{kind}": specialised(
+            template,
+            f"{word}_{kind}_{model.__name__}",
+            coefficients_at=record_at(arithmetic.coefficients, each=kind == "each"),
+            **names,
+        )
+        for word, template in passes.items()
+        for kind in ("same", "each")
+    }
+    return specialised(
+        whole,
+        f"advance_{model.__name__}",
+        rows_of_states=ROWS[n_states],
+        n_coefficients=len(arithmetic.coefficients._fields),  # type: ignore[attr-defined]
+        **compiled,
+    )

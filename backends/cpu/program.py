@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from snnsim.backends.base import Capabilities, Program, RunOutput, RunRequest, State, Visit
 from snnsim.backends.cpu import engine as e
+from snnsim.backends.cpu.columns import RECORDED
 from snnsim.backends.cpu.long_run import LongRun, unsupported
 from snnsim.backends.cpu.tables import Tables, tables_of
 from snnsim.events import Events
@@ -31,7 +32,7 @@ class CpuProgram(Program):
     """Runs a network with the compiled engine."""
 
     name = "cpu"
-    capabilities = Capabilities(models=frozenset(MODELS))
+    capabilities = Capabilities(drives=True, models=frozenset(MODELS))
 
     def __init__(
         self,
@@ -80,11 +81,12 @@ class CpuProgram(Program):
         """Advance `state` in place and return what was recorded."""
         recordings = state.floats.shape[0]
         t, events = self._tables, self._events(request, recordings)
-        populations = t.populations
+        cells = t.cells
+        populations = cells.populations
         engine_spikes = [number for number in request.spikes if number in self._places]
         if engine_spikes:
             populations = populations.copy()
-            populations[engine_spikes, e.RECORDED] = 1
+            populations[engine_spikes, RECORDED] = 1
         traces, neurons, values = self._traces(state, request, recordings)
         exit = request.exit
         n_exit = 0 if exit is None else self._places[exit.population].size
@@ -115,13 +117,17 @@ class CpuProgram(Program):
                     bounds[1],
                     state.tick,
                     request.n_ticks,
+                    request.first_recording,
                     t.order,
+                    t.steps,
                     populations,
-                    t.receptors,
+                    cells.receptors,
+                    cells.drives,
                     t.outgoing_offsets,
                     t.outgoing,
                     t.projections,
-                    t.coefficients,
+                    cells.coefficients,
+                    cells.thresholds,
                     t.weights,
                     t.offsets,
                     t.targets,

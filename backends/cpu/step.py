@@ -9,7 +9,7 @@ only the models of a network are compiled with it. The function::
 advances neurons ``low ... high - 1`` of a population by one tick and returns how many of them fired.
 
 population : int64*
-    The population's row of the population table (see `columns`, and `tables.population_tables`).
+    The population's row of the population table (see `columns`, and `population_tables`).
 receptors, drives : int64*
     The tables of receptors and of Poisson drives.
 coefficients : dtype*
@@ -24,7 +24,7 @@ recording, tick : int64
     Number of the recording and of the tick, which key the random numbers of Poisson drives.
 low, high : int64
 scratch : dtype*
-    `SCRATCH` elements to work in, with any content.
+    `SCRATCH` elements to work in, with any content, at a multiple of 8 bytes.
 fired : int32*
     Receives the numbers, within the population, of the neurons that fired, ascending; room for ``high - low``.
 
@@ -41,21 +41,25 @@ from typing import Any
 import numba
 import numpy as np
 from numba.core import types
+from numpy.typing import NDArray
 
-from snnsim.backends.cpu import _jit, advance, columns, pointers, receive, rows
+from snnsim import rng
+from snnsim.backends.cpu import _jit, columns, integrate, noise, pointers, receive, rows
 from snnsim.backends.cpu._jit import c_function, digest
-from snnsim.backends.cpu.advance import advance_for
-from snnsim.backends.cpu.columns import DIRECT, POPULATION_COLUMNS
+from snnsim.backends.cpu.columns import DIRECT, DRIVES, FIRST_DRIVE, POPULATION_COLUMNS
+from snnsim.backends.cpu.integrate import advance_for
+from snnsim.backends.cpu.noise import add_noise
 from snnsim.backends.cpu.pointers import caller
+from snnsim.backends.cpu.population_tables import population_tables as population_tables
 from snnsim.backends.cpu.receive import receive_for
 from snnsim.backends.cpu.rows import ROWS
-from snnsim.backends.cpu.tables import population_tables as population_tables
+from snnsim.network import Network
 from snnsim.neurons import NeuronModel
 
 #: Neurons that are advanced together.
 CHUNK = 256
-#: Elements of `scratch`: two inputs and the flags of a chunk.
-SCRATCH = 4 * CHUNK
+#: Elements of `scratch`: for a chunk two inputs, flags, random numbers (one pair more than fits) and counts of events.
+SCRATCH = 6 * CHUNK
 
 # What the template names; `step_address` puts the compiled functions in their place.
 rows_of_inputs: Any = None
@@ -85,12 +89,18 @@ def step(
     listed = numba.carray(fired, high - low)
     room = numba.carray(scratch, SCRATCH)
     flags = room[2 * CHUNK : 3 * CHUNK].view(np.int32)
+    words = room[3 * CHUNK : 5 * CHUNK].view(np.uint64)
+    counts = room[5 * CHUNK : 6 * CHUNK].view(np.int32)
     direct = row[DIRECT] == 1
     if not direct:
         room[: 2 * CHUNK] = 0
     count = 0
     for first in range(low, high, CHUNK):
         length = min(CHUNK, high - first)
+        for d in range(row[FIRST_DRIVE], row[FIRST_DRIVE] + row[DRIVES]):
+            add_noise(
+                d, drives, thresholds, coefficients, arrived, stride, recording, tick, low, first, length, words, counts
+            )
         if direct:  # one delta receptor: what arrived is the drive
             inputs = rows_of_inputs(arrived, first - low, 0, length)
         else:
@@ -119,9 +129,18 @@ def step_address(model: type[NeuronModel], dtype: str) -> int:
     return int(_compiled(model, dtype).address)
 
 
+def steps_of(network: Network, dtype: np.dtype[Any]) -> NDArray[np.int64]:
+    """Return the addresses of the steps of all populations, shape (populations,); zero for sources."""
+    models = [type(population.model) for population in network.populations]
+    return np.array(
+        [step_address(model, dtype.name) if issubclass(model, NeuronModel) else 0 for model in models], np.int64
+    )
+
+
 @functools.cache
 def _compiled(model: type[NeuronModel], dtype: str) -> Any:
-    modules = [_jit, advance, columns, pointers, receive, rows, *(sys.modules[name] for name in _sources(model))]
+    modules = [rng, _jit, columns, integrate, noise, pointers, receive, rows]
+    modules += [sys.modules[name] for name in _sources(model)]
     return c_function(
         step,
         f"step_{model.__name__}_{digest([*modules, sys.modules[__name__]])}",

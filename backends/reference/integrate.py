@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from snnsim.neurons import NeuronModel, Source
+from snnsim.network import Network, Population
+from snnsim.neurons import NeuronModel, Source, drive_counts, drive_key
 
 
 class PopulationCoefficients(NamedTuple):
@@ -31,6 +32,36 @@ def coefficients_of(model: NeuronModel | Source, dt: float, dtype: np.dtype[Any]
 
 def _rounded(coefficients: tuple[Any, ...], dtype: np.dtype[Any]) -> Any:
     return type(coefficients)(*(np.asarray(value, dtype) for value in coefficients))
+
+
+class Drive(NamedTuple):
+    """A Poisson drive of a population in the precision of the run."""
+
+    key: np.uint64
+    thresholds: NDArray[np.uint32]
+    receptor: int
+    weight: Any
+
+
+def drives_of(network: Network, population: Population, dtype: np.dtype[Any]) -> list[Drive]:
+    """Return the Poisson drives of a population."""
+    names = tuple(receptor.name for receptor in getattr(population.model, "receptor_list", ()))
+    return [
+        Drive(
+            drive_key(network.seed, population.name, number),
+            drive.thresholds(network.dt),
+            drive.receptor_number(names),
+            dtype.type(drive.weight),
+        )
+        for number, drive in enumerate(population.drive)
+    ]
+
+
+def add_drives(drives: list[Drive], arrived: NDArray[Any], recording: int, tick: int) -> None:
+    """Add the events of Poisson drives to what has arrived, shape (receptors, neurons)."""
+    for drive in drives:
+        counts = drive_counts(drive.key, drive.thresholds, recording, tick, arrived.shape[1])
+        arrived[drive.receptor] += drive.weight * counts.astype(arrived.dtype)
 
 
 def advance(

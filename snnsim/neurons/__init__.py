@@ -3,6 +3,10 @@
 from snnsim.neurons.adaptive_lif import AdaptiveLIF as AdaptiveLIF
 from snnsim.neurons.base import Arithmetic as Arithmetic
 from snnsim.neurons.base import NeuronModel as NeuronModel
+from snnsim.neurons.drives import UNREACHED as UNREACHED
+from snnsim.neurons.drives import PoissonDrive as PoissonDrive
+from snnsim.neurons.drives import drive_counts as drive_counts
+from snnsim.neurons.drives import drive_key as drive_key
 from snnsim.neurons.integrate_and_fire import IF as IF
 from snnsim.neurons.li import LI as LI
 from snnsim.neurons.lif import LIF as LIF

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from snnsim.connectivity import Conv2d, Dense, MaxPool2d, OneToOne, Sparse, SumPool2d
 from snnsim.connectivity.base import Connectivity, Shape
 from snnsim.errors import CapabilityError, NetworkError, ParameterError
-from snnsim.network import Network
-from snnsim.neurons import IF, LI, LIF, Delta, Input, NeuronModel
+from snnsim.network import Network, Population
+from snnsim.neurons import IF, LI, LIF, AdaptiveLIF, Delta, Exponential, Input, NeuronModel
 
 #: Models whose sweep over time is compiled.
 FUSED_MODELS = (LIF, IF, LI)
+#: Models that are trained.
+TRAINED_MODELS: tuple[type[NeuronModel], ...] = (*FUSED_MODELS, AdaptiveLIF)
 MATRIX_RULES = (Dense, Sparse)
 FRAME_RULES = (Conv2d, SumPool2d, MaxPool2d, OneToOne)
 
@@ -106,6 +108,7 @@ def make_plan(network: Network, batch_norm: tuple[str, ...], dropout: dict[str, 
                 f"training: population {population.name!r} ({type(population.model).__name__}) makes its own events; "
                 "use Input() and give the events at each call"
             )
+        _check_population(population)
     links: dict[str, list[Link]] = {population.name: [] for population in network.populations}
     place = {number: i for i, number in enumerate(network.order)}
     for projection in sorted(network.projections, key=lambda p: place[network.population_number(p.source)]):
@@ -140,6 +143,28 @@ def make_plan(network: Network, batch_norm: tuple[str, ...], dropout: dict[str, 
             stages.append(stage)
     stages.sort(key=lambda stage: stage.name == output.name)  # the readout last; nothing depends on it
     return Plan(network, tuple(p.name for p in network.inputs), tuple(stages))
+
+
+def _check_population(population: Population) -> None:
+    """Raise `CapabilityError` where a population does what training does not compute."""
+    if population.drive:
+        raise CapabilityError(
+            f"training: population {population.name!r} has a drive ({population.drive[0].describe()}), which draws "
+            "events of its own; use an Input() population and give the events at each call"
+        )
+    if not isinstance(population.model, NeuronModel):
+        return
+    if type(population.model) not in TRAINED_MODELS:
+        names = ", ".join(model.__name__ for model in TRAINED_MODELS)
+        raise CapabilityError(
+            f"training: population {population.name!r}: {type(population.model).__name__} is not trained; {names} are"
+        )
+    for receptor in population.model.receptor_list:
+        if not isinstance(receptor, (Delta, Exponential)):
+            raise CapabilityError(
+                f"training: population {population.name!r}: the {type(receptor).__name__} receptor {receptor.name!r} "
+                "is not trained; Delta and Exponential are"
+            )
 
 
 def _check_stage(stage: Stage) -> None:

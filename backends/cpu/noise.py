@@ -1,0 +1,104 @@
+"""Poisson drives over one tick: how many events each neuron receives, and their weight into what has arrived.
+
+The numbers are those of `snnsim.neurons.drives`. Random numbers and thresholds lie here as signed integers, lowered by
+2**31, because vectors of them can be compared. Thresholds lie in groups of `GROUP` rows; a group that no number of the
+chunk reaches ends the search, and one that all numbers pass is counted without a look at them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from snnsim import rng
+from snnsim.backends.cpu._jit import jit
+from snnsim.backends.cpu.columns import DRIVE_COLUMNS, DRIVE_RECEPTOR, EDGES, GROUPS, KEY, STEP, THRESHOLDS, WEIGHT
+from snnsim.backends.cpu.pointers import view
+
+#: Rows of thresholds that are compared together.
+GROUP = 4
+
+_GOLDEN = rng.GOLDEN
+_LOWERED = np.uint64(0x8000000080000000)
+_HIGHEST = np.int32(2**31 - 2)
+_mix = jit(rng.mix)
+
+
+@jit
+def _join(key, number):
+    """Mix a number into a key, as `rng.stream_key` does."""
+    return _mix(key + np.uint64(number) * _GOLDEN + _GOLDEN)
+
+
+@jit
+def add_noise(
+    number, drives, thresholds, coefficients, arrived, stride, recording, tick, low, first, length, words, counts
+):
+    """Add the events of drive `number` to what has arrived at neurons ``first ... first + length - 1``.
+
+    `words` (uint64, a pair of neurons each, and one more) and `counts` (int32) are room to work in.
+    """
+    entry = view(drives, number * DRIVE_COLUMNS, DRIVE_COLUMNS)
+    draw_pairs(_join(_join(np.uint64(entry[KEY]), recording), tick), first >> 1, (first + length + 1) >> 1, words)
+    numbers = words.view(np.int32)[first & 1 :]
+    passed = count_events(entry, thresholds, first, length, numbers, counts)
+    here = view(arrived, entry[DRIVE_RECEPTOR] * stride + first - low, length)
+    weight, whole = view(coefficients, entry[WEIGHT], 1)[0], here.dtype.type
+    for j in range(length):
+        here[j] += weight * whole(np.int32(counts[j] + passed))
+
+
+@jit
+def draw_pairs(key, start, stop, words):
+    """Draw 64 bits for each pair of neurons; the neurons' numbers are the halves, lower first."""
+    state = key + np.uint64(start) * _GOLDEN + _GOLDEN  # counted up, which saves one of three products
+    for i in range(stop - start):
+        words[i] = _mix(state) ^ _LOWERED
+        state += _GOLDEN
+
+
+@jit
+def count_events(entry, thresholds, first, length, numbers, counts):
+    """Count the thresholds that each number reaches: those in `counts`, and those returned, which all have passed."""
+    lowest, highest = _HIGHEST, np.int32(-(2**31))
+    for j in range(length):
+        lowest = numbers[j] if numbers[j] < lowest else lowest
+        highest = numbers[j] if numbers[j] > highest else highest
+    if highest > _HIGHEST:
+        for j in range(length):
+            numbers[j] = numbers[j] if numbers[j] < _HIGHEST else _HIGHEST
+    counts[:length] = 0
+    step, n_groups, passed = entry[STEP], entry[GROUPS], 0
+    edges = view(thresholds, entry[EDGES], 2 * n_groups)
+    for group in range(n_groups):
+        if highest < edges[2 * group]:
+            break
+        if lowest >= edges[2 * group + 1]:
+            passed += GROUP
+            continue
+        start = entry[THRESHOLDS] + group * GROUP * step
+        if step == 1:
+            count_same(view(thresholds, start, GROUP), length, numbers, counts)
+        else:
+            count_each(view(thresholds, start + first, GROUP * step), step, length, numbers, counts)
+    return passed
+
+
+@jit
+def count_same(group, length, numbers, counts):
+    """Count the thresholds of a group that each number reaches, the same for all neurons."""
+    a, b, c, d = group[0], group[1], group[2], group[3]
+    for j in range(length):
+        number = numbers[j]
+        reached = np.int32(number >= a) + np.int32(number >= b) + np.int32(number >= c) + np.int32(number >= d)
+        counts[j] = np.int32(counts[j] + reached)
+
+
+@jit
+def count_each(group, step, length, numbers, counts):
+    """Count the thresholds of a group that each number reaches, a column of `group` for each neuron."""
+    a, b, c, d = group[0:], group[step:], group[2 * step :], group[3 * step :]
+    for j in range(length):
+        number = numbers[j]
+        reached = np.int32(number >= a[j]) + np.int32(number >= b[j])
+        reached += np.int32(number >= c[j]) + np.int32(number >= d[j])
+        counts[j] = np.int32(counts[j] + reached)

@@ -1,0 +1,119 @@
+"""The populations of a network as the integer tables and flat arrays that the step kernels read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnsim.backends.cpu import columns as c
+from snnsim.backends.cpu.noise import GROUP
+from snnsim.backends.layout import Layout
+from snnsim.network import Network
+from snnsim.neurons import UNREACHED, NeuronModel, drive_key
+
+Ints = NDArray[np.int64]
+
+
+class Arena:
+    """Arrays put one after another; `add` tells where each begins."""
+
+    def __init__(self, dtype: Any) -> None:
+        self.dtype, self.parts, self.size = dtype, list[NDArray[Any]](), 0
+
+    def add(self, values: Any) -> int:
+        """Add values; return where they begin."""
+        part = np.atleast_1d(np.asarray(values)).reshape(-1).astype(self.dtype)
+        start = self.size
+        self.parts.append(part)
+        self.size += part.size
+        return start
+
+    def joined(self) -> NDArray[Any]:
+        """Return all that was added."""
+        return np.concatenate(self.parts) if self.parts else np.zeros(0, self.dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class PopulationTables:
+    """Populations, their receptors and their drives for the step kernels (see `columns` and `step`)."""
+
+    populations: Ints
+    receptors: Ints
+    drives: Ints
+    coefficients: NDArray[Any]
+    thresholds: NDArray[np.int32]
+
+
+def population_tables(network: Network, layout: Layout, dtype: np.dtype[Any]) -> PopulationTables:
+    """Lay the populations of a network out for the step kernels."""
+    rows = np.zeros((len(network.populations), c.POPULATION_COLUMNS), np.int64)
+    coefficients = Arena(dtype)
+    thresholds = Arena(np.int32)
+    receptors: list[list[int]] = []
+    drives: list[list[int]] = []
+    places = {place.population: place for place in layout.places}
+    n_sources = 0
+    for number, population in enumerate(network.populations):
+        row, model = rows[number], population.model
+        row[c.SIZE], row[c.SOURCE] = population.size, -1
+        if not isinstance(model, NeuronModel):
+            row[c.SOURCE] = n_sources
+            n_sources += 1
+            continue
+        place = places[number]
+        row[[c.STATES, c.RECEPTOR_STATES, c.RING, c.SLOTS]] = place.states, place.currents, place.ring, place.slots
+        row[c.COUNTERS], row[c.REFRACTORY] = place.counters, model.refractory_ticks(network.dt)
+        row[c.SPIKING] = model.spiking
+        values = model.coefficients(network.dt)
+        row[c.COEFFICIENTS], row[c.UNIFORM] = _coefficients(values, population.size, coefficients)
+        # Above the threshold means at least the smallest number above it.
+        row[c.BOUND] = coefficients.add(np.finfo(coefficients.dtype).smallest_subnormal if model.is_strict else 0.0)
+        row[c.RECEPTORS], row[c.FIRST_RECEPTOR] = place.n_receptors, len(receptors)
+        # One delta receptor: what arrived is the drive.
+        row[c.DIRECT] = place.n_receptors == 1 and place.n_receptor_states == 0
+        for index, receptor in enumerate(model.receptor_list):
+            entry = [0] * c.RECEPTOR_COLUMNS
+            entry[c.KIND], entry[c.STATE] = model.receptor_kinds.index(type(receptor)), place.receptor_states[index]
+            if receptor.arithmetic is not None:
+                values = model.receptor_coefficients(receptor, network.dt)
+                where = _coefficients(values, population.size, coefficients)
+                entry[c.RECEPTOR_COEFFICIENTS], entry[c.RECEPTOR_UNIFORM] = where
+            receptors.append(entry)
+        row[c.DRIVES], row[c.FIRST_DRIVE] = len(population.drive), len(drives)
+        names = tuple(receptor.name for receptor in model.receptor_list)
+        for index, drive in enumerate(population.drive):
+            entry = [0] * c.DRIVE_COLUMNS
+            entry[c.DRIVE_RECEPTOR], entry[c.WEIGHT] = drive.receptor_number(names), coefficients.add(drive.weight)
+            entry[c.KEY] = int(drive_key(network.seed, population.name, index).view(np.int64))
+            where = _thresholds(drive.thresholds(network.dt), thresholds)
+            entry[c.THRESHOLDS], entry[c.EDGES], entry[c.GROUPS], entry[c.STEP] = where
+            drives.append(entry)
+    return PopulationTables(
+        rows,
+        np.asarray(receptors, np.int64).reshape(-1, c.RECEPTOR_COLUMNS),
+        np.asarray(drives, np.int64).reshape(-1, c.DRIVE_COLUMNS),
+        coefficients.joined(),
+        thresholds.joined(),
+    )
+
+
+def _coefficients(values: tuple[Any, ...], size: int, arena: Arena) -> tuple[int, bool]:
+    """Add coefficients, one row each; return where they begin and whether they are the same for all neurons."""
+    if all(np.ndim(value) == 0 for value in values):
+        return arena.add(np.stack(values)), True
+    return arena.add(np.stack([np.broadcast_to(value, (size,)) for value in values])), False
+
+
+def _thresholds(values: NDArray[np.uint32], arena: Arena) -> tuple[int, int, int, int]:
+    """Add thresholds and the edges of their groups as signed integers; return where both begin, groups and step.
+
+    The edges of a group are the lowest threshold of its first row and the highest of its last.
+    """
+    more = -values.shape[0] % GROUP
+    padded = np.concatenate([values, np.full((more, values.shape[1]), UNREACHED, np.uint32)])
+    signed = (padded.astype(np.int64) - 2**31).astype(np.int32)
+    first, last = signed[::GROUP].min(axis=1), signed[GROUP - 1 :: GROUP].max(axis=1)
+    return arena.add(signed), arena.add(np.stack([first, last], axis=1)), first.size, values.shape[1]
