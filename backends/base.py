@@ -93,6 +93,8 @@ class RunRequest:
         Populations whose spikes are recorded.
     traces : tuple of TraceRequest
     exit : ExitRequest, optional
+    first_recording : int
+        Number of the first recording, which keys the random numbers of drives.
     """
 
     n_ticks: int
@@ -100,6 +102,7 @@ class RunRequest:
     spikes: tuple[int, ...] = ()
     traces: tuple[TraceRequest, ...] = ()
     exit: ExitRequest | None = None
+    first_recording: int = 0
 
 
 @dataclass
@@ -137,6 +140,7 @@ class Capabilities:
     delays: bool = True
     batch: bool = True
     early_exit: bool = True
+    drives: bool = False
     plasticity: bool = False
     receptors: frozenset[str] = frozenset({"Delta", "Exponential"})
     models: frozenset[str] = field(default_factory=frozenset)
@@ -252,6 +256,11 @@ def check_capabilities(network: Network, backend: str, capabilities: Capabilitie
             raise CapabilityError(
                 f"backend {backend!r} cannot run the neuron model {name} of population {population.name!r}"
                 f"{_others(lambda c, name=name: name in c.models)}"
+            )
+        if population.drive and not capabilities.drives:
+            raise CapabilityError(
+                f"backend {backend!r} cannot run the drive of population {population.name!r}"
+                f"{_others(lambda c: c.drives)}"
             )
         for receptor in getattr(model, "receptor_list", ()):
             kind = type(receptor).__name__

@@ -264,7 +264,7 @@ class Simulation:
     ) -> RunOutput:
         """Run recordings from rest; `first` is the number of the first one, which keys the sources of chance."""
         full = self._inputs.complete(given, 0, n_ticks, np.arange(first, first + count))
-        request = RunRequest(n_ticks, full, probes.spikes, probes.traces, exit_request)
+        request = RunRequest(n_ticks, full, probes.spikes, probes.traces, exit_request, first)
         return self.program.run(self.program.initial_state(count), request)
 
     def _exit_request(self, rule: DynamicConfidence, n_ticks: int) -> ExitRequest:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from snnsim.backends.base import Capabilities, ExitRequest, Program, RunOutput, RunRequest, State, Visit
 from snnsim.backends.layout import Place
 from snnsim.backends.reference.deliver import Row, deliver, rows_of
-from snnsim.backends.reference.integrate import advance, coefficients_of
+from snnsim.backends.reference.integrate import add_drives, advance, coefficients_of, drives_of
 from snnsim.backends.reference.plasticity import Plasticity
 from snnsim.events import Events
 from snnsim.network import Network
@@ -34,7 +34,7 @@ class ReferenceProgram(Program):
     """Runs a network with NumPy, recording by recording and tick by tick."""
 
     name = "reference"
-    capabilities = Capabilities(plasticity=True, models=frozenset(MODELS))
+    capabilities = Capabilities(drives=True, plasticity=True, models=frozenset(MODELS))
 
     def __init__(
         self,
@@ -53,6 +53,9 @@ class ReferenceProgram(Program):
         self._coefficients = {
             number: coefficients_of(network.populations[number].model, network.dt, self.dtype)
             for number in self._places
+        }
+        self._drives = {
+            number: drives_of(network, network.populations[number], self.dtype) for number in self._places
         }
         self._plasticity = Plasticity(network, self.dtype)
         self._outgoing: list[list[tuple[int, Row]]] = [[] for _ in network.populations]
@@ -92,7 +95,7 @@ class ReferenceProgram(Program):
             fired = {}
             for number in network.order:
                 if number in self._places:
-                    spikes = self._advance(state, recording, number, tick)
+                    spikes = self._advance(state, recording, number, tick, request.first_recording)
                     out.membrane_updates[number] += self._places[number].size
                 else:
                     events = arriving[number]
@@ -121,12 +124,13 @@ class ReferenceProgram(Program):
                     break
         return out
 
-    def _advance(self, state: State, recording: int, number: int, tick: int) -> NDArray[np.int64]:
+    def _advance(self, state: State, recording: int, number: int, tick: int, first: int) -> NDArray[np.int64]:
         place, model = self._places[number], self.network.populations[number].model
         assert isinstance(model, NeuronModel)
         ring = self.layout.ring(state.floats, place)[recording]
         arrived = ring[tick % place.slots].copy()
         ring[tick % place.slots] = 0
+        add_drives(self._drives[number], arrived, first + recording, tick)
         return advance(
             model,
             self._coefficients[number],
