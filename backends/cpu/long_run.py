@@ -13,7 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnsim.backends.base import RunOutput, RunRequest, State
-from snnsim.backends.cpu import _jit, atomics, columns, long_deliver, long_engine, long_parts, step, visits
+from snnsim.backends.cpu import (
+    _jit,
+    atomics,
+    columns,
+    long_deliver,
+    long_engine,
+    long_parts,
+    pointers,
+    ranks,
+    step,
+    visits,
+)
 from snnsim.backends.cpu._jit import digest, specialised
 from snnsim.backends.cpu.build import build_parts, groups_of
 from snnsim.backends.cpu.long_parts import Mail, Part, Run, Senders, Shared, Traces
@@ -24,6 +35,7 @@ from snnsim.backends.cpu.visiting import visited_by_events
 from snnsim.backends.cpu.visits import visit_tables
 from snnsim.backends.layout import Layout
 from snnsim.backends.settle import settle
+from snnsim.errors import ParameterError
 from snnsim.events import Events
 from snnsim.network import Network, Population
 from snnsim.neurons import NeuronModel
@@ -33,11 +45,16 @@ _LONGEST_WINDOW, _LARGEST_BOX = 4096, 2**26
 
 
 @functools.cache
+def version() -> str:
+    """Return the mark of everything that is compiled into the engine."""
+    modules = (_jit, atomics, columns, long_deliver, long_engine, long_parts, pointers, step, visits)
+    return digest([sys.modules[module.__name__] for module in modules])
+
+
+@functools.cache
 def engine() -> Any:
     """Return the compiled engine (compiled at its first call, or taken from the disk)."""
-    modules = (_jit, atomics, columns, long_deliver, long_engine, long_parts, step, visits)
-    version = digest([sys.modules[module.__name__] for module in modules])
-    return specialised(long_engine.run_part, f"run_part_{version}", cache=True)
+    return specialised(long_engine.run_part, f"run_part_{version()}", cache=True)
 
 
 class LongRun:
@@ -66,18 +83,27 @@ class LongRun:
         progress: bool = False,
     ) -> None:
         self.network, self.layout, self.dtype = network, layout, dtype
-        self.partition = Partition.of(network, layout, threads)
-        self.n_parts = self.partition.sizes.size
+        self._world = ranks.world()
+        self.partition = Partition.of(network, layout, threads if self._world is None else self._world.size)
+        self.n_parts = self.partition.n_parts
+        self._own = range(self.n_parts) if self._world is None else range(self._world.rank, self._world.rank + 1)
+        if self._world is not None and self.n_parts > self._world.size:
+            raise ParameterError(
+                f"network {network.name!r} takes {self.n_parts} parts or more; start at least as many ranks "
+                f"(mpiexec -n {self.n_parts}), now {self._world.size}"
+            )
         self._groups = groups_of(network)
         self._by_events = visited_by_events(network, visit)
         self._shared = self._share()
-        stores = build_parts(network, layout, self.partition, range(self.n_parts), dtype, threads, progress)
-        self._out_degrees = [sum(store.out_degrees[i] for store in stores) for i in range(len(network.projections))]
-        self.parts: list[Part] = []
-        for number in range(self.n_parts):
+        stores = build_parts(network, layout, self.partition, self._own, dtype, threads, progress)
+        self._out_degrees = [
+            self._summed(sum(s.out_degrees[i] for s in stores)) for i in range(len(network.projections))
+        ]
+        self.parts: dict[int, Part] = {}
+        for place, number in enumerate(self._own):
             # One after another, and each store given up when its part is made: the delays are packed on the way.
-            self.parts.append(part_of(number, stores[number], self.partition, self._groups, self._shared, dtype))
-            stores[number] = None  # type: ignore[call-overload]
+            self.parts[number] = part_of(number, stores[place], self.partition, self._groups, self._shared, dtype)
+            stores[place] = None  # type: ignore[call-overload]
         self._mail = self._make_mail()
         self._source_numbers = [i for i, p in enumerate(network.populations) if p.is_source]
         # Whether the ring of the state that was run last holds anything, so that it is not searched at every run.
@@ -152,7 +178,7 @@ class LongRun:
         """Bytes of the synapses of all parts."""
         return sum(
             array.nbytes
-            for part in self.parts
+            for part in self.parts.values()
             for array in (part.rows, part.segment_rows, part.targets, part.segments, part.weights)
         )
 
@@ -178,16 +204,7 @@ class LongRun:
         )
         senders = self._senders(request)
         values, per_part = self._traces(request, start)
-        compiled = engine()
-
-        def work(number: int) -> Any:
-            return compiled(self.parts[number], self._shared, run, senders, self._mail, per_part[number])
-
-        if self.n_parts == 1:
-            logs = [work(0)]
-        else:
-            with ThreadPoolExecutor(self.n_parts) as pool:
-                logs = list(pool.map(work, range(self.n_parts)))
+        logs = self._go(run, senders, per_part)
         state.tick = start + n_ticks
         for place in self.layout.places:
             # Neurons that are stepped at every tick are up to date.
@@ -195,7 +212,53 @@ class LongRun:
                 visited[place.counters : place.counters + place.size] = state.tick
         left = any(log[2] for log in logs) or (in_flight and n_ticks < long_engine_slots(self._shared))
         self._last = (weakref.ref(state.floats), state.tick, left)
+        if self._world is not None:
+            self._share_state(state)
+            logs = ranks.gathered(self._world, logs[0])
+            left = any(log[2] for log in logs)
+            values = self._summed(values)
+            run = run._replace(spike_counts=self._summed(run.spike_counts), updates=self._summed(run.updates))
+            self._last = (weakref.ref(state.floats), state.tick, left)
         return self._output(request, run, logs, values)
+
+    def _go(self, run: Run, senders: Senders, traces: Sequence[Traces]) -> list[Any]:
+        """Run the own parts from start to end, each on a thread of its own."""
+        if self._world is not None:
+            number = self._world.rank
+            part = self.parts[number]
+            return [
+                ranks.run_rank(self._world, version(), part, self._shared, run, senders, self._mail, traces[number])
+            ]
+        compiled = engine()
+
+        def work(number: int) -> Any:
+            return compiled(self.parts[number], self._shared, run, senders, self._mail, traces[number])
+
+        if self.n_parts == 1:
+            return [work(0)]
+        with ThreadPoolExecutor(self.n_parts) as pool:
+            return list(pool.map(work, range(self.n_parts)))
+
+    def _summed(self, values: Any) -> Any:
+        """Return the sum over ranks of what each has counted for its own neurons."""
+        return values if self._world is None else ranks.summed(self._world, values)
+
+    def _share_state(self, state: State) -> None:
+        """Give every rank the state of all neurons."""
+        floats, counters = np.zeros_like(state.floats), np.zeros_like(state.counters)
+        visited = None if state.visited is None else np.zeros_like(state.visited)
+        rank, layout = self._world.rank, self.layout
+        for place in layout.places:
+            own = slice(self.partition.low[rank, place.population], self.partition.high[rank, place.population])
+            for view in (layout.states, layout.currents, layout.ring):
+                view(floats, place)[..., own] = view(state.floats, place)[..., own]
+            mine = slice(place.counters + own.start, place.counters + own.stop)
+            counters[:, mine] = state.counters[:, mine]
+            if visited is not None and state.visited is not None:
+                visited[:, mine] = state.visited[:, mine]
+        state.floats[:], state.counters[:] = self._summed(floats), self._summed(counters)
+        if visited is not None and state.visited is not None:
+            state.visited[:] = self._summed(visited)
 
     def _visited(self, state: State) -> NDArray[np.int64]:
         """Return the tick up to which each neuron is advanced, empty where all are stepped at every tick."""
@@ -227,7 +290,7 @@ class LongRun:
         widths = [trace.neurons.size for trace in request.traces]
         records = [trace.records(start, request.n_ticks) for trace in request.traces]
         edges = np.cumsum([0, *(r * w for r, w in zip(records, widths, strict=True))])
-        values = np.empty(int(edges[-1]), self.dtype)
+        values = np.zeros(int(edges[-1]), self.dtype)
         per_part = []
         for part in range(self.n_parts):
             table = np.zeros((len(request.traces), long_engine.TRACE_RECORD + 1), np.int64)
