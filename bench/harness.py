@@ -14,7 +14,18 @@ from typing import Any
 
 from snnsim.simulation import cores
 
-PACKAGES = ("snnsim", "numpy", "numba", "torch", "spikingjelly", "sinabs", "norse", "snntorch", "tonic")
+PACKAGES = (
+    "snnsim",
+    "numpy",
+    "numba",
+    "torch",
+    "spikingjelly",
+    "sinabs",
+    "norse",
+    "snntorch",
+    "tonic",
+    "nest-simulator",
+)
 
 
 def options(description: str) -> argparse.ArgumentParser:
