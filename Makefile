@@ -52,11 +52,14 @@ types: env  ## Check types on an installed copy
 
 bench-env: $(BENCH_STAMP)  ## Add the peer simulators that bench/ compares with
 
-# sinabs goes without its dependencies: one of them, samna, runs pip when it is imported.
+# sinabs goes without its dependencies: one of them, samna, runs pip when it is imported. Brian2 2.9 does not go with
+# NumPy 2.4, so it has an environment of its own, which bench/simulators.py finds.
 $(BENCH_STAMP): $(STAMP)
 	$(INSTALL) -e '.[bench]'
 	$(INSTALL) pbr
 	$(INSTALL) --no-deps sinabs
+	test -x .venv-brian2/bin/python || $(PYTHON) -m venv .venv-brian2
+	.venv-brian2/bin/python -m pip --disable-pip-version-check install --quiet $(PIP_FLAGS) brian2==2.9.0 'numpy<2.4' -e .
 	touch $@
 
 wheel-smoke: env  ## Build the wheel, install it alone in a fresh environment, use it from elsewhere
@@ -78,6 +81,6 @@ examples: env  ## Run each numbered example in a folder of its own
 	  rm -rf "$$place"; echo "   $$((SECONDS - begin)) s"; \
 	done; echo "$$found examples ran"
 
-clean:  ## Remove what was built, except .venv
+clean:  ## Remove what was built, except .venv and .venv-brian2
 	rm -rf build dist out *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 	find snnsim backends datasets examples bench tests -name __pycache__ -type d -prune -exec rm -rf {} +
