@@ -12,7 +12,7 @@ import numpy as np
 from snnsim import rng
 from snnsim.backends.cpu._jit import jit
 from snnsim.backends.cpu.columns import DRIVE_COLUMNS, DRIVE_RECEPTOR, EDGES, GROUPS, KEY, STEP, THRESHOLDS, WEIGHT
-from snnsim.backends.cpu.pointers import view
+from snnsim.backends.cpu.pointers import as_int32, at, like, moved, put
 
 #: Rows of thresholds that are compared together.
 GROUP = 4
@@ -37,14 +37,14 @@ def add_noise(
 
     `words` (uint64, a pair of neurons each, and one more) and `counts` (int32) are room to work in.
     """
-    entry = view(drives, number * DRIVE_COLUMNS, DRIVE_COLUMNS)
-    draw_pairs(_join(_join(np.uint64(entry[KEY]), recording), tick), first >> 1, (first + length + 1) >> 1, words)
-    numbers = words.view(np.int32)[first & 1 :]
+    entry = moved(drives, number * DRIVE_COLUMNS)
+    draw_pairs(_join(_join(np.uint64(at(entry, KEY)), recording), tick), first >> 1, (first + length + 1) >> 1, words)
+    numbers = moved(as_int32(words), first & 1)
     passed = count_events(entry, thresholds, first, length, numbers, counts)
-    here = view(arrived, entry[DRIVE_RECEPTOR] * stride + first - low, length)
-    weight, whole = view(coefficients, entry[WEIGHT], 1)[0], here.dtype.type
+    here = moved(arrived, at(entry, DRIVE_RECEPTOR) * stride + first - low)
+    weight = at(coefficients, at(entry, WEIGHT))
     for j in range(length):
-        here[j] += weight * whole(np.int32(counts[j] + passed))
+        put(here, j, at(here, j) + weight * like(here, np.int32(at(counts, j) + passed)))
 
 
 @jit
@@ -52,7 +52,7 @@ def draw_pairs(key, start, stop, words):
     """Draw 64 bits for each pair of neurons; the neurons' numbers are the halves, lower first."""
     state = key + np.uint64(start) * _GOLDEN + _GOLDEN  # counted up, which saves one of three products
     for i in range(stop - start):
-        words[i] = _mix(state) ^ _LOWERED
+        put(words, i, _mix(state) ^ _LOWERED)
         state += _GOLDEN
 
 
@@ -61,44 +61,46 @@ def count_events(entry, thresholds, first, length, numbers, counts):
     """Count the thresholds that each number reaches: those in `counts`, and those returned, which all have passed."""
     lowest, highest = _HIGHEST, np.int32(-(2**31))
     for j in range(length):
-        lowest = numbers[j] if numbers[j] < lowest else lowest
-        highest = numbers[j] if numbers[j] > highest else highest
+        number = at(numbers, j)
+        lowest = number if number < lowest else lowest
+        highest = number if number > highest else highest
     if highest > _HIGHEST:
         for j in range(length):
-            numbers[j] = numbers[j] if numbers[j] < _HIGHEST else _HIGHEST
-    counts[:length] = 0
-    step, n_groups, passed = entry[STEP], entry[GROUPS], 0
-    edges = view(thresholds, entry[EDGES], 2 * n_groups)
-    for group in range(n_groups):
-        if highest < edges[2 * group]:
+            put(numbers, j, at(numbers, j) if at(numbers, j) < _HIGHEST else _HIGHEST)
+    for j in range(length):
+        put(counts, j, 0)
+    step, passed = at(entry, STEP), 0
+    edges = moved(thresholds, at(entry, EDGES))
+    for group in range(at(entry, GROUPS)):
+        if highest < at(edges, 2 * group):
             break
-        if lowest >= edges[2 * group + 1]:
+        if lowest >= at(edges, 2 * group + 1):
             passed += GROUP
             continue
-        start = entry[THRESHOLDS] + group * GROUP * step
+        start = at(entry, THRESHOLDS) + group * GROUP * step
         if step == 1:
-            count_same(view(thresholds, start, GROUP), length, numbers, counts)
+            count_same(moved(thresholds, start), length, numbers, counts)
         else:
-            count_each(view(thresholds, start + first, GROUP * step), step, length, numbers, counts)
+            count_each(moved(thresholds, start + first), step, length, numbers, counts)
     return passed
 
 
 @jit
 def count_same(group, length, numbers, counts):
     """Count the thresholds of a group that each number reaches, the same for all neurons."""
-    a, b, c, d = group[0], group[1], group[2], group[3]
+    a, b, c, d = at(group, 0), at(group, 1), at(group, 2), at(group, 3)
     for j in range(length):
-        number = numbers[j]
+        number = at(numbers, j)
         reached = np.int32(number >= a) + np.int32(number >= b) + np.int32(number >= c) + np.int32(number >= d)
-        counts[j] = np.int32(counts[j] + reached)
+        put(counts, j, at(counts, j) + reached)
 
 
 @jit
 def count_each(group, step, length, numbers, counts):
     """Count the thresholds of a group that each number reaches, a column of `group` for each neuron."""
-    a, b, c, d = group[0:], group[step:], group[2 * step :], group[3 * step :]
+    a, b, c, d = group, moved(group, step), moved(group, 2 * step), moved(group, 3 * step)
     for j in range(length):
-        number = numbers[j]
-        reached = np.int32(number >= a[j]) + np.int32(number >= b[j])
-        reached += np.int32(number >= c[j]) + np.int32(number >= d[j])
-        counts[j] = np.int32(counts[j] + reached)
+        number = at(numbers, j)
+        reached = np.int32(number >= at(a, j)) + np.int32(number >= at(b, j))
+        reached += np.int32(number >= at(c, j)) + np.int32(number >= at(d, j))
+        put(counts, j, at(counts, j) + reached)

@@ -1,4 +1,8 @@
-"""Arrays at raw pointers, and calls by address, inside compiled functions."""
+"""Memory by raw pointers, and calls by address, inside compiled functions.
+
+Step kernels use pointers in place of arrays: they are called for a few hundred neurons at a time, where counting the
+references to arrays and slicing them would cost as much as the neurons. Nothing checks an index.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +21,71 @@ def moved(typing_context: Any, pointer: Any, count: Any) -> Any:
     """Return the pointer `count` elements further on."""
     del typing_context
 
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         del context, signature
-        return builder.gep(arguments[0], [arguments[1]])
+        return builder.gep(values[0], [values[1]], inbounds=True)
 
-    return pointer(pointer, types.int64), code
+    return pointer(pointer, _index(count)), code
+
+
+@intrinsic
+def at(typing_context: Any, pointer: Any, place: Any) -> Any:
+    """Return the element at a place."""
+    del typing_context
+
+    def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        del context, signature
+        return builder.load(builder.gep(values[0], [values[1]], inbounds=True))
+
+    return pointer.dtype(pointer, _index(place)), code
+
+
+@intrinsic
+def put(typing_context: Any, pointer: Any, place: Any, value: Any) -> Any:
+    """Store a value, in the type of the pointer's elements, at a place."""
+    del typing_context
+
+    def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        element = context.cast(builder, values[2], signature.args[2], pointer.dtype)
+        builder.store(element, builder.gep(values[0], [values[1]], inbounds=True))
+        return context.get_dummy_value()
+
+    return types.void(pointer, _index(place), value), code
+
+
+@intrinsic
+def like(typing_context: Any, pointer: Any, value: Any) -> Any:
+    """Return a number in the type of the pointer's elements."""
+    del typing_context
+
+    def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        return context.cast(builder, values[1], signature.args[1], pointer.dtype)
+
+    return pointer.dtype(pointer, value), code
+
+
+def _pointer_to(element: Any, name: str) -> Any:
+    def typed(typing_context: Any, pointer: Any) -> Any:
+        del typing_context
+        kind = types.CPointer(element)
+
+        def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            del signature
+            return builder.bitcast(values[0], context.get_value_type(kind))
+
+        return kind(pointer), code
+
+    typed.__name__ = name
+    return intrinsic(typed)
+
+
+#: The same address as a pointer to elements of another type.
+as_int32, as_uint64 = _pointer_to(types.int32, "as_int32"), _pointer_to(types.uint64, "as_uint64")
+
+
+def _index(kind: Any) -> Any:
+    """Return the type of an index: unsigned where it is given so."""
+    return kind if kind in (types.int64, types.uint64) else types.int64
 
 
 @jit
@@ -43,7 +107,7 @@ def caller(name: str, n_arguments: int) -> Any:
     """
 
     def typed(typing_context: Any, address: Any, *arguments: Any) -> Any:
-        del typing_context
+        del typing_context, address
         if len(arguments) != n_arguments:
             raise TypeError(f"{name}: {len(arguments)} arguments, expected {n_arguments}")
         for number, kind in enumerate(arguments):
@@ -51,6 +115,7 @@ def caller(name: str, n_arguments: int) -> Any:
                 raise TypeError(f"{name}: argument {number} is {kind}, expected an array or an integer")
 
         def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            del signature
             given = []
             for i, kind in enumerate(arguments):
                 value = builder.extract_value(values[1], i)

@@ -20,16 +20,13 @@ from snnsim.backends.cpu.columns import (
     SIZE,
     STATE,
 )
-from snnsim.backends.cpu.pointers import view
-from snnsim.backends.cpu.rows import ADD, READ, ROWS, WRITE, record_at
+from snnsim.backends.cpu.pointers import at, moved, put
+from snnsim.backends.cpu.rows import add, read, record_at, rows_of, write
 from snnsim.neurons import NeuronModel, Receptor
 
 seen: Any = None
 follow: Any = None
 coefficients_at: Any = None
-read_states: Any = None
-write_states: Any = None
-add_inputs: Any = None
 rows_of_states: Any = None
 pass_same: Any = None
 pass_each: Any = None
@@ -37,42 +34,39 @@ receptor: Any = None
 others: Any = None
 dispatch: Any = None
 number: Any = None
-n_coefficients: Any = None
 
 
 def one_pass(inputs, states, arrived, length, table, step):
     """Advance a receptor of `length` neurons; `arrived` is emptied."""
-    zero = arrived.dtype.type(0)
     for j in range(length):
         c = coefficients_at(table, j, step)
-        now = read_states(states, j)
-        add_inputs(inputs, j, seen(*(now + (c,))))  # noqa: RUF005 - Numba joins tuples only so
-        write_states(states, j, follow(*(now + (arrived[j], c))))  # noqa: RUF005
-        arrived[j] = zero
+        now = read(states, j)
+        add(inputs, j, seen(*now, c))
+        write(states, j, follow(*now, at(arrived, j), c))
+        put(arrived, j, 0)
 
 
 def one_receptor(row, entry, coefficients, floats, arrived, first, length, inputs):
     """Advance a receptor that has states."""
-    size = row[SIZE]
-    states = rows_of_states(floats, row[RECEPTOR_STATES] + entry[STATE] * size + first, size, length)
-    if entry[RECEPTOR_UNIFORM]:
-        pass_same(inputs, states, arrived, length, view(coefficients, entry[RECEPTOR_COEFFICIENTS], n_coefficients), 0)
+    size, start = at(row, SIZE), at(entry, RECEPTOR_COEFFICIENTS)
+    states = rows_of_states(floats, at(row, RECEPTOR_STATES) + at(entry, STATE) * size + first, size)
+    if at(entry, RECEPTOR_UNIFORM):
+        pass_same(inputs, states, arrived, length, moved(coefficients, start), size)
     else:
-        table = view(coefficients, entry[RECEPTOR_COEFFICIENTS] + first, n_coefficients * size)
-        pass_each(inputs, states, arrived, length, table, size)
+        pass_each(inputs, states, arrived, length, moved(coefficients, start + first), size)
 
 
 def delta_receptor(row, entry, coefficients, floats, arrived, first, length, inputs):
     """Add what has arrived to the first input."""
-    drive, zero = inputs[0], arrived.dtype.type(0)
+    drive = inputs[0]
     for j in range(length):
-        drive[j] += arrived[j]
-        arrived[j] = zero
+        put(drive, j, at(drive, j) + at(arrived, j))
+        put(arrived, j, 0)
 
 
 def link(row, entry, coefficients, floats, arrived, first, length, inputs):
     """Advance a receptor of kind `number`, or pass on to the other kinds."""
-    if entry[KIND] == number:
+    if at(entry, KIND) == number:
         receptor(row, entry, coefficients, floats, arrived, first, length, inputs)
     else:
         others(row, entry, coefficients, floats, arrived, first, length, inputs)
@@ -84,23 +78,17 @@ def _none(row, entry, coefficients, floats, arrived, first, length, inputs):
 
 def all_receptors(row, receptors, coefficients, floats, arrived, stride, low, first, length, inputs):
     """Advance the receptors of neurons ``first ... first + length - 1``."""
-    for r in range(row[RECEPTORS]):
-        entry = view(receptors, (row[FIRST_RECEPTOR] + r) * RECEPTOR_COLUMNS, RECEPTOR_COLUMNS)
-        here = view(arrived, r * stride + first - low, length)
+    for r in range(at(row, RECEPTORS)):
+        entry = moved(receptors, (at(row, FIRST_RECEPTOR) + r) * RECEPTOR_COLUMNS)
+        here = moved(arrived, r * stride + first - low)
         dispatch(row, entry, coefficients, floats, here, first, length, inputs)
 
 
-def _receptor_for(kind: type[Receptor], n_inputs: int) -> Any:
+def _receptor_for(kind: type[Receptor]) -> Any:
     arithmetic = kind.arithmetic
     if arithmetic is None:
         return jit(delta_receptor)
-    names = {
-        "seen": jit(arithmetic.seen),
-        "follow": jit(arithmetic.follow),
-        "read_states": READ[len(arithmetic.states)],
-        "write_states": WRITE[len(arithmetic.states)],
-        "add_inputs": ADD[n_inputs],
-    }
+    names = {"seen": jit(arithmetic.seen), "follow": jit(arithmetic.follow)}
     passes = {}
     for word in ("same", "each"):
         at = record_at(arithmetic.coefficients, each=word == "each")
@@ -108,8 +96,7 @@ def _receptor_for(kind: type[Receptor], n_inputs: int) -> Any:
     return specialised(
         one_receptor,
         f"receptor_{kind.__name__}",
-        rows_of_states=ROWS[len(arithmetic.states)],
-        n_coefficients=len(arithmetic.coefficients._fields),  # type: ignore[attr-defined]
+        rows_of_states=rows_of(len(arithmetic.states)),
         **passes,
     )
 
@@ -119,6 +106,6 @@ def receive_for(model: type[NeuronModel]) -> Any:
     chain = jit(_none)
     # The first kind ends up outermost, so that the usual one is reached by one comparison.
     for place, kind in reversed(list(enumerate(model.receptor_kinds))):
-        receptor = _receptor_for(kind, len(model.arithmetic.inputs))
+        receptor = _receptor_for(kind)
         chain = specialised(link, f"link_{kind.__name__}", receptor=receptor, others=chain, number=place)
     return specialised(all_receptors, f"receive_{model.__name__}", dispatch=chain)

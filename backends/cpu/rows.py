@@ -1,109 +1,137 @@
-"""Small tuples of arrays and of numbers: the states of a model, its inputs, its coefficients.
+"""Small tuples of pointers and of numbers: the states of a model, its inputs, its coefficients.
 
-Numba compiles a tuple for its length, so each length has its functions.
+They are written as instructions, for tuples of any length: Numba would compile a function for each of them and for
+each length.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
-from snnsim.backends.cpu._jit import jit
-from snnsim.backends.cpu.pointers import view
+from numba.core import types
+from numba.core.extending import intrinsic
 
 
-@jit
-def _rows_of_one(pointer, first, stride, length):
-    return (view(pointer, first, length),)
+def rows_of(count: int) -> Any:
+    """Return a function ``rows(pointer, first, stride)`` that gives `count` pointers, `stride` elements apart."""
 
+    def rows(typing_context: Any, pointer: Any, first: Any, stride: Any) -> Any:
+        del typing_context, first, stride
 
-@jit
-def _rows_of_two(pointer, first, stride, length):
-    return view(pointer, first, length), view(pointer, first + stride, length)
+        def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            pointers, place = [], values[1]
+            for _ in range(count):
+                pointers.append(builder.gep(values[0], [place], inbounds=True))
+                place = builder.add(place, values[2])
+            return context.make_tuple(builder, signature.return_type, pointers)
 
+        return types.UniTuple(pointer, count)(pointer, types.int64, types.int64), code
 
-@jit
-def _read_one(rows, j):
-    return (rows[0][j],)
-
-
-@jit
-def _read_two(rows, j):
-    return rows[0][j], rows[1][j]
-
-
-@jit
-def _write_one(rows, j, values):
-    rows[0][j] = values[0]
-
-
-@jit
-def _write_two(rows, j, values):
-    rows[0][j], rows[1][j] = values[0], values[1]
-
-
-@jit
-def _add_one(rows, j, values):
-    rows[0][j] += values[0]
-
-
-@jit
-def _add_two(rows, j, values):
-    rows[0][j] += values[0]
-    rows[1][j] += values[1]
-
-
-@jit
-def _empty_one(rows, j, zero):
-    rows[0][j] = zero
-
-
-@jit
-def _empty_two(rows, j, zero):
-    rows[0][j], rows[1][j] = zero, zero
-
-
-@jit
-def _choose_one(first, yes, no):
-    return (yes[0] if first else no[0],)
-
-
-@jit
-def _choose_two(first, yes, no):
-    return yes[0] if first else no[0], yes[1] if first else no[1]
-
-
-#: By the number of rows: arrays `stride` apart, and what is read, written, added, emptied or chosen at a place of them.
-ROWS, READ, WRITE, ADD, EMPTY, CHOOSE = (
-    dict(enumerate(pair, start=1))
-    for pair in (
-        (_rows_of_one, _rows_of_two),
-        (_read_one, _read_two),
-        (_write_one, _write_two),
-        (_add_one, _add_two),
-        (_empty_one, _empty_two),
-        (_choose_one, _choose_two),
-    )
-)
+    return intrinsic(rows)
 
 
 def record_at(kind: type[tuple[Any, ...]], *, each: bool) -> Any:
-    """Return a compiled function that reads the NamedTuple of coefficients of a neuron.
+    """Return a function ``record(table, j, step)`` that reads the coefficients of a neuron.
 
     Parameters
     ----------
     kind : NamedTuple type
     each : bool
-        Whether each neuron has coefficients of its own, ``table[i * step + j]`` for coefficient i, or all the same.
+        Whether each neuron has coefficients of its own, at place ``i * step + j`` for coefficient i, or all the same.
     """
-    fields = kind._fields  # type: ignore[attr-defined]
-    # Unsigned, so that no index is tested for counting from the end and loops stay vectors.
-    places: dict[str, Any] = {f"place{i}": np.uint64(i) for i in range(len(fields))}
-    place = "unsigned(j) + place{} * unsigned(step)" if each else "place{}"
-    entries = [f"table[{place.format(i)}]" for i in range(len(fields))]
-    function: Callable[..., Any] = eval(
-        f"lambda table, j, step: record({', '.join(entries)})", {"record": kind, "unsigned": np.uint64, **places}
-    )
-    return jit(function)
+    count = len(kind._fields)  # type: ignore[attr-defined]
+
+    def record(typing_context: Any, table: Any, j: Any, step: Any) -> Any:
+        del typing_context, j, step
+
+        def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            place = values[1] if each else context.get_constant(types.int64, 0)
+            step = values[2] if each else context.get_constant(types.int64, 1)
+            numbers = []
+            for _ in range(count):
+                numbers.append(builder.load(builder.gep(values[0], [place], inbounds=True)))
+                place = builder.add(place, step)
+            return context.make_tuple(builder, signature.return_type, numbers)
+
+        return types.NamedUniTuple(table.dtype, count, kind)(table, types.int64, types.int64), code
+
+    return intrinsic(record)
+
+
+@intrinsic
+def read(typing_context: Any, rows: Any, place: Any) -> Any:
+    """Return what stands at a place of each row."""
+    del typing_context, place
+
+    def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        numbers = [builder.load(pointer) for pointer in _pointers(builder, rows, values)]
+        return context.make_tuple(builder, signature.return_type, numbers)
+
+    return types.UniTuple(rows.dtype.dtype, rows.count)(rows, types.int64), code
+
+
+@intrinsic
+def write(typing_context: Any, rows: Any, place: Any, numbers: Any) -> Any:
+    """Put a number at a place of each row."""
+    del typing_context, place
+    _check(rows, numbers)
+
+    def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        del signature
+        for i, pointer in enumerate(_pointers(builder, rows, values)):
+            builder.store(builder.extract_value(values[2], i), pointer)
+        return context.get_dummy_value()
+
+    return types.void(rows, types.int64, numbers), code
+
+
+@intrinsic
+def add(typing_context: Any, rows: Any, place: Any, numbers: Any) -> Any:
+    """Add a number to what stands at a place of each row."""
+    del typing_context, place
+    _check(rows, numbers)
+
+    def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        del signature
+        for i, pointer in enumerate(_pointers(builder, rows, values)):
+            builder.store(builder.fadd(builder.load(pointer), builder.extract_value(values[2], i)), pointer)
+        return context.get_dummy_value()
+
+    return types.void(rows, types.int64, numbers), code
+
+
+@intrinsic
+def empty(typing_context: Any, rows: Any, place: Any) -> Any:
+    """Put zero at a place of each row."""
+    del typing_context, place
+
+    def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        del signature
+        for pointer in _pointers(builder, rows, values):
+            builder.store(context.get_constant(rows.dtype.dtype, 0), pointer)
+        return context.get_dummy_value()
+
+    return types.void(rows, types.int64), code
+
+
+@intrinsic
+def choose(typing_context: Any, condition: Any, yes: Any, no: Any) -> Any:
+    """Return the numbers of `yes` where the condition holds, else those of `no`, without a branch."""
+    del typing_context, condition
+
+    def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        pairs = [[builder.extract_value(values[k], i) for k in (1, 2)] for i in range(yes.count)]
+        chosen = [builder.select(values[0], *pair) for pair in pairs]
+        return context.make_tuple(builder, signature.return_type, chosen)
+
+    return yes(types.boolean, yes, no), code
+
+
+def _pointers(builder: Any, rows: Any, values: Any) -> list[Any]:
+    return [builder.gep(builder.extract_value(values[0], i), [values[1]], inbounds=True) for i in range(rows.count)]
+
+
+def _check(rows: Any, numbers: Any) -> None:
+    """Raise `TypeError` unless there is one number of the right type for each row."""
+    if not isinstance(numbers, types.UniTuple) or (numbers.count, numbers.dtype) != (rows.count, rows.dtype.dtype):
+        raise TypeError(f"{rows.count} rows of {rows.dtype.dtype} take as many of these numbers, not {numbers}")

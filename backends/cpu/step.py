@@ -38,7 +38,6 @@ import functools
 import sys
 from typing import Any
 
-import numba
 import numpy as np
 from numba.core import types
 from numpy.typing import NDArray
@@ -46,13 +45,13 @@ from numpy.typing import NDArray
 from snnsim import rng
 from snnsim.backends.cpu import _jit, columns, integrate, noise, pointers, receive, rows
 from snnsim.backends.cpu._jit import c_function, digest
-from snnsim.backends.cpu.columns import DIRECT, DRIVES, FIRST_DRIVE, POPULATION_COLUMNS
+from snnsim.backends.cpu.columns import DIRECT, DRIVES, FIRST_DRIVE
 from snnsim.backends.cpu.integrate import advance_for
 from snnsim.backends.cpu.noise import add_noise
-from snnsim.backends.cpu.pointers import caller
+from snnsim.backends.cpu.pointers import as_int32, as_uint64, at, caller, moved, put
 from snnsim.backends.cpu.population_tables import population_tables as population_tables
 from snnsim.backends.cpu.receive import receive_for
-from snnsim.backends.cpu.rows import ROWS
+from snnsim.backends.cpu.rows import rows_of
 from snnsim.network import Network
 from snnsim.neurons import NeuronModel
 
@@ -85,28 +84,25 @@ def step(
     fired,
 ):
     """Advance neurons of one population by one tick; see the top of this file."""
-    row = numba.carray(population, POPULATION_COLUMNS)
-    listed = numba.carray(fired, high - low)
-    room = numba.carray(scratch, SCRATCH)
-    flags = room[2 * CHUNK : 3 * CHUNK].view(np.int32)
-    words = room[3 * CHUNK : 5 * CHUNK].view(np.uint64)
-    counts = room[5 * CHUNK : 6 * CHUNK].view(np.int32)
-    direct = row[DIRECT] == 1
+    flags = moved(scratch, 2 * CHUNK)
+    words, counts = as_uint64(moved(scratch, 3 * CHUNK)), as_int32(moved(scratch, 5 * CHUNK))
+    direct = at(population, DIRECT) == 1
     if not direct:
-        room[: 2 * CHUNK] = 0
+        for j in range(2 * CHUNK):
+            put(scratch, j, 0)
     count = 0
     for first in range(low, high, CHUNK):
         length = min(CHUNK, high - first)
-        for d in range(row[FIRST_DRIVE], row[FIRST_DRIVE] + row[DRIVES]):
+        for d in range(at(population, FIRST_DRIVE), at(population, FIRST_DRIVE) + at(population, DRIVES)):
             add_noise(
                 d, drives, thresholds, coefficients, arrived, stride, recording, tick, low, first, length, words, counts
             )
         if direct:  # one delta receptor: what arrived is the drive
-            inputs = rows_of_inputs(arrived, first - low, 0, length)
+            inputs = rows_of_inputs(arrived, first - low, 0)
         else:
-            inputs = rows_of_inputs(scratch, 0, CHUNK, length)
-            receive_all(row, receptors, coefficients, floats, arrived, stride, low, first, length, inputs)
-        count = advance_all(row, coefficients, floats, counters, inputs, flags, first, length, listed, count)
+            inputs = rows_of_inputs(scratch, 0, CHUNK)
+            receive_all(population, receptors, coefficients, floats, arrived, stride, low, first, length, inputs)
+        count = advance_all(population, coefficients, floats, counters, inputs, flags, first, length, fired, count)
     return count
 
 
@@ -145,7 +141,7 @@ def _compiled(model: type[NeuronModel], dtype: str) -> Any:
         step,
         f"step_{model.__name__}_{digest([*modules, sys.modules[__name__]])}",
         types.int64(*_signature(getattr(types, dtype))),
-        rows_of_inputs=ROWS[len(model.arithmetic.inputs)],
+        rows_of_inputs=rows_of(len(model.arithmetic.inputs)),
         receive_all=receive_for(model),
         advance_all=advance_for(model),
     )
