@@ -11,15 +11,18 @@ import numpy as np
 
 from snnsim.backends.cpu._jit import jit
 from snnsim.backends.cpu.atomics import prefetch
+from snnsim.backends.cpu.learning import arrive_at
 from snnsim.backends.cpu.long_parts import (
     ACTIVE,
     COUNT,
     DELAY,
     DUE,
     FINISHED,
+    FLIGHT,
     GROUP,
     N_FIELDS,
     NEVER,
+    PLASTIC,
     ROWS,
     SEGMENT,
     SEGMENT_END,
@@ -109,12 +112,10 @@ def next_segment(part, active, i):
 
 
 @jit
-def deliver_due(part, shared, active, due, numbers, tick):
-    """Add all synapses that are due in this tick; return the tick at which the next ones are.
-
-    `due` is room for the numbers of records.
-    """
-    n, following = 0, NEVER
+def deliver_due(part, shared, carried, tick):
+    """Add all synapses that are due in this tick, those of plastic groups last; return when the next ones are."""
+    active, due, numbers = carried.active, carried.due, carried.numbers
+    n, plastic, following = 0, 0, NEVER
     for i in range(numbers[ACTIVE]):
         when = active[DUE, i]
         if when == tick:
@@ -130,16 +131,35 @@ def deliver_due(part, shared, active, due, numbers, tick):
             i = due[k + _AHEAD]
             ask_for(part, active[GROUP, i], active[SYNAPSE, i], active[COUNT, i])
         i = due[k]
+        if shared.groups[active[GROUP, i], PLASTIC]:
+            due[plastic] = i  # which is not beyond k
+            plastic += 1
+            continue
         while active[DUE, i] == tick:
             first, count = active[SYNAPSE, i], active[COUNT, i]
             add_synapses(part, shared, active[GROUP, i], first, count, numbers)
             active[SYNAPSE, i] = first + count
             next_segment(part, active, i)
-        if active[DUE, i] == NEVER:
-            numbers[FINISHED] += 1
-        elif active[DUE, i] < following:
-            following = active[DUE, i]
+        following = min(following, next_due(active, i, numbers))
+    for k in range(plastic):
+        i = due[k]
+        while active[DUE, i] == tick:
+            first, count = active[SYNAPSE, i], active[COUNT, i]
+            arrive_at(part, active, i, tick, carried.flights)
+            if shared.groups[active[GROUP, i], TRACKED]:
+                touch(part, first, count, numbers)
+            active[SYNAPSE, i] = first + count
+            next_segment(part, active, i)
+        following = min(following, next_due(active, i, numbers))
     return following
+
+
+@jit
+def next_due(active, i, numbers):
+    """Return when the next synapses of a record are due, and count it where it has none."""
+    if active[DUE, i] == NEVER:
+        numbers[FINISHED] += 1
+    return active[DUE, i]
 
 
 @jit
@@ -180,8 +200,8 @@ def ask_for_rows(part, group, source):
 
 
 @jit
-def send(part, shared, active, numbers, group, source, tick):
-    """Make a record of a spike; there must be room for it."""
+def send(part, shared, active, numbers, group, source, tick, flight):
+    """Make a record of a spike, of number `flight` over a plastic group; there must be room for it."""
     place = part.groups[group, ROWS] + source
     low, high = part.rows[place], part.rows[place + 1]
     if low == high:
@@ -190,6 +210,7 @@ def send(part, shared, active, numbers, group, source, tick):
     active[SYNAPSE, i] = part.groups[group, TARGETS] + low
     active[GROUP, i] = group
     active[SENDER, i] = source
+    active[FLIGHT, i] = flight
     delay = shared.groups[group, DELAY]
     if delay >= 0:
         active[DUE, i] = tick + delay

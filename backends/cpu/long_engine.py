@@ -13,8 +13,24 @@ import numpy as np
 from snnsim.backends.cpu._jit import jit
 from snnsim.backends.cpu.atomics import wait_for_all
 from snnsim.backends.cpu.columns import COUNTERS, RECEPTORS, RING, SIZE, SLOTS, SOURCE, STATES
-from snnsim.backends.cpu.long_deliver import ask_for_rows, deliver_due, deliver_now, send, with_room
-from snnsim.backends.cpu.long_parts import ACTIVE, LOGGED, N_FIELDS, N_NUMBERS, NEVER, TOUCHED, ZERO_DELAY, Carried
+from snnsim.backends.cpu.learning import fire, flights_with_room, next_normalisation, normalise, take_off
+from snnsim.backends.cpu.learning_parts import FIRST_FLIGHT, FLIGHT_GROUP, FLIGHT_SOURCE, FLIGHTS, SENT
+from snnsim.backends.cpu.long_deliver import ask_for_rows, deliver_due, deliver_now, next_segment, send, with_room
+from snnsim.backends.cpu.long_parts import (
+    ACTIVE,
+    COUNT,
+    DUE,
+    GROUP,
+    LOGGED,
+    N_FIELDS,
+    N_NUMBERS,
+    NEVER,
+    PLASTIC,
+    SYNAPSE,
+    TOUCHED,
+    ZERO_DELAY,
+    Carried,
+)
 from snnsim.backends.cpu.step import call_step
 from snnsim.backends.cpu.visits import list_ready, silent_membrane, visit_population
 
@@ -62,20 +78,27 @@ def store_ring(part, shared, run, tick):
 
 
 @jit
-def flush(part, shared, run, active, due, numbers):
-    """Add the synapses of all spikes on their way to the ring, in which a run's state keeps them; return if any."""
+def flush(part, shared, run, carried):
+    """Add the synapses of all spikes on their way to the ring, in which a run's state keeps them; return if any.
+
+    Weights of plastic groups are not known before the spikes arrive: these stay among the flights.
+    """
+    active, numbers = carried.active, carried.numbers
     tick = run.end
     numbers[TOUCHED] = 0
+    for i in range(numbers[ACTIVE]):
+        if shared.groups[active[GROUP, i], PLASTIC]:
+            active[DUE, i] = NEVER
     any_left = False
     while tick < NEVER:
         following = NEVER
         for i in range(numbers[ACTIVE]):
-            following = min(following, active[0, i])
+            following = min(following, active[DUE, i])
         tick = following
         if tick < NEVER:
             any_left = True
             load_ring(part, shared, run, tick, numbers)
-            deliver_due(part, shared, active, due, numbers, tick)
+            deliver_due(part, shared, carried, tick)
             store_ring(part, shared, run, tick)
             for i in range(numbers[TOUCHED]):
                 part.marks[part.lists[0, i]] = 0
@@ -106,8 +129,10 @@ def record(part, shared, run, traces, tick):
 
 
 @jit
-def advance_window(part, shared, run, senders, cursors, mail, box, traces, active, due, numbers, first, last):
+def advance_window(part, shared, run, senders, mail, box, traces, carried, first, last):
     """Advance the own neurons from tick `first` to `last`; leave their spikes in the mail."""
+    cursors, numbers = carried.now, carried.numbers
+    learns = part.learning.table.shape[0] > 0
     sent = 0
     tick = first
     n_populations = shared.order.size
@@ -119,7 +144,7 @@ def advance_window(part, shared, run, senders, cursors, mail, box, traces, activ
     while tick < last:
         if run.in_flight:
             load_ring(part, shared, run, tick, numbers)
-        following = deliver_due(part, shared, active, due, numbers, tick)
+        following = deliver_due(part, shared, carried, tick)
         ready = np.int64(0)
         for position in range(n_populations):
             p = shared.order[position]
@@ -161,6 +186,8 @@ def advance_window(part, shared, run, senders, cursors, mail, box, traces, activ
                     part.fired,
                 )
                 run.updates[part.number, p] += own
+            if learns:
+                fire(part, shared, p, count, tick, carried.flights)
             key = (tick - first) * n_populations + position
             for k in range(count):
                 keys[sent] = key
@@ -173,6 +200,9 @@ def advance_window(part, shared, run, senders, cursors, mail, box, traces, activ
             part.lists[0, i] = slot
             part.marks[slot] = 1
         numbers[TOUCHED] = ready
+        if learns:
+            normalise(part, shared, tick, carried.flights)
+            following = min(following, next_normalisation(part.learning, tick + 1))
         record(part, shared, run, traces, tick)
         tick += 1
         if sleepy and ready == 0 and not (run.in_flight and tick < run.start + longest(shared)):
@@ -203,8 +233,9 @@ def wake(shared, run, senders, cursors, traces, following, tick):
 
 
 @jit
-def collect(part, shared, run, senders, cursors, mail, box, heads, active, numbers, first, last):
-    """Take the spikes of a window out of the mail, and the events of the sources; return records and next tick."""
+def collect(part, shared, run, senders, mail, box, carried, first, last):
+    """Take the spikes of a window out of the mail, and the events of the sources; return with them the next tick."""
+    cursors, heads, numbers = carried.later, carried.heads, carried.numbers
     n_parts, n_populations = mail.counts.shape[1], shared.order.size
     more = np.int64(0)
     for k in range(n_parts):
@@ -227,8 +258,9 @@ def collect(part, shared, run, senders, cursors, mail, box, heads, active, numbe
         for s in range(senders.populations.size):
             if cursors[s] < senders.offsets[s + 1]:
                 following = min(following, run.start + senders.ticks[cursors[s]])
-        return active, max(last, following)
-    active = with_room(active, numbers, more)
+        return carried, max(last, following)
+    carried = prepared(part, carried, more, first)
+    active = carried.active
     while True:
         key = NEVER
         for k in range(n_parts):
@@ -248,13 +280,15 @@ def collect(part, shared, run, senders, cursors, mail, box, heads, active, numbe
             if source >= 0:
                 i = cursors[source]
                 while i < senders.offsets[source + 1] and senders.ticks[i] == tick - run.start:
-                    send(part, shared, active, numbers, group, senders.numbers[i], tick)
+                    flight = take_off(part.learning, group, senders.numbers[i], tick, carried.flights)
+                    send(part, shared, active, numbers, group, senders.numbers[i], tick, flight)
                     i += 1
             else:
                 for k in range(n_parts):
                     i = heads[k]
                     while i < mail.counts[box, k] and mail.keys[box, k, i] == key:
-                        send(part, shared, active, numbers, group, mail.numbers[box, k, i], tick)
+                        flight = take_off(part.learning, group, mail.numbers[box, k, i], tick, carried.flights)
+                        send(part, shared, active, numbers, group, mail.numbers[box, k, i], tick, flight)
                         i += 1
         if source >= 0:
             while cursors[source] < senders.offsets[source + 1] and senders.ticks[cursors[source]] == tick - run.start:
@@ -263,7 +297,28 @@ def collect(part, shared, run, senders, cursors, mail, box, heads, active, numbe
             for k in range(n_parts):
                 while heads[k] < mail.counts[box, k] and mail.keys[box, k, heads[k]] == key:
                     heads[k] += 1
-    return active, last
+    return carried, last
+
+
+@jit
+def prepared(part, carried, more, tick):
+    """Return what a part carries, with room for `more` spikes on their way."""
+    active = with_room(carried.active, carried.numbers, more)
+    due = carried.due if carried.due.size >= active.shape[1] else np.empty(active.shape[1], np.int64)
+    flights = carried.flights
+    if part.learning.table.shape[0] > 0:
+        flights = flights_with_room(part.learning, flights, more, tick)
+    return Carried(
+        active,
+        due,
+        carried.numbers,
+        carried.log_keys,
+        carried.log_neurons,
+        carried.now,
+        carried.later,
+        carried.heads,
+        flights,
+    )
 
 
 @jit
@@ -293,7 +348,8 @@ def begin(part, shared, run, senders, mail):
     numbers = np.zeros(N_NUMBERS, np.int64)
     if part.slot_of.size:
         list_ready(part, shared, run, numbers)
-    return Carried(
+    learning = part.learning
+    carried = Carried(
         np.empty((N_FIELDS, 1024), np.int64),
         np.empty(1024, np.int64),
         numbers,
@@ -302,68 +358,66 @@ def begin(part, shared, run, senders, mail):
         senders.offsets[:-1].copy(),
         senders.offsets[:-1].copy(),
         np.zeros(mail.counts.shape[1], np.int64),
+        learning.flights,
     )
+    return resumed(part, shared, run, carried) if learning.table.shape[0] > 0 else carried
+
+
+@jit
+def resumed(part, shared, run, carried):
+    """Make records of the flights that an earlier call has left, without what has arrived."""
+    flights = carried.flights
+    carried = prepared(part, carried, flights.numbers[FLIGHTS], run.start)
+    flights, active, numbers = carried.flights, carried.active, carried.numbers
+    for flight in range(flights.numbers[FLIGHTS]):
+        i, source = numbers[ACTIVE], flights.table[FLIGHT_SOURCE, flight]
+        group, number = flights.table[FLIGHT_GROUP, flight], flights.numbers[FIRST_FLIGHT] + flight
+        send(part, shared, active, numbers, group, source, flights.table[SENT, flight], number)
+        if numbers[ACTIVE] > i:
+            while active[DUE, i] < run.start:
+                active[SYNAPSE, i] += active[COUNT, i]
+                next_segment(part, active, i)
+            if active[DUE, i] == NEVER:
+                numbers[ACTIVE] = i
+    return carried
 
 
 @jit
 def advance(part, shared, run, senders, mail, box, traces, carried, tick):
     """Advance a part by one window from `tick` on; its spikes are in the mail, and in the log."""
     last = min(tick + shared.window, run.end)
-    advance_window(
-        part,
-        shared,
-        run,
-        senders,
-        carried.now,
-        mail,
-        box,
-        traces,
-        carried.active,
-        carried.due,
-        carried.numbers,
-        tick,
-        last,
-    )
+    advance_window(part, shared, run, senders, mail, box, traces, carried, tick, last)
     keys, neurons = keep_spikes(
         part, shared, run, mail, box, carried.numbers, carried.log_keys, carried.log_neurons, tick
     )
     return Carried(
-        carried.active, carried.due, carried.numbers, keys, neurons, carried.now, carried.later, carried.heads
+        carried.active,
+        carried.due,
+        carried.numbers,
+        keys,
+        neurons,
+        carried.now,
+        carried.later,
+        carried.heads,
+        carried.flights,
     )
 
 
 @jit
 def take(part, shared, run, senders, mail, box, carried, tick):
     """Take all spikes of the window that began at `tick` out of the mail; return also the next tick."""
-    last = min(tick + shared.window, run.end)
-    active, tick = collect(
-        part, shared, run, senders, carried.later, mail, box, carried.heads, carried.active, carried.numbers, tick, last
-    )
-    due = carried.due if carried.due.size >= active.shape[1] else np.empty(active.shape[1], np.int64)
-    return (
-        Carried(
-            active,
-            due,
-            carried.numbers,
-            carried.log_keys,
-            carried.log_neurons,
-            carried.now,
-            carried.later,
-            carried.heads,
-        ),
-        tick,
-    )
+    return collect(part, shared, run, senders, mail, box, carried, tick, min(tick + shared.window, run.end))
 
 
 @jit
 def finish(part, shared, run, carried):
-    """Put what is on its way into the ring; return the log of spikes, and whether anything was on its way.
+    """Put what is on its way into the ring; return the log of spikes, whether anything was on its way, and flights.
 
     The log is keys as in `Mail`, counted from the start of the run, and neurons.
     """
-    left = flush(part, shared, run, carried.active, carried.due, carried.numbers)
+    left = flush(part, shared, run, carried)
     n = carried.numbers[LOGGED]
-    return carried.log_keys[:n], carried.log_neurons[:n], left
+    return carried.log_keys[:n], carried.log_neurons[:n], left, carried.flights
 
 
 def run_part(part, shared, run, senders, mail, traces):

@@ -7,14 +7,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from snnsim.backends.cpu.learning_parts import Flights, Learning
+
 # Columns of a part's table of groups: where the group's arrays begin; -1 where it has none.
 (ROWS, SEGMENT_ROWS, TARGETS, WEIGHTS) = range(4)
 # Columns of the table of groups that all parts share.
 (DELAY, ZERO_DELAY, PLASTIC, TRACKED) = range(4)
 # Fields of a spike on its way to a part: when its next synapses are due, where they begin and how many they are,
-# where the row goes on, and who sent it.
-(DUE, SYNAPSE, COUNT, SEGMENT, SEGMENT_END, GROUP, SENDER) = range(7)
-N_FIELDS = 7
+# where the row goes on, who sent it, and over a plastic group the number of its flight.
+(DUE, SYNAPSE, COUNT, SEGMENT, SEGMENT_END, GROUP, SENDER, FLIGHT) = range(8)
+N_FIELDS = 8
 # Numbers that a part carries from one window to the next.
 (ACTIVE, FINISHED, LOGGED, TOUCHED) = range(4)
 N_NUMBERS = 4
@@ -53,6 +55,8 @@ class Part(NamedTuple):
         Whether a neuron stands in the list of those to visit.
     lists : ndarray of int32, shape (2, accumulators)
         Neurons to visit in this tick and in the next.
+    learning : Learning
+        What plastic groups need besides.
     """
 
     number: int
@@ -71,6 +75,7 @@ class Part(NamedTuple):
     slot_of: NDArray[Any]
     marks: NDArray[Any]
     lists: NDArray[Any]
+    learning: Learning
 
 
 class Shared(NamedTuple):
@@ -225,6 +230,7 @@ class Carried(NamedTuple):
     now, later : ndarray of int64, shape (sources,)
         Next event of each source to act in its tick, and to be sent on.
     heads : ndarray of int64, shape (parts,)
+    flights : Flights
     """
 
     active: NDArray[Any]
@@ -235,3 +241,4 @@ class Carried(NamedTuple):
     now: NDArray[Any]
     later: NDArray[Any]
     heads: NDArray[Any]
+    flights: Flights

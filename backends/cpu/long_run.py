@@ -17,16 +17,21 @@ from snnsim.backends.cpu import (
     _jit,
     atomics,
     columns,
+    learning,
+    learning_parts,
     long_deliver,
     long_engine,
     long_parts,
     pointers,
     ranks,
     step,
+    synapses,
     visits,
 )
 from snnsim.backends.cpu._jit import digest, specialised
 from snnsim.backends.cpu.build import build_parts, groups_of
+from snnsim.backends.cpu.learning_run import PlasticRun
+from snnsim.backends.cpu.learning_tables import learning_of
 from snnsim.backends.cpu.long_parts import Mail, Part, Run, Senders, Shared, Traces
 from snnsim.backends.cpu.long_tables import part_of
 from snnsim.backends.cpu.partition import Partition
@@ -48,7 +53,8 @@ _LONGEST_WINDOW, _LARGEST_BOX = 4096, 2**26
 def version() -> str:
     """Return the mark of everything that is compiled into the engine."""
     modules = (_jit, atomics, columns, long_deliver, long_engine, long_parts, pointers, step, visits)
-    return digest([sys.modules[module.__name__] for module in modules])
+    plastic = (learning, learning_parts, synapses)
+    return digest([sys.modules[module.__name__] for module in (*modules, *plastic)])
 
 
 @functools.cache
@@ -102,9 +108,16 @@ class LongRun:
         self.parts: dict[int, Part] = {}
         for place, number in enumerate(self._own):
             # One after another, and each store given up when its part is made: the delays are packed on the way.
-            self.parts[number] = part_of(number, stores[place], self.partition, self._groups, self._shared, dtype)
+            store = stores[place]
+            learning = learning_of(network, self._groups, number, self.partition, store, dtype)
+            self.parts[number] = part_of(number, store, self.partition, self._groups, self._shared, learning, dtype)
             stores[place] = None  # type: ignore[call-overload]
         self._mail = self._make_mail()
+        self.plastic: PlasticRun | None = None
+        if any(group.plastic for group in self._groups):
+            self.plastic = PlasticRun(
+                network, dtype, self.partition, self._groups, self._shared, self.parts, self._summed
+            )
         self._source_numbers = [i for i, p in enumerate(network.populations) if p.is_source]
         # Whether the ring of the state that was run last holds anything, so that it is not searched at every run.
         self._last: tuple[weakref.ref[Any], int, bool] | None = None
@@ -187,6 +200,8 @@ class LongRun:
     def run(self, state: State, request: RunRequest) -> RunOutput:
         """Advance the one recording of `state` in place and return what was recorded."""
         start, n_ticks = state.tick, request.n_ticks
+        if self.plastic is not None:
+            self.plastic.begin(state, n_ticks)
         in_flight = self._holds_input(state)
         visited = self._visited(state)
         recorded = np.zeros(len(self.network.populations), np.uint8)
@@ -206,6 +221,8 @@ class LongRun:
         values, per_part = self._traces(request, start)
         logs = self._go(run, senders, per_part)
         state.tick = start + n_ticks
+        if self.plastic is not None:
+            self.plastic.end(state, {number: log[3] for number, log in zip(self._own, logs, strict=True)})
         for place in self.layout.places:
             # Neurons that are stepped at every tick are up to date.
             if visited.size and not self._by_events[place.population]:
@@ -352,7 +369,7 @@ class LongRun:
                 continue
             position = self._shared.position[number]
             parts = []
-            for keys, neurons, _ in logs:
+            for keys, neurons, *_ in logs:
                 mine = keys % n_populations == position
                 parts.append((keys[mine] // n_populations, neurons[mine]))
             ticks, sources = (np.concatenate([part[i] for part in parts]) for i in (0, 1))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from snnsim.backends.cpu._jit import jit
 from snnsim.backends.cpu.build import Group, PartStore
 from snnsim.backends.cpu.columns import RECEPTORS
+from snnsim.backends.cpu.learning_parts import Learning
 from snnsim.backends.cpu.long_parts import ROWS, SEGMENT_ROWS, TARGETS, WEIGHTS, Part, Shared
 from snnsim.backends.cpu.partition import Partition
 from snnsim.backends.cpu.step import SCRATCH
@@ -83,7 +84,13 @@ def packed(store: PartStore, sizes: Sequence[int]) -> tuple[NDArray[Any], NDArra
 
 
 def part_of(
-    number: int, store: PartStore, partition: Partition, groups: Sequence[Group], shared: Shared, dtype: np.dtype[Any]
+    number: int,
+    store: PartStore,
+    partition: Partition,
+    groups: Sequence[Group],
+    shared: Shared,
+    learning: Learning,
+    dtype: np.dtype[Any],
 ) -> Part:
     """Return a part for the engine; `store` is given up: its delays are packed into segments."""
     sizes = [int(shared.populations[group.source, 1]) for group in groups]
@@ -117,4 +124,5 @@ def part_of(
         slot_of,
         np.zeros(size if tracked else 0, np.uint8),
         np.zeros((2, size if tracked else 0), np.int32),
+        learning,
     )

@@ -15,6 +15,8 @@ from snnsim.backends.cpu import engine as e
 from snnsim.backends.cpu.columns import RECORDED
 from snnsim.backends.cpu.long_run import LongRun, unsupported
 from snnsim.backends.cpu.tables import Tables, tables_of
+from snnsim.backends.plastic import plastic_projections, refuse_recordings
+from snnsim.errors import CapabilityError
 from snnsim.events import Events
 from snnsim.network import Network
 from snnsim.neurons import MODELS
@@ -32,7 +34,7 @@ class CpuProgram(Program):
     """Runs a network with the compiled engine."""
 
     name = "cpu"
-    capabilities = Capabilities(drives=True, models=frozenset(MODELS))
+    capabilities = Capabilities(drives=True, plasticity=True, models=frozenset(MODELS))
 
     def __init__(
         self,
@@ -49,7 +51,8 @@ class CpuProgram(Program):
         )
         self._visit, self._progress = visit, progress
         self._in_parts = unsupported(network) is None
-        if self._in_parts and not network.inputs:
+        self._check_plasticity()
+        if self._in_parts and (not network.inputs or plastic_projections(network)):
             _ = self._long  # built with the simulation, not with its first run
         self._places = {place.population: place for place in self.layout.places}
         self._source_numbers = [i for i, p in enumerate(network.populations) if p.is_source]
@@ -77,8 +80,30 @@ class CpuProgram(Program):
         """
         return self._long.run(state, request) if self._in_parts else super().run_long(state, request)
 
+    def _check_plasticity(self) -> None:
+        """Raise `CapabilityError` where a plastic network cannot go in parts."""
+        reason = unsupported(self.network)
+        for number in plastic_projections(self.network):
+            if reason is not None:
+                raise CapabilityError(
+                    f"backend {self.name!r} cannot run the plasticity of projection "
+                    f"{self.network.projections[number].name!r} in a network in which {reason}; "
+                    "backends that can: reference"
+                )
+
+    def settle(self, state: State) -> None:
+        """Bring the weights of plastic projections into `state`."""
+        if state.plastic and self._long.plastic is not None:
+            self._long.plastic.settle(state)
+
+    def reward(self, state: State, projection: int, value: float) -> None:
+        """Turn the eligibility of a plastic projection into weight."""
+        assert self._long.plastic is not None
+        self._long.plastic.reward(state, projection, value)
+
     def run(self, state: State, request: RunRequest) -> RunOutput:
         """Advance `state` in place and return what was recorded."""
+        refuse_recordings(self.network)
         recordings = state.floats.shape[0]
         t, events = self._tables, self._events(request, recordings)
         cells = t.cells
