@@ -24,12 +24,20 @@ def shared_data() -> Path:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test that takes `backend` on every backend, one that takes `other_backend` on all but the reference."""
-    from snnsim.backends.registry import installed, names
+    from snnsim.backends.registry import names
 
     if "backend" in metafunc.fixturenames:
         metafunc.parametrize("backend", names())
     if "other_backend" in metafunc.fixturenames:
         metafunc.parametrize("other_backend", [name for name in names() if name != "reference"])
     if "plastic_backend" in metafunc.fixturenames:
-        able = [name for name, program in installed().items() if program.capabilities.plasticity]
-        metafunc.parametrize("plastic_backend", able)
+        metafunc.parametrize("plastic_backend", _that_learn())
+    if "other_plastic_backend" in metafunc.fixturenames:
+        metafunc.parametrize("other_plastic_backend", [name for name in _that_learn() if name != "reference"])
+
+
+def _that_learn() -> list[str]:
+    """Return the names of the backends that run plastic networks."""
+    from snnsim.backends.registry import installed
+
+    return [name for name, program in installed().items() if program.capabilities.plasticity]
