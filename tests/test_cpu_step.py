@@ -57,7 +57,7 @@ class Cells:
             tables.coefficients,
             tables.thresholds,
         )
-        self.address = step_address(type(model), dtype)
+        self.address = step_address(model, dtype)
         self.coefficients = coefficients_of(model, DT, np.dtype(dtype))
         self.dtype = dtype
 

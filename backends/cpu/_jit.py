@@ -6,6 +6,7 @@ kernels have crashed when the number of threads changed). Fast-math stays off: t
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import inspect
 from collections.abc import Callable, Iterable
@@ -19,16 +20,47 @@ _OPTIONS: Any = {"nogil": True, "error_model": "numpy", "fastmath": False}
 
 def jit(function: Callable[..., Any]) -> Any:
     """Compile a leaf; the kernel that calls it is what is cached."""
-    return compiled(function, **_OPTIONS)
+    # Said aloud, since Numba would let a leaf take over from its first caller that it counts no references.
+    return compiled(function, _nrt=True, **_OPTIONS)
 
 
-def specialised(template: Callable[..., Any], name: str, *, cache: bool = False, **names: Any) -> Any:
+def bare(function: Callable[..., Any]) -> Any:
+    """Compile a leaf that counts no references to the arrays it is given: it makes none, and returns none.
+
+    Counting costs an atomic operation for every field of a NamedTuple that is read, more than the work of a short
+    loop over the array.
+    """
+    return compiled(function, _nrt=False, **_OPTIONS)
+
+
+def specialised(
+    template: Callable[..., Any], name: str, *, cache: bool = False, distinct: bool = False, **names: Any
+) -> Any:
     """Compile a copy of `template` in which some of its global names stand for other things.
 
     With `cache` the machine code is kept on disk under `name`, which must change whenever anything that the copy
-    calls changes (see `digest`): Numba itself watches only the file of the template.
+    calls changes (see `digest`): Numba itself watches only the file of the template. `distinct` promises that no two
+    pointers given to the function, where one of them is written to, reach the same memory.
     """
-    return compiled(_copy(template, name, names), cache=cache, **_OPTIONS)
+    more = {"pipeline_class": _distinct_pointers()} if distinct else {}
+    return compiled(_copy(template, name, names), cache=cache, **_OPTIONS, **more)
+
+
+@functools.cache
+def _distinct_pointers() -> Any:
+    """Return a Numba compiler that marks pointers as LLVM's `noalias`: loops over many arrays become vectors too.
+
+    Without the mark LLVM compares addresses before a loop, and leaves it as it is where that takes more than eight
+    comparisons, as between five arrays.
+    """
+    from numba.core.compiler import Compiler
+
+    class DistinctPointers(Compiler):
+        def define_pipelines(self) -> Any:
+            self.state.flags.noalias = True
+            return super().define_pipelines()  # type: ignore[no-untyped-call]
+
+    return DistinctPointers
 
 
 def c_function(template: Callable[..., Any], name: str, signature: Any, **names: Any) -> Any:

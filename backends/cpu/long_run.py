@@ -144,7 +144,7 @@ class LongRun:
             order,
             np.argsort(order),
             np.array(
-                [0 if p.is_source else step_address(type(p.model), str(self.dtype)) for p in network.populations],
+                [0 if p.is_source else step_address(p.model, str(self.dtype)) for p in network.populations],
                 np.int64,
             ),
             tables.populations,
@@ -164,7 +164,7 @@ class LongRun:
     def _step(self, population: Population) -> int:
         """Return the address of the step of a population; a source has none."""
         model = population.model
-        return step_address(type(model), str(self.dtype)) if isinstance(model, NeuronModel) else 0
+        return step_address(model, str(self.dtype)) if isinstance(model, NeuronModel) else 0
 
     def _make_mail(self) -> Mail:
         """Make boxes with room for all spikes of a window, and shorten the window where they would be too large."""

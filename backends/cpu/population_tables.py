@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,8 +68,9 @@ def population_tables(network: Network, layout: Layout, dtype: np.dtype[Any]) ->
         row[[c.STATES, c.RECEPTOR_STATES, c.RING, c.SLOTS]] = place.states, place.currents, place.ring, place.slots
         row[c.COUNTERS], row[c.REFRACTORY] = place.counters, model.refractory_ticks(network.dt)
         row[c.SPIKING] = model.spiking
-        values = model.coefficients(network.dt)
-        row[c.COEFFICIENTS], row[c.UNIFORM] = _coefficients(values, population.size, coefficients)
+        each = varies(model)
+        row[c.COEFFICIENTS] = _coefficients(model.coefficients(network.dt), population.size, each, coefficients)
+        row[c.UNIFORM] = not each
         # Above the threshold means at least the smallest number above it.
         row[c.BOUND] = coefficients.add(np.finfo(coefficients.dtype).smallest_subnormal if model.is_strict else 0.0)
         row[c.RECEPTORS], row[c.FIRST_RECEPTOR] = place.n_receptors, len(receptors)
@@ -79,8 +81,8 @@ def population_tables(network: Network, layout: Layout, dtype: np.dtype[Any]) ->
             entry[c.KIND], entry[c.STATE] = model.receptor_kinds.index(type(receptor)), place.receptor_states[index]
             if receptor.arithmetic is not None:
                 values = model.receptor_coefficients(receptor, network.dt)
-                where = _coefficients(values, population.size, coefficients)
-                entry[c.RECEPTOR_COEFFICIENTS], entry[c.RECEPTOR_UNIFORM] = where
+                entry[c.RECEPTOR_COEFFICIENTS] = _coefficients(values, population.size, each, coefficients)
+                entry[c.RECEPTOR_UNIFORM] = int(not each)
             receptors.append(entry)
         row[c.DRIVES], row[c.FIRST_DRIVE] = len(population.drive), len(drives)
         names = tuple(receptor.name for receptor in model.receptor_list)
@@ -100,11 +102,15 @@ def population_tables(network: Network, layout: Layout, dtype: np.dtype[Any]) ->
     )
 
 
-def _coefficients(values: tuple[Any, ...], size: int, arena: Arena) -> tuple[int, bool]:
-    """Add coefficients, one row each; return where they begin and whether they are the same for all neurons."""
-    if all(np.ndim(value) == 0 for value in values):
-        return arena.add(np.stack(values)), True
-    return arena.add(np.stack([np.broadcast_to(value, (size,)) for value in values])), False
+def varies(model: NeuronModel) -> bool:
+    """Return whether a parameter of a model differs from neuron to neuron (its initial state does not count)."""
+    fields = dataclasses.fields(model)  # type: ignore[arg-type]
+    return any(isinstance(getattr(model, field.name), np.ndarray) for field in fields if field.name != "initial")
+
+
+def _coefficients(values: tuple[Any, ...], size: int, each: bool, arena: Arena) -> int:
+    """Add coefficients, one row each or one number each; return where they begin."""
+    return arena.add(np.stack([np.broadcast_to(value, (size,)) if each else value for value in values]))
 
 
 def _thresholds(values: NDArray[np.uint32], arena: Arena) -> tuple[int, int, int, int]:

@@ -1,111 +1,133 @@
 """Receptors over one tick: what has arrived goes into their states, and their states into the inputs of the neurons.
 
-The names below stand for those of a receptor (see `snnsim.neurons.receptors`); `receive_for` puts them in, and joins
-the receptors that a model takes into one function.
+The names below stand for those of a receptor (see `snnsim.neurons.receptors`). `receive_for` puts them in and joins the
+receptors of a population into two functions: one finds their memory, a part for each receptor; the other takes one
+neuron through all of them, so that they share a loop with the neuron itself.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from snnsim.backends.cpu._jit import jit, specialised
 from snnsim.backends.cpu.columns import (
     FIRST_RECEPTOR,
-    KIND,
     RECEPTOR_COEFFICIENTS,
     RECEPTOR_COLUMNS,
     RECEPTOR_STATES,
-    RECEPTOR_UNIFORM,
-    RECEPTORS,
     SIZE,
     STATE,
 )
 from snnsim.backends.cpu.pointers import at, moved, put
-from snnsim.backends.cpu.rows import add, read, record_at, rows_of, write
-from snnsim.neurons import NeuronModel, Receptor
+from snnsim.backends.cpu.rows import plus, read, record_at, rows_of, write
+from snnsim.neurons import Receptor
 
 seen: Any = None
 follow: Any = None
 coefficients_at: Any = None
 rows_of_states: Any = None
-pass_same: Any = None
-pass_each: Any = None
-receptor: Any = None
-others: Any = None
-dispatch: Any = None
-number: Any = None
+open_one: Any = None
+open_others: Any = None
+take_one: Any = None
+take_others: Any = None
 
 
-def one_pass(inputs, states, arrived, length, table, step):
-    """Advance a receptor of `length` neurons; `arrived` is emptied."""
-    for j in range(length):
-        c = coefficients_at(table, j, step)
-        now = read(states, j)
-        add(inputs, j, seen(*now, c))
-        write(states, j, follow(*now, at(arrived, j), c))
-        put(arrived, j, 0)
+class Receive(NamedTuple):
+    """The compiled functions of the receptors of a population."""
+
+    open_parts: Any
+    take: Any
 
 
-def one_receptor(row, entry, coefficients, floats, arrived, first, length, inputs):
-    """Advance a receptor that has states."""
-    size, start = at(row, SIZE), at(entry, RECEPTOR_COEFFICIENTS)
+def open_states(r, row, receptors, coefficients, floats, arrived, stride, low, first, each):
+    """Find the memory of receptor r, which has states, from neuron `first` on."""
+    entry, size = moved(receptors, (at(row, FIRST_RECEPTOR) + r) * RECEPTOR_COLUMNS), at(row, SIZE)
     states = rows_of_states(floats, at(row, RECEPTOR_STATES) + at(entry, STATE) * size + first, size)
-    if at(entry, RECEPTOR_UNIFORM):
-        pass_same(inputs, states, arrived, length, moved(coefficients, start), size)
-    else:
-        pass_each(inputs, states, arrived, length, moved(coefficients, start + first), size)
+    table = moved(coefficients, at(entry, RECEPTOR_COEFFICIENTS) + first * each)
+    return states, moved(arrived, r * stride + first - low), table
 
 
-def delta_receptor(row, entry, coefficients, floats, arrived, first, length, inputs):
-    """Add what has arrived to the first input."""
-    drive = inputs[0]
-    for j in range(length):
-        put(drive, j, at(drive, j) + at(arrived, j))
-        put(arrived, j, 0)
+def take_states(part, j, size):
+    """Take neuron j through a receptor that has states; return what the membrane sees."""
+    states, arrived, table = part
+    c, now = coefficients_at(table, j, size), read(states, j)
+    write(states, j, follow(*now, at(arrived, j), c))
+    put(arrived, j, 0)
+    return seen(*now, c)
 
 
-def link(row, entry, coefficients, floats, arrived, first, length, inputs):
-    """Advance a receptor of kind `number`, or pass on to the other kinds."""
-    if at(entry, KIND) == number:
-        receptor(row, entry, coefficients, floats, arrived, first, length, inputs)
-    else:
-        others(row, entry, coefficients, floats, arrived, first, length, inputs)
+def open_delta(r, row, receptors, coefficients, floats, arrived, stride, low, first, each):
+    """Find the memory of a delta receptor."""
+    return moved(arrived, r * stride + first - low)
 
 
-def _none(row, entry, coefficients, floats, arrived, first, length, inputs):
-    """End of the chain: the model has checked that it takes every receptor."""
+def take_delta(part, j, size):
+    """Take neuron j through a delta receptor: the membrane sees what has arrived."""
+    weights = at(part, j)
+    put(part, j, 0)
+    return (weights,)
 
 
-def all_receptors(row, receptors, coefficients, floats, arrived, stride, low, first, length, inputs):
-    """Advance the receptors of neurons ``first ... first + length - 1``."""
-    for r in range(at(row, RECEPTORS)):
-        entry = moved(receptors, (at(row, FIRST_RECEPTOR) + r) * RECEPTOR_COLUMNS)
-        here = moved(arrived, r * stride + first - low)
-        dispatch(row, entry, coefficients, floats, here, first, length, inputs)
+def open_last(r, row, receptors, coefficients, floats, arrived, stride, low, first, each):
+    """Find the memory of the last receptor."""
+    return (open_one(r, row, receptors, coefficients, floats, arrived, stride, low, first, each),)
 
 
-def _receptor_for(kind: type[Receptor]) -> Any:
+def open_link(r, row, receptors, coefficients, floats, arrived, stride, low, first, each):
+    """Find the memory of receptor r and of those after it."""
+    part = open_one(r, row, receptors, coefficients, floats, arrived, stride, low, first, each)
+    return part, *open_others(r + 1, row, receptors, coefficients, floats, arrived, stride, low, first, each)
+
+
+def take_first(parts, j, size):
+    """Take neuron j through all receptors; return its inputs."""
+    return take_others(take_one(parts[0], j, size), parts[1:], j, size)
+
+
+def take_link(inputs, parts, j, size):
+    """Add what the membrane sees of one receptor, then of those after it."""
+    return take_others(plus(inputs, take_one(parts[0], j, size)), parts[1:], j, size)
+
+
+def _none(inputs, parts, j, size):
+    """End of the chain."""
+    return inputs
+
+
+def receive_for(kinds: Sequence[type[Receptor]], *, each: bool) -> Receive:
+    """Compile the functions of the receptors of a population.
+
+    Parameters
+    ----------
+    kinds : sequence of types of Receptor
+    each : bool
+        Whether each neuron has coefficients of its own.
+    """
+    opening: Any = None
+    taking = jit(_none)
+    for place, kind in reversed(list(enumerate(kinds))):
+        open_here, take_here = _one(kind, each)
+        name = f"{kind.__name__}_{place}"
+        if opening is None:
+            opening = specialised(open_last, f"open_{name}", open_one=open_here)
+        else:
+            opening = specialised(open_link, f"open_{name}", open_one=open_here, open_others=opening)
+        template = take_link if place else take_first
+        taking = specialised(template, f"take_{name}", take_one=take_here, take_others=taking)
+    return Receive(opening, taking)
+
+
+def _one(kind: type[Receptor], each: bool) -> tuple[Any, Any]:
     arithmetic = kind.arithmetic
     if arithmetic is None:
-        return jit(delta_receptor)
-    names = {"seen": jit(arithmetic.seen), "follow": jit(arithmetic.follow)}
-    passes = {}
-    for word in ("same", "each"):
-        at = record_at(arithmetic.coefficients, each=word == "each")
-        passes[f"pass_{word}"] = specialised(one_pass, f"pass_{kind.__name__}_{word}", coefficients_at=at, **names)
-    return specialised(
-        one_receptor,
-        f"receptor_{kind.__name__}",
-        rows_of_states=rows_of(len(arithmetic.states)),
-        **passes,
+        return jit(open_delta), jit(take_delta)
+    rows = rows_of(len(arithmetic.states))
+    take = specialised(
+        take_states,
+        f"take_{kind.__name__}",
+        seen=jit(arithmetic.seen),
+        follow=jit(arithmetic.follow),
+        coefficients_at=record_at(arithmetic.coefficients, each=each),
     )
-
-
-def receive_for(model: type[NeuronModel]) -> Any:
-    """Compile the function that advances all receptors of a population of a model."""
-    chain = jit(_none)
-    # The first kind ends up outermost, so that the usual one is reached by one comparison.
-    for place, kind in reversed(list(enumerate(model.receptor_kinds))):
-        receptor = _receptor_for(kind)
-        chain = specialised(link, f"link_{kind.__name__}", receptor=receptor, others=chain, number=place)
-    return specialised(all_receptors, f"receive_{model.__name__}", dispatch=chain)
+    return specialised(open_states, f"open_{kind.__name__}", rows_of_states=rows), take

@@ -86,32 +86,17 @@ def write(typing_context: Any, rows: Any, place: Any, numbers: Any) -> Any:
 
 
 @intrinsic
-def add(typing_context: Any, rows: Any, place: Any, numbers: Any) -> Any:
-    """Add a number to what stands at a place of each row."""
-    del typing_context, place
-    _check(rows, numbers)
+def plus(typing_context: Any, numbers: Any, more: Any) -> Any:
+    """Return the sums of the numbers of two tuples, place by place."""
+    del typing_context
+    if not isinstance(more, types.UniTuple) or more != numbers:
+        raise TypeError(f"{numbers} cannot be added to {more}")
 
     def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        del signature
-        for i, pointer in enumerate(_pointers(builder, rows, values)):
-            builder.store(builder.fadd(builder.load(pointer), builder.extract_value(values[2], i)), pointer)
-        return context.get_dummy_value()
+        pairs = [[builder.extract_value(value, i) for value in values] for i in range(numbers.count)]
+        return context.make_tuple(builder, signature.return_type, [builder.fadd(*pair) for pair in pairs])
 
-    return types.void(rows, types.int64, numbers), code
-
-
-@intrinsic
-def empty(typing_context: Any, rows: Any, place: Any) -> Any:
-    """Put zero at a place of each row."""
-    del typing_context, place
-
-    def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        del signature
-        for pointer in _pointers(builder, rows, values):
-            builder.store(context.get_constant(rows.dtype.dtype, 0), pointer)
-        return context.get_dummy_value()
-
-    return types.void(rows, types.int64), code
+    return numbers(numbers, more), code
 
 
 @intrinsic

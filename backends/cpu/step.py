@@ -1,4 +1,4 @@
-"""One tick of neurons of one population: a compiled C function for each model and precision, called by its address.
+"""One tick of neurons of one population: a compiled C function for each kind of population, called by its address.
 
 Engines call it from compiled code, ``call_step(address, ...)``, so that they are compiled once for all models, and
 only the models of a network are compiled with it. The function::
@@ -28,15 +28,17 @@ scratch : dtype*
 fired : int32*
     Receives the numbers, within the population, of the neurons that fired, ascending; room for ``high - low``.
 
-It works in chunks of `CHUNK` neurons, so that what the passes over receptors and neurons share stays in the nearest
-cache, and the loops in it read and write few arrays, so that LLVM makes vector instructions of them.
+It works in chunks of `CHUNK` neurons, so that random numbers, counts and flags stay in the nearest cache. One loop
+takes a neuron through its receptors, its membrane and the test of the threshold; its arrays are said to be distinct, so
+that LLVM makes vector instructions of it however many there are. A step is compiled for a model, the kinds of its
+receptors, whether parameters differ from neuron to neuron, and whether there is a refractory time.
 """
 
 from __future__ import annotations
 
 import functools
 import sys
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba.core import types
@@ -45,25 +47,38 @@ from numpy.typing import NDArray
 from snnsim import rng
 from snnsim.backends.cpu import _jit, columns, integrate, noise, pointers, receive, rows
 from snnsim.backends.cpu._jit import c_function, digest
-from snnsim.backends.cpu.columns import DIRECT, DRIVES, FIRST_DRIVE
+from snnsim.backends.cpu.columns import (
+    BOUND,
+    COEFFICIENTS,
+    COUNTERS,
+    DRIVES,
+    FIRST_DRIVE,
+    REFRACTORY,
+    SIZE,
+    STATES,
+)
 from snnsim.backends.cpu.integrate import advance_for
 from snnsim.backends.cpu.noise import add_noise
-from snnsim.backends.cpu.pointers import as_int32, as_uint64, at, caller, moved, put
+from snnsim.backends.cpu.pointers import as_int32, as_uint64, at, caller, moved
 from snnsim.backends.cpu.population_tables import population_tables as population_tables
+from snnsim.backends.cpu.population_tables import varies
 from snnsim.backends.cpu.receive import receive_for
 from snnsim.backends.cpu.rows import rows_of
 from snnsim.network import Network
-from snnsim.neurons import NeuronModel
+from snnsim.neurons import NeuronModel, Receptor
 
 #: Neurons that are advanced together.
 CHUNK = 256
-#: Elements of `scratch`: for a chunk two inputs, flags, random numbers (one pair more than fits) and counts of events.
-SCRATCH = 6 * CHUNK
+#: Elements of `scratch`: for a chunk flags, counts of events, and random numbers (one pair more than fits).
+SCRATCH = 4 * CHUNK
 
 # What the template names; `step_address` puts the compiled functions in their place.
-rows_of_inputs: Any = None
-receive_all: Any = None
-advance_all: Any = None
+open_parts: Any = None
+rows_of_states: Any = None
+advance: Any = None
+list_fired: Any = None
+each: Any = None
+held: Any = None
 
 
 def step(
@@ -84,12 +99,9 @@ def step(
     fired,
 ):
     """Advance neurons of one population by one tick; see the top of this file."""
-    flags = moved(scratch, 2 * CHUNK)
-    words, counts = as_uint64(moved(scratch, 3 * CHUNK)), as_int32(moved(scratch, 5 * CHUNK))
-    direct = at(population, DIRECT) == 1
-    if not direct:
-        for j in range(2 * CHUNK):
-            put(scratch, j, 0)
+    flags, counts = as_int32(scratch), as_int32(moved(scratch, CHUNK))
+    words = as_uint64(moved(scratch, 2 * CHUNK))
+    size, refractory, bound = at(population, SIZE), at(population, REFRACTORY), at(coefficients, at(population, BOUND))
     count = 0
     for first in range(low, high, CHUNK):
         length = min(CHUNK, high - first)
@@ -97,12 +109,12 @@ def step(
             add_noise(
                 d, drives, thresholds, coefficients, arrived, stride, recording, tick, low, first, length, words, counts
             )
-        if direct:  # one delta receptor: what arrived is the drive
-            inputs = rows_of_inputs(arrived, first - low, 0)
-        else:
-            inputs = rows_of_inputs(scratch, 0, CHUNK)
-            receive_all(population, receptors, coefficients, floats, arrived, stride, low, first, length, inputs)
-        count = advance_all(population, coefficients, floats, counters, inputs, flags, first, length, fired, count)
+        parts = open_parts(0, population, receptors, coefficients, floats, arrived, stride, low, first, each)
+        states = rows_of_states(floats, at(population, STATES) + first, size)
+        table = moved(coefficients, at(population, COEFFICIENTS) + first * each)
+        marks = moved(counters, at(population, COUNTERS) + first) if held else flags
+        if advance(states, parts, marks, length, table, size, bound, refractory) > 0:
+            count = list_fired(states, marks, length, table, size, refractory, first, fired, count)
     return count
 
 
@@ -113,47 +125,66 @@ def _signature(number: Any) -> tuple[Any, ...]:
     return (table, table, table, states, index, states, index, states, *(whole,) * 5, states, index)
 
 
-@functools.cache
-def step_address(model: type[NeuronModel], dtype: str) -> int:
-    """Return the address of the step of a model, compiled or taken from the disk at the first call.
+class Variant(NamedTuple):
+    """What a step is compiled for."""
+
+    model: type[NeuronModel]
+    receptors: tuple[type[Receptor], ...]
+    each: bool
+    held: bool
+    dtype: str
+
+
+def step_address(model: NeuronModel, dtype: str) -> int:
+    """Return the address of the step of a population, compiled or taken from the disk at the first call.
 
     Parameters
     ----------
-    model : type of NeuronModel
+    model : NeuronModel
+        Its type, the types of its receptors, whether it has parameters that differ from neuron to neuron and whether
+        it has a refractory time decide which step it needs.
     dtype : {"float32", "float64"}
     """
-    return int(_compiled(model, dtype).address)
+    kinds = tuple(type(receptor) for receptor in model.receptor_list)
+    refractory = float(getattr(model, "refractory", 0.0)) > 0
+    return int(_compiled(Variant(type(model), kinds, varies(model), refractory, dtype)).address)
 
 
 def steps_of(network: Network, dtype: np.dtype[Any]) -> NDArray[np.int64]:
     """Return the addresses of the steps of all populations, shape (populations,); zero for sources."""
-    models = [type(population.model) for population in network.populations]
+    models = [population.model for population in network.populations]
     return np.array(
-        [step_address(model, dtype.name) if issubclass(model, NeuronModel) else 0 for model in models], np.int64
+        [step_address(model, dtype.name) if isinstance(model, NeuronModel) else 0 for model in models], np.int64
     )
 
 
 @functools.cache
-def _compiled(model: type[NeuronModel], dtype: str) -> Any:
+def _compiled(variant: Variant) -> Any:
     modules = [rng, _jit, columns, integrate, noise, pointers, receive, rows]
-    modules += [sys.modules[name] for name in _sources(model)]
+    modules += [sys.modules[name] for name in _sources(variant)]
+    words = (variant.model, *variant.receptors)
+    options = "each" * variant.each + "held" * variant.held
+    receiving = receive_for(variant.receptors, each=variant.each)
+    passing, listing = advance_for(variant.model, receiving, each=variant.each, held=variant.held)
     return c_function(
         step,
-        f"step_{model.__name__}_{digest([*modules, sys.modules[__name__]])}",
-        types.int64(*_signature(getattr(types, dtype))),
-        rows_of_inputs=rows_of(len(model.arithmetic.inputs)),
-        receive_all=receive_for(model),
-        advance_all=advance_for(model),
+        "_".join(["step", *(word.__name__ for word in words), options, digest([*modules, sys.modules[__name__]])]),
+        types.int64(*_signature(getattr(types, variant.dtype))),
+        open_parts=receiving.open_parts,
+        rows_of_states=rows_of(len(variant.model.arithmetic.states)),
+        advance=passing,
+        list_fired=listing,
+        each=int(variant.each),
+        held=variant.held,
     )
 
 
-def _sources(model: type[NeuronModel]) -> list[str]:
+def _sources(variant: Variant) -> list[str]:
     """Return the names of the modules that hold the arithmetic of a model and of its receptors."""
-    functions = list(model.arithmetic[2:5])
-    for kind in model.receptor_kinds:
+    functions = list(variant.model.arithmetic[2:5])
+    for kind in variant.receptors:
         functions += [] if kind.arithmetic is None else [kind.arithmetic.seen, kind.arithmetic.follow]
-    names = {function.__module__ for function in functions if function is not None}
-    return sorted(names | {base.__module__ for base in model.__mro__ if issubclass(base, NeuronModel)})
+    return sorted({function.__module__ for function in functions if function is not None})
 
 
 #: Call a step from compiled code, ``call_step(address, population, ..., fired)``. For a pointer an array may be given,
