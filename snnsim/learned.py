@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from numbers import Real
 from typing import Any
@@ -26,7 +27,7 @@ def weights(program: Program, state: State, name: str) -> NDArray[Any]:
     return network.synapses(projection).weights.astype(program.dtype)
 
 
-def reward(program: Program, state: State, name: str, value: float) -> None:
+def reward(program: Program, state: State, name: str, value: Any) -> None:
     """Give a reward to a projection with `RewardModulatedSTDP`; see `Simulation.reward`."""
     network = program.network
     projection = network.projection(name)
@@ -34,7 +35,7 @@ def reward(program: Program, state: State, name: str, value: float) -> None:
     if rule is None or rule.eligibility is None:
         kind = "no plasticity" if rule is None else type(rule).__name__
         raise ParameterError(f"reward: projection {name!r} has {kind}; only RewardModulatedSTDP waits for a reward")
-    if not isinstance(value, Real) or not np.isfinite(value):
+    if not isinstance(value, Real) or not math.isfinite(value):
         raise ParameterError(f"reward: value={value!r}: must be a finite number")
     program.reward(state, network.projections.index(projection), float(value))
 

@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnsim.backends.base import State
-from snnsim.backends.cpu import _jit, learning, learning_parts, pointers, synapses
+from snnsim.backends.cpu import _jit, learning, learning_parts, long_parts, pointers, synapses
 from snnsim.backends.cpu import learning_parts as t
 from snnsim.backends.cpu._jit import digest, specialised
 from snnsim.backends.cpu.build import Group
+from snnsim.backends.cpu.learning_order import ListedOrder, Order, RowOrder
 from snnsim.backends.cpu.learning_parts import Flights
 from snnsim.backends.cpu.learning_tables import no_flights
-from snnsim.backends.cpu.long_parts import Part, Shared
+from snnsim.backends.cpu.long_parts import ROWS, WEIGHTS, Part, Shared
 from snnsim.backends.cpu.partition import Partition
 from snnsim.backends.plastic import Constants, PlasticState, check_bounds
 from snnsim.errors import ParameterError
@@ -30,13 +31,11 @@ from snnsim.plasticity import arithmetic
 @functools.cache
 def _kernels() -> tuple[Any, Any]:
     """Return what is compiled beside the engine: catching up and rewards."""
-    version = digest(
-        [sys.modules[m.__name__] for m in (_jit, learning, learning_parts, pointers, synapses, arithmetic)]
-    )
-    return tuple(  # type: ignore[return-value]
-        specialised(template, f"{template.__name__}_{version}", cache=True)
-        for template in (learning.catch_up_all, learning.reward)
-    )
+    modules = (_jit, learning, learning_parts, long_parts, pointers, synapses, arithmetic)
+    version = digest([sys.modules[module.__name__] for module in modules])
+    templates = (learning.catch_up_all, learning.reward)
+    first, second = (specialised(template, f"{template.__name__}_{version}", cache=True) for template in templates)
+    return first, second
 
 
 class PlasticRun:
@@ -145,30 +144,42 @@ class PlasticRun:
     # -- synapses ----------------------------------------------------------------------------------------
 
     @functools.cached_property
-    def _orders(self) -> dict[tuple[int, int], NDArray[np.int64]]:
-        """Which synapse of `Network.synapses` each of a part's is, by group and part."""
-        orders = {}
-        for k, number in enumerate(self._numbers):
-            projection = self.network.projections[number]
-            drawn = self.network.synapses(projection)
+    def _orders(self) -> dict[tuple[int, int], Order]:
+        """The order of each part's synapses, by group and part."""
+        orders: dict[tuple[int, int], Order] = {}
+        for k, group in enumerate(self._groups):
+            projection = self.network.projections[self._numbers[k]]
             target = self.network.population_number(projection.target)
-            for part in self.parts:
-                low, high = self.partition.low[part, target], self.partition.high[part, target]
-                mine = np.flatnonzero((drawn.targets >= low) & (drawn.targets < high))
-                if drawn.delays is not None:
-                    # A row is in order of targets; those with one delay stay in it.
-                    sources = np.searchsorted(drawn.offsets, mine, side="right")
-                    mine = mine[np.lexsort((drawn.delays[mine], sources))]
-                orders[k, part] = mine
+            if group.delay < 0:
+                for number in self.parts:
+                    low, high = (int(edge[number, target]) for edge in (self.partition.low, self.partition.high))
+                    orders[k, number] = ListedOrder.of(self.network, projection, low, high)
+                continue
+            degrees = self._degrees(k)
+            starts = np.cumsum(degrees.sum(axis=0)) - degrees.sum(axis=0)
+            for number, part in self.parts.items():
+                orders[k, number] = RowOrder(self._rows(part, k), starts + degrees[:number].sum(axis=0))
         return orders
+
+    def _rows(self, part: Part, k: int) -> NDArray[np.int64]:
+        """Return where the rows of a group begin in a part, counted from the first."""
+        row = part.learning.table[k]
+        begin = part.groups[row[t.GROUP], ROWS]
+        return np.asarray(part.rows[begin : begin + row[t.SOURCES] + 1])
+
+    def _degrees(self, k: int) -> NDArray[np.int64]:
+        """Return how many synapses each source has on each part, of all ranks."""
+        sources = self.network.populations[self._groups[k].source].size
+        degrees = np.zeros((self.partition.n_parts, sources), np.int64)
+        for number, part in self.parts.items():
+            degrees[number] = np.diff(self._rows(part, k))
+        return np.asarray(self.summed(degrees))
 
     def _places(self, part: Part, k: int) -> tuple[slice, slice]:
         """Return where the weights of a group and its eligibilities lie in a part."""
-        row = part.learning.table[k]
-        group = part.groups[row[t.GROUP]]
-        count = int(part.rows[group[0] + row[t.SOURCES]])
-        eligible = slice(row[t.ELIGIBILITY], row[t.ELIGIBILITY] + (count if row[t.ELIGIBLE] else 0))
-        return slice(group[3], group[3] + count), eligible
+        row, count = part.learning.table[k], int(self._rows(part, k)[-1])
+        own, eligible = part.groups[row[t.GROUP], WEIGHTS], row[t.ELIGIBILITY]
+        return slice(own, own + count), slice(eligible, eligible + (count if row[t.ELIGIBLE] else 0))
 
     def _load_synapses(self, plastic: PlasticState, k: int) -> None:
         weights = plastic.weights
@@ -179,41 +190,43 @@ class PlasticRun:
             own, eligible = self._places(part, k)
             if weights is not None:
                 check_bounds(projection, weights)
-                part.weights[own] = weights[self._orders[k, number]]
+                self._orders[k, number].into_part(weights, part.weights[own])
             part.learning.eligibility[eligible] = 0
-            if plastic.eligibility is not None and eligible.stop > eligible.start:
-                part.learning.eligibility[eligible] = plastic.eligibility[self._orders[k, number]]
+            if plastic.eligibility is not None:
+                self._orders[k, number].into_part(plastic.eligibility, part.learning.eligibility[eligible])
         self._fresh = False
 
     def _store(self, plastic: PlasticState, k: int, tick: int) -> None:
         """Bring a group into the state of its projection."""
         first = next(iter(self.parts.values())).learning
-        size = self.network.synapses(self.network.projections[plastic.projection]).targets.size
-        weights, eligibility = np.zeros(size, self.dtype), np.zeros(size, self.dtype)
+        size = int(self._degrees(k).sum())
+        weights = np.zeros(size, self.dtype)
+        eligibility = np.zeros(size if first.table[k, t.ELIGIBLE] else 0, self.dtype)
         post_ticks, post_traces = np.zeros_like(plastic.post_ticks), np.zeros_like(plastic.post_traces)
         for number, part in self.parts.items():
             own, eligible = self._places(part, k)
             learning, row = part.learning, part.learning.table[k]
-            weights[self._orders[k, number]] = part.weights[own]
+            self._orders[k, number].out_of_part(part.weights[own], weights)
             if row[t.ELIGIBLE]:
-                eligibility[self._orders[k, number]] = learning.eligibility[eligible]
+                self._orders[k, number].out_of_part(learning.eligibility[eligible], eligibility)
             neurons = slice(self.partition.low[number, row[t.TARGET]], self.partition.high[number, row[t.TARGET]])
             post_ticks[neurons] = learning.post_ticks[row[t.POST] : row[t.POST] + row[t.OWN]]
             traces = learning.post_traces[row[t.POST_TRACES] :][: post_traces.shape[0] * row[t.OWN]]
             post_traces[:, neurons] = traces.reshape(post_traces.shape[0], row[t.OWN])
         plastic.weights = self.summed(weights)
-        plastic.eligibility = self.summed(eligibility) if self._constants[k].eligibility_decay is not None else None
+        plastic.eligibility = self.summed(eligibility) if first.table[k, t.ELIGIBLE] else None
         plastic.post_ticks, plastic.post_traces = self.summed(post_ticks), self.summed(post_traces)
         row = first.table[k]
         plastic.pre_ticks = first.pre_ticks[row[t.PRE] : row[t.PRE] + row[t.SOURCES]].copy()
         traces = first.pre_traces[row[t.PRE_TRACES] :][: plastic.pre_traces.size]
         plastic.pre_traces = traces.reshape(plastic.pre_traces.shape).copy()
         count = first.flights.numbers[t.FLIGHTS]
-        flights, values = first.flights.table[:, :count], first.flights.values[:count]
-        mine = (flights[t.FLIGHT_GROUP] == row[t.GROUP]) & (flights[t.SENT] + row[t.LONGEST] >= tick)
-        plastic.flight_sources, plastic.flight_ticks = flights[t.FLIGHT_SOURCE, mine], flights[t.SENT, mine]
-        plastic.flight_before_ticks = flights[t.BEFORE, mine]
-        plastic.flight_before = np.ascontiguousarray(values[mine, : plastic.pre_traces.shape[0]].T)
+        flights = first.flights.table[:, :count]
+        mine = np.flatnonzero((flights[t.FLIGHT_GROUP] == row[t.GROUP]) & (flights[t.SENT] + row[t.LONGEST] >= tick))
+        plastic.flight_sources, plastic.flight_ticks = flights[t.FLIGHT_SOURCE][mine], flights[t.SENT][mine]
+        plastic.flight_before_ticks = flights[t.BEFORE][mine]
+        columns = range(1 + int(row[t.TRIPLETS]))
+        plastic.flight_before = np.array([first.flights.values[mine, column] for column in columns], self.dtype)
 
     # -- neurons and spikes ------------------------------------------------------------------------------
 
