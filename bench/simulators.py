@@ -26,6 +26,8 @@ from simulators_worker import Job
 HERE = Path(__file__).parent
 #: Brian2 2.9 does not go with NumPy 2.4: `make bench-env` gives it an environment of its own.
 BRIAN2_PYTHON = HERE.parent / ".venv-brian2" / "bin" / "python"
+#: Largest relative differences; NEST's delays are dendritic, ours are axonal.
+WEIGHT_TOLERANCE = {"weight": 0.02, "weight_spread": 0.1}
 
 
 class Trouble(Exception):  # noqa: N818 - not always an error of ours
@@ -164,12 +166,10 @@ def check(case: Case, ours: Worker, peer: Worker) -> None:
                 f"rates of {name!r} differ: {rate:.3g} Hz in {ours.name}, {theirs[name]:.3g} Hz in {peer.name}; "
                 "no time is printed"
             )
-    for key in ("weight", "weight_spread"):
+    for key, tolerance in WEIGHT_TOLERANCE.items():
         mine, other = ours.mean(key), peer.mean(key)
-        if mine is not None and other is not None and abs(mine - other) > 0.05 * other:
-            raise SystemExit(
-                f"{key} differs: {mine:.4g} in {ours.name}, {other:.4g} in {peer.name}; no time is printed"
-            )
+        if mine is not None and other is not None and abs(mine - other) > tolerance * other:
+            raise Trouble(f"{key} differs: {mine:.4g} in {ours.name}, {other:.4g} in {peer.name}; no time is printed")
 
 
 def rows_of(title: str, case: Case, ours: Worker, peer: Worker | None, options: Any) -> list[dict[str, Any]]:
