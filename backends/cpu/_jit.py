@@ -16,6 +16,9 @@ from typing import Any
 from snnsim.compilation import compiled, compiled_c
 
 _OPTIONS: Any = {"nogil": True, "error_model": "numpy", "fastmath": False}
+#: For what only compiled functions call: the way in from Python, through all fields of a NamedTuple of arrays, takes
+#: longer to compile than the function.
+_INNER: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 
 def jit(function: Callable[..., Any]) -> Any:
@@ -30,7 +33,12 @@ def bare(function: Callable[..., Any]) -> Any:
     Counting costs an atomic operation for every field of a NamedTuple that is read, more than the work of a short
     loop over the array.
     """
-    return compiled(function, _nrt=False, **_OPTIONS)
+    return compiled(function, _nrt=False, **_OPTIONS, **_INNER)
+
+
+def inner(function: Callable[..., Any]) -> Any:
+    """Compile a leaf that only compiled functions call, and that may make arrays."""
+    return compiled(function, _nrt=True, **_OPTIONS, **_INNER)
 
 
 def specialised(
@@ -61,6 +69,33 @@ def _distinct_pointers() -> Any:
             return super().define_pipelines()  # type: ignore[no-untyped-call]
 
     return DistinctPointers
+
+
+def in_precision(function: Callable[..., Any], number: type[Any]) -> Any:
+    """Compile a copy of a model's function whose module-level floats are of a type, as are those it calls.
+
+    Numba would take ``_ONE + x`` for a float64 with x a float32, where NumPy keeps float32.
+    """
+    assert isinstance(function, FunctionType)
+    names: dict[str, Any] = {}
+    for name in function.__code__.co_names:
+        value = function.__globals__.get(name)
+        if isinstance(value, float):
+            names[name] = number(value)
+        elif isinstance(value, FunctionType):
+            names[name] = in_precision(value, number)
+    return jit(_copy(function, function.__name__, names))
+
+
+def called_modules(function: Callable[..., Any]) -> set[str]:
+    """Return the names of the modules of a function and of the functions that it calls."""
+    assert isinstance(function, FunctionType)
+    found = {function.__module__}
+    for name in function.__code__.co_names:
+        value = function.__globals__.get(name)
+        if isinstance(value, FunctionType):
+            found |= called_modules(value)
+    return found
 
 
 def c_function(template: Callable[..., Any], name: str, signature: Any, **names: Any) -> Any:

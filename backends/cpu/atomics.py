@@ -10,7 +10,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from snnsim.backends.cpu._jit import jit
+from snnsim.backends.cpu._jit import bare
 
 #: Words of the array that a barrier works on; arrivals and rounds lie on cache lines of their own.
 BARRIER_WORDS = 32
@@ -74,7 +74,7 @@ def prefetch(typingctx, array, index):
     return types.void(array, types.intp), generate
 
 
-@jit
+@bare
 def wait_for_all(words, threads):
     """Return when all threads have come here; `words` are zero before the first time."""
     if threads == 1:

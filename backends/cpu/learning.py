@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from snnsim.backends.cpu._jit import jit
+from snnsim.backends.cpu._jit import bare, inner
 from snnsim.backends.cpu.learning_parts import (
     ARRIVE,
     BEFORE,
@@ -74,7 +74,7 @@ from snnsim.backends.cpu.synapses import call_arrive, call_replay, cut, left_in_
 _PAIR_POTENTIATION, _TRIPLET_POTENTIATION, _PAIR_DEPRESSION, _TRIPLET_DEPRESSION, _MINIMUM, _MAXIMUM = range(6)
 
 
-@jit
+@bare
 def left_of(learning, k, column, ticks):
     """Return what is left of a trace after some ticks; `column` is that of its table of decays."""
     start, span = learning.table[k, column], learning.table[k, SPANS + column - PRE_DECAY]
@@ -86,7 +86,7 @@ def left_of(learning, k, column, ticks):
 # -- spikes on their way -------------------------------------------------------------------------------------------
 
 
-@jit
+@inner
 def flights_with_room(learning, flights, more, tick):
     """Return the flights with room for `more`, without those that have arrived everywhere before `tick`."""
     used, gone, longest = flights.numbers[FLIGHTS], 0, 0
@@ -99,14 +99,18 @@ def flights_with_room(learning, flights, more, tick):
     kept = used - gone
     size = flights.table.shape[1] if 2 * (kept + more) <= flights.table.shape[1] else 4 * (kept + more)
     table, values = np.empty((FLIGHT_FIELDS, size), np.int64), np.empty((size, FLIGHT_VALUES), flights.values.dtype)
-    table[:, :kept] = flights.table[:, gone:used]
-    values[:kept] = flights.values[gone:used]
+    # One by one: Numba takes seconds to compile an assignment of slices.
+    for i in range(kept):
+        for field in range(FLIGHT_FIELDS):
+            table[field, i] = flights.table[field, gone + i]
+        for k in range(FLIGHT_VALUES):
+            values[i, k] = flights.values[gone + i, k]
     flights.numbers[FIRST_FLIGHT] += gone
     flights.numbers[FLIGHTS] = kept
     return Flights(table, values, flights.numbers)
 
 
-@jit
+@bare
 def take_off(learning, group, source, tick, flights):
     """Make a flight of a spike where its group is plastic; return its number. There must be room for it."""
     k = learning.place[group]
@@ -136,7 +140,7 @@ def take_off(learning, group, source, tick, flights):
     return number
 
 
-@jit
+@bare
 def arrive_at(part, active, i, tick, flights):
     """Let a spike arrive at the synapses of its record that are due."""
     learning, group = part.learning, active[RECORD_GROUP, i]
@@ -168,7 +172,7 @@ def arrive_at(part, active, i, tick, flights):
 # -- postsynaptic spikes -------------------------------------------------------------------------------------------
 
 
-@jit
+@inner
 def fire(part, shared, p, count, tick, flights):
     """Put the spikes of a population into the histories of its neurons."""
     learning = part.learning
@@ -187,7 +191,7 @@ def fire(part, shared, p, count, tick, flights):
             row[LATEST] = tick - row[ORIGIN]
 
 
-@jit
+@bare
 def put(learning, k, neuron, tick):
     """Put a spike into the history of one of the own neurons."""
     row, c = learning.table[k], learning.coefficients[k]
@@ -215,7 +219,7 @@ def put(learning, k, neuron, tick):
 # -- all synapses --------------------------------------------------------------------------------------------------
 
 
-@jit
+@bare
 def last_arrival(learning, k, source, delay, tick, flights):
     """Return when a spike of a source last arrived over a delay, up to `tick`, from ORIGIN, and its trace then."""
     row = learning.table[k]
@@ -228,7 +232,7 @@ def last_arrival(learning, k, source, delay, tick, flights):
     return max(last + delay - row[ORIGIN], np.int64(LONG_AGO)), trace
 
 
-@jit
+@inner
 def catch_up(part, shared, k, tick, floor, flights):
     """Let all postsynaptic spikes in the histories act on all synapses of a group.
 
@@ -258,7 +262,7 @@ def catch_up(part, shared, k, tick, floor, flights):
     row[FLOOR] = floor - row[ORIGIN]
 
 
-@jit
+@bare
 def replay_segment(part, k, source, delay, nth, count, tick, room, flights):
     """Let postsynaptic spikes act on `count` synapses of a source, the first of which is `nth` in the group."""
     learning = part.learning
@@ -285,7 +289,7 @@ def replay_segment(part, k, source, delay, nth, count, tick, room, flights):
     )
 
 
-@jit
+@inner
 def normalise(part, shared, tick, flights):
     """Scale the weights of groups to their sums at the end of a tick, where it is time."""
     learning = part.learning
@@ -309,7 +313,7 @@ def normalise(part, shared, tick, flights):
             part.weights[weights + i] = cut(scaled, lowest, highest)
 
 
-@jit
+@bare
 def next_normalisation(learning, tick):
     """Return the first tick from `tick` on at whose end weights are normalised, or `tick` plus very many."""
     first = tick + np.int64(2**40)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from snnsim.backends.cpu._jit import jit
+from snnsim.backends.cpu._jit import bare, inner
 from snnsim.backends.cpu.atomics import prefetch
 from snnsim.backends.cpu.learning import arrive_at
 from snnsim.backends.cpu.long_parts import (
@@ -40,7 +40,7 @@ _ONE = np.uint64(1)
 _AHEAD, _MOST = 6, 512
 
 
-@jit
+@bare
 def add_constant(plane, targets, weight, first, count):
     """Add one weight to the accumulators of `count` synapses."""
     i, end = np.uint64(first), np.uint64(first + count)
@@ -49,7 +49,7 @@ def add_constant(plane, targets, weight, first, count):
         i += _ONE
 
 
-@jit
+@bare
 def add_weights(plane, targets, weights, first, first_weight, count):
     """Add the weight of each of `count` synapses to its accumulator."""
     i, k, end = np.uint64(first), np.uint64(first_weight), np.uint64(first + count)
@@ -59,7 +59,7 @@ def add_weights(plane, targets, weights, first, first_weight, count):
         k += _ONE
 
 
-@jit
+@bare
 def touch(part, first, count, numbers):
     """Put the neurons of `count` synapses into the list of those to visit in this tick."""
     n = numbers[TOUCHED]
@@ -72,7 +72,7 @@ def touch(part, first, count, numbers):
     numbers[TOUCHED] = n
 
 
-@jit
+@bare
 def add_synapses(part, shared, group, first, count, numbers):
     """Add `count` synapses of a group, the first at place `first` of the targets."""
     weights = part.groups[group, WEIGHTS]
@@ -84,7 +84,7 @@ def add_synapses(part, shared, group, first, count, numbers):
         touch(part, first, count, numbers)
 
 
-@jit
+@bare
 def ask_for(part, group, first, count):
     """Ask for the cache lines of synapses that are added soon."""
     count = min(count, _MOST)
@@ -97,7 +97,7 @@ def ask_for(part, group, first, count):
             prefetch(part.weights, i)
 
 
-@jit
+@bare
 def next_segment(part, active, i):
     """Move a record to its next synapses, or to NEVER."""
     place, end, due, count = active[SEGMENT, i], active[SEGMENT_END, i], active[DUE, i], 0
@@ -111,7 +111,7 @@ def next_segment(part, active, i):
     active[DUE, i] = due if count > 0 else NEVER
 
 
-@jit
+@bare
 def deliver_due(part, shared, carried, tick):
     """Add all synapses that are due in this tick, those of plastic groups last; return when the next ones are."""
     active, due, numbers = carried.active, carried.due, carried.numbers
@@ -154,7 +154,7 @@ def deliver_due(part, shared, carried, tick):
     return following
 
 
-@jit
+@bare
 def next_due(active, i, numbers):
     """Return when the next synapses of a record are due, and count it where it has none."""
     if active[DUE, i] == NEVER:
@@ -162,7 +162,7 @@ def next_due(active, i, numbers):
     return active[DUE, i]
 
 
-@jit
+@bare
 def deliver_now(part, shared, group, source, numbers):
     """Add the whole row of a source without delay."""
     place = part.groups[group, ROWS] + source
@@ -170,7 +170,7 @@ def deliver_now(part, shared, group, source, numbers):
     add_synapses(part, shared, group, part.groups[group, TARGETS] + low, high - low, numbers)
 
 
-@jit
+@inner
 def with_room(active, numbers, more):
     """Return the records with room for `more`, without those that are done where these are many."""
     used = numbers[ACTIVE]
@@ -187,11 +187,13 @@ def with_room(active, numbers, more):
     if used + more <= active.shape[1]:
         return active
     larger = np.empty((N_FIELDS, 2 * (used + more)), np.int64)
-    larger[:, :used] = active[:, :used]
+    for field in range(N_FIELDS):
+        for i in range(used):
+            larger[field, i] = active[field, i]
     return larger
 
 
-@jit
+@bare
 def ask_for_rows(part, group, source):
     """Ask for the beginning of a row that is sent soon."""
     prefetch(part.rows, part.groups[group, ROWS] + source)
@@ -199,7 +201,7 @@ def ask_for_rows(part, group, source):
         prefetch(part.segment_rows, part.groups[group, SEGMENT_ROWS] + source)
 
 
-@jit
+@bare
 def send(part, shared, active, numbers, group, source, tick, flight):
     """Make a record of a spike, of number `flight` over a plastic group; there must be room for it."""
     place = part.groups[group, ROWS] + source

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from snnsim.backends.cpu._jit import jit
+from snnsim.backends.cpu._jit import bare, inner
 from snnsim.backends.cpu.atomics import wait_for_all
 from snnsim.backends.cpu.columns import COUNTERS, RECEPTORS, RING, SIZE, SLOTS, SOURCE, STATES
 from snnsim.backends.cpu.learning import fire, flights_with_room, next_normalisation, normalise, take_off
@@ -38,7 +38,7 @@ from snnsim.backends.cpu.visits import list_ready, silent_membrane, visit_popula
 (TRACE_POPULATION, TRACE_STATE, TRACE_EVERY, TRACE_FIRST, TRACE_LAST, TRACE_PLACE, TRACE_WIDTH, TRACE_RECORD) = range(8)
 
 
-@jit
+@bare
 def load_ring(part, shared, run, tick, numbers):
     """Begin a tick with what an earlier call has left in the ring for it."""
     for p in range(shared.order.size):
@@ -61,7 +61,7 @@ def load_ring(part, shared, run, tick, numbers):
                         numbers[TOUCHED] += 1
 
 
-@jit
+@bare
 def store_ring(part, shared, run, tick):
     """Keep what is due after the end of the run, and empty the plane."""
     for p in range(shared.order.size):
@@ -77,7 +77,7 @@ def store_ring(part, shared, run, tick):
                 part.plane[first + j] = 0
 
 
-@jit
+@inner
 def flush(part, shared, run, carried):
     """Add the synapses of all spikes on their way to the ring, in which a run's state keeps them; return if any.
 
@@ -106,7 +106,7 @@ def flush(part, shared, run, carried):
     return any_left
 
 
-@jit
+@bare
 def record(part, shared, run, traces, tick):
     """Record the states that are asked for at this tick."""
     for i in range(traces.table.shape[0]):
@@ -128,7 +128,7 @@ def record(part, shared, run, traces, tick):
                 traces.values[place + traces.columns[k]] = run.floats[states + neuron]
 
 
-@jit
+@bare
 def advance_window(part, shared, run, senders, mail, box, traces, carried, first, last):
     """Advance the own neurons from tick `first` to `last`; leave their spikes in the mail."""
     cursors, numbers = carried.now, carried.numbers
@@ -211,7 +211,7 @@ def advance_window(part, shared, run, senders, mail, box, traces, carried, first
     mail.next_ticks[box, part.number] = tick
 
 
-@jit
+@bare
 def longest(shared):
     """Return the number of slots of the longest ring."""
     slots = 0
@@ -220,7 +220,7 @@ def longest(shared):
     return slots
 
 
-@jit
+@bare
 def wake(shared, run, senders, cursors, traces, following, tick):
     """Return the next tick at which something happens in a part without anything new from others."""
     for s in range(senders.populations.size):
@@ -232,14 +232,11 @@ def wake(shared, run, senders, cursors, traces, following, tick):
     return following
 
 
-@jit
-def collect(part, shared, run, senders, mail, box, carried, first, last):
-    """Take the spikes of a window out of the mail, and the events of the sources; return with them the next tick."""
-    cursors, heads, numbers = carried.later, carried.heads, carried.numbers
-    n_parts, n_populations = mail.counts.shape[1], shared.order.size
-    more = np.int64(0)
-    for k in range(n_parts):
-        heads[k] = 0
+@bare
+def count_rows(part, shared, run, senders, mail, box, carried, last):
+    """Return at most how many rows the spikes of a window and the events of the sources reach."""
+    n_populations, more = shared.order.size, np.int64(0)
+    for k in range(mail.counts.shape[1]):
         for i in range(mail.counts[box, k]):
             p = shared.order[mail.keys[box, k, i] % n_populations]
             for group in range(shared.first_group[p], shared.first_group[p + 1]):
@@ -247,29 +244,48 @@ def collect(part, shared, run, senders, mail, box, carried, first, last):
                 more += 1
     for s in range(senders.populations.size):
         p = senders.populations[s]
-        ahead = cursors[s]
+        ahead = carried.later[s]
         while ahead < senders.offsets[s + 1] and senders.ticks[ahead] < last - run.start:
             ahead += 1
-        more += (ahead - cursors[s]) * (shared.first_group[p + 1] - shared.first_group[p])
-    if more == 0:
-        following = NEVER
-        for k in range(n_parts):
-            following = min(following, mail.next_ticks[box, k])
-        for s in range(senders.populations.size):
-            if cursors[s] < senders.offsets[s + 1]:
-                following = min(following, run.start + senders.ticks[cursors[s]])
-        return carried, max(last, following)
-    carried = prepared(part, carried, more, first)
-    active = carried.active
+        more += (ahead - carried.later[s]) * (shared.first_group[p + 1] - shared.first_group[p])
+    return more
+
+
+@bare
+def after_silence(run, senders, mail, box, carried, last):
+    """Return the next tick in which any part has something to do, after a window without spikes."""
+    following = NEVER
+    for k in range(mail.counts.shape[1]):
+        following = min(following, mail.next_ticks[box, k])
+    for s in range(senders.populations.size):
+        if carried.later[s] < senders.offsets[s + 1]:
+            following = min(following, run.start + senders.ticks[carried.later[s]])
+    return max(last, following)
+
+
+@bare
+def next_key(shared, run, senders, mail, box, carried, first, last):
+    """Return the key (see `Mail`) of the earliest spike or event of the window that is not sent yet, or NEVER."""
+    key, heads, cursors = NEVER, carried.heads, carried.later
+    for k in range(mail.counts.shape[1]):
+        if heads[k] < mail.counts[box, k]:
+            key = min(key, mail.keys[box, k, heads[k]])
+    for s in range(senders.populations.size):
+        if cursors[s] < senders.offsets[s + 1] and senders.ticks[cursors[s]] < last - run.start:
+            step = run.start + senders.ticks[cursors[s]] - first
+            key = min(key, step * shared.order.size + shared.position[senders.populations[s]])
+    return key
+
+
+@bare
+def send_all(part, shared, run, senders, mail, box, carried, first, last):
+    """Make records of all spikes of a window and of the events of the sources, in order of sending."""
+    cursors, heads = carried.later, carried.heads
+    n_parts, n_populations = mail.counts.shape[1], shared.order.size
+    for k in range(n_parts):
+        heads[k] = 0
     while True:
-        key = NEVER
-        for k in range(n_parts):
-            if heads[k] < mail.counts[box, k]:
-                key = min(key, mail.keys[box, k, heads[k]])
-        for s in range(senders.populations.size):
-            if cursors[s] < senders.offsets[s + 1] and senders.ticks[cursors[s]] < last - run.start:
-                step = run.start + senders.ticks[cursors[s]] - first
-                key = min(key, step * n_populations + shared.position[senders.populations[s]])
+        key = next_key(shared, run, senders, mail, box, carried, first, last)
         if key == NEVER:
             break
         tick, p = first + key // n_populations, shared.order[key % n_populations]
@@ -280,15 +296,13 @@ def collect(part, shared, run, senders, mail, box, carried, first, last):
             if source >= 0:
                 i = cursors[source]
                 while i < senders.offsets[source + 1] and senders.ticks[i] == tick - run.start:
-                    flight = take_off(part.learning, group, senders.numbers[i], tick, carried.flights)
-                    send(part, shared, active, numbers, group, senders.numbers[i], tick, flight)
+                    send_one(part, shared, carried, group, senders.numbers[i], tick)
                     i += 1
             else:
                 for k in range(n_parts):
                     i = heads[k]
                     while i < mail.counts[box, k] and mail.keys[box, k, i] == key:
-                        flight = take_off(part.learning, group, mail.numbers[box, k, i], tick, carried.flights)
-                        send(part, shared, active, numbers, group, mail.numbers[box, k, i], tick, flight)
+                        send_one(part, shared, carried, group, mail.numbers[box, k, i], tick)
                         i += 1
         if source >= 0:
             while cursors[source] < senders.offsets[source + 1] and senders.ticks[cursors[source]] == tick - run.start:
@@ -297,10 +311,16 @@ def collect(part, shared, run, senders, mail, box, carried, first, last):
             for k in range(n_parts):
                 while heads[k] < mail.counts[box, k] and mail.keys[box, k, heads[k]] == key:
                     heads[k] += 1
-    return carried, last
 
 
-@jit
+@bare
+def send_one(part, shared, carried, group, source, tick):
+    """Make a record of a spike."""
+    flight = take_off(part.learning, group, source, tick, carried.flights)
+    send(part, shared, carried.active, carried.numbers, group, source, tick, flight)
+
+
+@inner
 def prepared(part, carried, more, tick):
     """Return what a part carries, with room for `more` spikes on their way."""
     active = with_room(carried.active, carried.numbers, more)
@@ -321,28 +341,39 @@ def prepared(part, carried, more, tick):
     )
 
 
-@jit
-def keep_spikes(part, shared, run, mail, box, numbers, log_keys, log_numbers, first):
-    """Count the own spikes of a window and put those to be recorded into the log."""
-    count, n_populations = mail.counts[box, part.number], shared.order.size
-    logged = numbers[LOGGED]
-    if logged + count > log_keys.size:
-        larger_keys, larger_numbers = np.empty(2 * (logged + count), np.int64), np.empty(2 * (logged + count), np.int32)
-        larger_keys[:logged], larger_numbers[:logged] = log_keys[:logged], log_numbers[:logged]
-        log_keys, log_numbers = larger_keys, larger_numbers
-    for i in range(count):
+@inner
+def keep_spikes(part, shared, run, mail, box, carried, first):
+    """Count the own spikes of a window and put those to be recorded into the log; return it, with room."""
+    needed, keys, neurons = (
+        carried.numbers[LOGGED] + mail.counts[box, part.number],
+        carried.log_keys,
+        carried.log_neurons,
+    )
+    if needed > keys.size:
+        used = carried.numbers[LOGGED]
+        keys, neurons = np.empty(2 * needed, np.int64), np.empty(2 * needed, np.int32)
+        for i in range(used):
+            keys[i], neurons[i] = carried.log_keys[i], carried.log_neurons[i]
+    log_spikes(part, shared, run, mail, box, carried, keys, neurons, first)
+    return keys, neurons
+
+
+@bare
+def log_spikes(part, shared, run, mail, box, carried, keys, neurons, first):
+    """Count and log; see `keep_spikes`."""
+    logged, n_populations = carried.numbers[LOGGED], shared.order.size
+    for i in range(mail.counts[box, part.number]):
         key, neuron = mail.keys[box, part.number, i], mail.numbers[box, part.number, i]
         p = shared.order[key % n_populations]
         run.spike_counts[shared.populations[p, COUNTERS] + neuron] += 1
         if run.recorded[p]:
-            log_keys[logged] = key + (first - run.start) * n_populations
-            log_numbers[logged] = neuron
+            keys[logged] = key + (first - run.start) * n_populations
+            neurons[logged] = neuron
             logged += 1
-    numbers[LOGGED] = logged
-    return log_keys, log_numbers
+    carried.numbers[LOGGED] = logged
 
 
-@jit
+@inner
 def begin(part, shared, run, senders, mail):
     """Return what a part carries from window to window."""
     numbers = np.zeros(N_NUMBERS, np.int64)
@@ -363,7 +394,7 @@ def begin(part, shared, run, senders, mail):
     return resumed(part, shared, run, carried) if learning.table.shape[0] > 0 else carried
 
 
-@jit
+@inner
 def resumed(part, shared, run, carried):
     """Make records of the flights that an earlier call has left, without what has arrived."""
     flights = carried.flights
@@ -382,14 +413,12 @@ def resumed(part, shared, run, carried):
     return carried
 
 
-@jit
+@inner
 def advance(part, shared, run, senders, mail, box, traces, carried, tick):
     """Advance a part by one window from `tick` on; its spikes are in the mail, and in the log."""
     last = min(tick + shared.window, run.end)
     advance_window(part, shared, run, senders, mail, box, traces, carried, tick, last)
-    keys, neurons = keep_spikes(
-        part, shared, run, mail, box, carried.numbers, carried.log_keys, carried.log_neurons, tick
-    )
+    keys, neurons = keep_spikes(part, shared, run, mail, box, carried, tick)
     return Carried(
         carried.active,
         carried.due,
@@ -403,13 +432,19 @@ def advance(part, shared, run, senders, mail, box, traces, carried, tick):
     )
 
 
-@jit
+@inner
 def take(part, shared, run, senders, mail, box, carried, tick):
     """Take all spikes of the window that began at `tick` out of the mail; return also the next tick."""
-    return collect(part, shared, run, senders, mail, box, carried, tick, min(tick + shared.window, run.end))
+    last = min(tick + shared.window, run.end)
+    more = count_rows(part, shared, run, senders, mail, box, carried, last)
+    if more == 0:
+        return carried, after_silence(run, senders, mail, box, carried, last)
+    carried = prepared(part, carried, more, tick)
+    send_all(part, shared, run, senders, mail, box, carried, tick, last)
+    return carried, last
 
 
-@jit
+@inner
 def finish(part, shared, run, carried):
     """Put what is on its way into the ring; return the log of spikes, whether anything was on its way, and flights.
 

@@ -40,7 +40,7 @@ import numpy as np
 from numba.core import types
 
 from snnsim.backends.cpu import _jit, learning_parts, pointers
-from snnsim.backends.cpu._jit import c_function, digest, jit, specialised
+from snnsim.backends.cpu._jit import bare, c_function, digest, jit, specialised
 from snnsim.backends.cpu.learning_parts import (
     BLOCK,
     EDGES,
@@ -76,28 +76,28 @@ replay_block: Any = None
 with_gains = with_eligibility = False
 
 
-@jit
+@bare
 def left_in_one(decays, start, span, ticks):
     """Return what is left of a trace after some ticks, from a table of every tick with a zero at its end."""
     n = ticks if ticks <= span else span + 1
     return decays[np.uint64(start + n)]
 
 
-@jit
+@bare
 def left_in_two(decays, start, span, ticks):
     """Return the same from two tables, FINE ticks and then every FINE-th, with a zero at the end."""
     n = ticks if ticks <= span else (span // FINE + 1) * FINE
     return decays[np.uint64(start + FINE + n // FINE)] * decays[np.uint64(start + n % FINE)]
 
 
-@jit
+@bare
 def cut(weight, lowest, highest):
     """Return a weight cut at its bounds."""
     weight = lowest if weight < lowest else weight
     return highest if weight > highest else weight
 
 
-@jit
+@bare
 def list_fired(row, history, targets, lists, count, since):
     """List the synapses whose target has fired at least k times since a tick, for k = 1, 2, ...; return the last k.
 

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snnsim.backends.cpu._jit import jit
+from snnsim.backends.cpu._jit import bare
 from snnsim.backends.cpu.columns import (
     BOUND,
     COEFFICIENTS,
@@ -123,13 +123,13 @@ def _peak(decay: NDArray[np.float64], current: float) -> NDArray[np.float64]:
     return np.maximum(peak, 1.0)
 
 
-@jit
+@bare
 def silent_current(current, ticks, log_decay):
     """Return a current after ticks without arrivals."""
     return current * math.exp(ticks * log_decay) if ticks > 0 and current != 0 else current
 
 
-@jit
+@bare
 def silent_response(ticks, log_decay, log_current_decay, difference):
     """Return (λⁿ - ρⁿ) / (λ - ρ) for n ticks."""
     if ticks == 0:
@@ -139,7 +139,7 @@ def silent_response(ticks, log_decay, log_current_decay, difference):
     return (math.exp(ticks * log_decay) - math.exp(ticks * log_current_decay)) * difference
 
 
-@jit
+@bare
 def silent_membrane(shared, run, p, neuron, ticks):
     """Return the membrane after so many ticks without input, from the tick up to which it is advanced."""
     populations, receptors = shared.populations, shared.receptors
@@ -177,7 +177,7 @@ def silent_membrane(shared, run, p, neuron, ticks):
     return membrane
 
 
-@jit
+@bare
 def pass_over(shared, run, p, neuron, ticks):
     """Advance a neuron by ticks without input."""
     if ticks <= 0:
@@ -199,7 +199,7 @@ def pass_over(shared, run, p, neuron, ticks):
         place += _CURRENT_BLOCKS * length
 
 
-@jit
+@bare
 def may_fire(shared, run, p, neuron):
     """Return whether a neuron can reach its threshold without another event."""
     populations, receptors = shared.populations, shared.receptors
@@ -223,7 +223,7 @@ def may_fire(shared, run, p, neuron):
     return highest >= threshold - _MARGIN * abs(threshold)
 
 
-@jit
+@bare
 def one_tick(part, shared, run, p, neuron):
     """Advance a neuron by one tick with what arrived; return whether it fires. The arithmetic of LIF and LI."""
     populations, receptors = shared.populations, shared.receptors
@@ -261,7 +261,23 @@ def one_tick(part, shared, run, p, neuron):
     return True
 
 
-@jit
+@bare
+def sort_first(numbers, count):
+    """Sort the first `count` numbers in place (Shell's method: few comparisons for few numbers, and no memory)."""
+    gap = 1
+    while 3 * gap < count:
+        gap = 3 * gap + 1
+    while gap > 0:
+        for i in range(gap, count):
+            number, j = numbers[i], i
+            while j >= gap and numbers[j - gap] > number:
+                numbers[j] = numbers[j - gap]
+                j -= gap
+            numbers[j] = number
+        gap //= 3
+
+
+@bare
 def visit_population(part, shared, run, numbers, tick, p, following):
     """Visit the listed neurons of a population; return how many fired, in `part.fired`, and how many are to be next.
 
@@ -284,13 +300,12 @@ def visit_population(part, shared, run, numbers, tick, p, following):
         if may_fire(shared, run, p, neuron):
             part.lists[1, following] = slot
             following += 1
-    if count > 1:
-        part.fired[:count].sort()
+    sort_first(part.fired, count)
     run.updates[part.number, p] += visits
     return count, following
 
 
-@jit
+@bare
 def list_ready(part, shared, run, numbers):
     """Put the neurons that may fire unaided into the list of this tick."""
     n = 0
