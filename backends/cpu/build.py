@@ -1,0 +1,371 @@
+"""Building: the synapses of each part, in the rows that the engine reads.
+
+Projections from one population go into one group where nothing but their targets tells them apart, so that a spike has
+few rows to walk. A part's rows of a group are one a source, sorted by (delay, place in the plane); what is equal stays
+in the order of `Network.synapses`. Random synapses are drawn twice: counted, then put where they belong, so that
+nothing but the rows takes memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnsim.backends.cpu.build_kernels import count_listed, place_listed, sort_rows
+from snnsim.backends.cpu.partition import Partition
+from snnsim.backends.layout import Layout
+from snnsim.connectivity.base import Synapses
+from snnsim.connectivity.distributions import Distribution, recipe_of
+from snnsim.connectivity.draw import Plan
+from snnsim.connectivity.draw_kernels import count_sources, place
+from snnsim.connectivity.recipe import Values
+from snnsim.delays import delay_recipe
+from snnsim.network import Network, Projection
+
+Ints = NDArray[np.int64]
+
+#: Share of the time that counting and placing take, for the progress bar.
+_COUNTING, _PLACING = 1, 4
+#: Rows that are sorted at once.
+_SORTED_ROWS = 4096
+
+
+@dataclass(frozen=True)
+class Group:
+    """Projections from one population whose synapses stand in common rows.
+
+    Parameters
+    ----------
+    source : int
+        Number of the source population.
+    projections : tuple of int
+        Numbers of the projections, ascending.
+    delay : int
+        Ticks, or -1 where the synapses differ.
+    weight : float or None
+        Weight of all synapses, or None where they differ.
+    plastic : bool
+        Whether the weights change.
+    """
+
+    source: int
+    projections: tuple[int, ...]
+    delay: int
+    weight: float | None
+    plastic: bool
+
+
+@dataclass(eq=False)
+class PartStore:
+    """All synapses onto the neurons of one part, group after group.
+
+    The row of source s of group g is the range ``rows[row_start[g] + s] ... rows[row_start[g] + s + 1]``, counted from
+    ``target_start[g]`` in `targets`, from ``weight_start[g]`` in `weights`, and from ``delay_start[g]`` in `delays`.
+
+    Parameters
+    ----------
+    rows : ndarray of int64
+        For each group, one number a source and one more.
+    row_start, target_start : ndarray of int64, shape (groups,)
+    targets : ndarray of uint16
+        Places in the plane of the part; see `Partition`.
+    weights : ndarray of float32 or float64
+    weight_start : ndarray of int64, shape (groups,)
+        -1 where all synapses have one weight.
+    delays : ndarray of uint8, uint16 or int32
+        Ticks, in the smallest type that holds the longest delay of the network that is not common to a group.
+    delay_start : ndarray of int64, shape (groups,)
+        -1 where all synapses have one delay.
+    out_degrees : list of ndarray of int32, shape (sources,)
+        For each projection, the synapses of each source onto this part.
+    """
+
+    rows: Ints
+    row_start: Ints
+    targets: NDArray[np.uint16]
+    target_start: Ints
+    weights: NDArray[Any]
+    weight_start: Ints
+    delays: NDArray[Any]
+    delay_start: Ints
+    out_degrees: list[NDArray[np.int32]]
+
+    @property
+    def n_synapses(self) -> int:
+        """Number of synapses."""
+        return int(self.targets.size)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+        arrays = (self.rows, self.targets, self.weights, self.delays, *self.out_degrees)
+        return sum(array.nbytes for array in arrays)
+
+
+def groups_of(network: Network) -> list[Group]:
+    """Return the groups of a network, those of one source population together and in order of their projections.
+
+    Members of a group agree in delay, or each synapse has its own; the same for weights; and no two of them reach the
+    same accumulator. Spikes are delivered group by group: where two projections reach the same accumulator, the
+    earlier one is in an earlier group.
+    """
+    drafts: list[list[tuple[Any, list[int], set[tuple[int, int]]]]] = [[] for _ in network.populations]
+    for number, projection in enumerate(network.projections):
+        mine = drafts[network.population_number(projection.source)]
+        accumulators = (network.population_number(projection.target), network.receptor_number(projection))
+        form = _form(network, number)
+        for known, members, reached in reversed(mine):
+            if accumulators in reached:  # so it comes later than this group
+                mine.append((form, [number], {accumulators}))
+                break
+            if known == form:
+                members.append(number)
+                reached.add(accumulators)
+                break
+        else:
+            mine.append((form, [number], {accumulators}))
+    return [
+        Group(source, tuple(members), form[0], form[1], form[2] is not None)
+        for source, groups in enumerate(drafts)
+        for form, members, _ in groups
+    ]
+
+
+def _form(network: Network, number: int) -> tuple[int, float | None, int | None]:
+    """Return what the members of a group have in common: delay, weight, and the number of a plastic projection."""
+    projection = network.projections[number]
+    plastic = getattr(projection, "plasticity", None) is not None
+    weights = projection.connectivity.weights
+    return (
+        network.minimum_delay(projection) if isinstance(projection.delay, float) else -1,
+        weights if isinstance(weights, float) and not plastic else None,
+        number if plastic else None,
+    )
+
+
+def delay_type(network: Network, groups: Sequence[Group]) -> np.dtype[Any]:
+    """Return the smallest type that holds every delay that a synapse has of its own."""
+    members = [network.projections[i] for group in groups if group.delay < 0 for i in group.projections]
+    longest = max((network.longest_delay(projection) for projection in members), default=0)
+    return np.dtype(np.uint8 if longest < 2**8 else np.uint16 if longest < 2**16 else np.int32)
+
+
+def build_parts(
+    network: Network,
+    layout: Layout,
+    partition: Partition,
+    parts: Sequence[int],
+    dtype: np.dtype[Any] | str,
+    threads: int = 1,
+    progress: bool = False,
+) -> list[PartStore]:
+    """Build the synapses of some parts.
+
+    Parameters
+    ----------
+    network : Network
+        `MaxPool2d` is treated as if every spike counted.
+    layout : Layout
+    partition : Partition
+    parts : sequence of int
+        Numbers of the parts.
+    dtype : dtype
+        Type of the weights.
+    threads : int
+        Parts that are built at the same time.
+    progress : bool
+        Show a bar with the time left.
+
+    Returns
+    -------
+    list of PartStore
+        One for each of `parts`. The same for any number of threads.
+    """
+    groups = groups_of(network)
+    members = [_Member.of(network, projection) for projection in network.projections]
+    share = _share(network, partition, parts)
+    total = sum(member.expected * part for member, part in zip(members, share, strict=True))
+    with _Bar(total * (_COUNTING + _PLACING), progress) as bar:
+        builders = [
+            _Builder(network, layout, partition, part, groups, members, np.dtype(dtype), bar.update) for part in parts
+        ]
+        with ThreadPoolExecutor(max(1, min(threads, len(builders)))) as pool:
+            return list(pool.map(_Builder.build, builders))
+
+
+def _share(network: Network, partition: Partition, parts: Sequence[int]) -> list[float]:
+    """Return which share of the targets of each projection the parts own."""
+    own = (partition.high - partition.low)[list(parts)].sum(axis=0)
+    numbers = [network.population_number(projection.target) for projection in network.projections]
+    return [float(own[number]) / network.populations[number].size for number in numbers]
+
+
+@dataclass(frozen=True, eq=False)
+class _Member:
+    """A projection as it is built: drawn by plan, or listed."""
+
+    target: int
+    receptor: int
+    expected: float
+    plan: Plan | None
+    listed: Synapses | None
+    delays: Values
+
+    @classmethod
+    def of(cls, network: Network, projection: Projection) -> _Member:
+        source, target = network.population(projection.source), network.population(projection.target)
+        rule = projection.connectivity
+        plan = rule.plan(source.shape, target.shape, network.key(projection))
+        drawn = isinstance(projection.delay, Distribution)
+        return cls(
+            network.population_number(projection.target),
+            network.receptor_number(projection),
+            rule.expected(source.shape, target.shape),
+            plan,
+            network.synapses(projection) if plan is None else None,
+            delay_recipe(network, projection) if drawn else recipe_of(0.0, 0, 0, 1.0),
+        )
+
+
+class _Builder:
+    """Builds one part."""
+
+    def __init__(
+        self,
+        network: Network,
+        layout: Layout,
+        partition: Partition,
+        part: int,
+        groups: Sequence[Group],
+        members: Sequence[_Member],
+        dtype: np.dtype[Any],
+        update: Callable[[float], None],
+    ) -> None:
+        self.dt, self.groups, self.members, self.update = network.dt, groups, members, update
+        self.dtype, self.delay_type = dtype, delay_type(network, groups)
+        self.sizes = [population.size for population in network.populations]
+        self.low, self.high = partition.low[part], partition.high[part]
+        self.base = partition.base[part]
+
+    def build(self) -> PartStore:
+        """Count, allocate, place, sort."""
+        degrees = [np.zeros(0, np.int32) for _ in self.members]
+        for group in self.groups:
+            for number in group.projections:
+                degrees[number] = self._count(self.members[number], self.sizes[group.source])
+        lengths = np.array([sum(int(degrees[i].sum()) for i in g.projections) for g in self.groups], np.int64)
+        row_start = _starts(np.array([self.sizes[group.source] + 1 for group in self.groups], np.int64))
+        target_start = _starts(lengths)
+        own_weights = np.array([group.weight is None for group in self.groups], np.bool_)
+        own_delays = np.array([group.delay < 0 for group in self.groups], np.bool_)
+        weight_start, delay_start = _starts(lengths * own_weights), _starts(lengths * own_delays)
+        store = PartStore(
+            np.zeros(int(row_start[-1]), np.int64),
+            row_start[:-1],
+            np.empty(int(target_start[-1]), np.uint16),
+            target_start[:-1],
+            np.empty(int(weight_start[-1]), self.dtype),
+            np.where(own_weights, weight_start[:-1], -1),
+            np.empty(int(delay_start[-1]), self.delay_type),
+            np.where(own_delays, delay_start[:-1], -1),
+            degrees,
+        )
+        for number in range(len(self.groups)):
+            self._fill(store, number, int(lengths[number]))
+        return store
+
+    def _count(self, member: _Member, n_sources: int) -> NDArray[np.int32]:
+        counts = np.zeros(n_sources, np.int32)
+        low, high = int(self.low[member.target]), int(self.high[member.target])
+        if member.listed is not None:
+            count_listed(member.listed.offsets, member.listed.targets, low, high, counts)
+            self.update(_COUNTING * int(counts.sum()))
+        elif member.plan is not None:
+            room = member.plan.room()
+            for first, last in member.plan.chunks(low, high):
+                self.update(_COUNTING * count_sources(member.plan.wiring, first, last, counts, room))
+        return counts
+
+    def _fill(self, store: PartStore, number: int, length: int) -> None:
+        group = self.groups[number]
+        n_sources = self.sizes[group.source]
+        rows = store.rows[store.row_start[number] :][: n_sources + 1]
+        np.cumsum(sum(store.out_degrees[i] for i in group.projections), out=rows[1:])
+        targets, weights, delays = (
+            arena[max(start[number], 0) :][: length if start[number] >= 0 else 0]
+            for arena, start in (
+                (store.targets, store.target_start),
+                (store.weights, store.weight_start),
+                (store.delays, store.delay_start),
+            )
+        )
+        # In order of the plane, so that each row comes out in that order.
+        for i in sorted(group.projections, key=lambda i: self._plane(self.members[i])):
+            self._place(self.members[i], rows[:-1], targets, weights, delays)
+        # Each place of a row's begin has moved on to its end, which is the next row's begin.
+        rows[1:] = rows[:-1]
+        rows[0] = 0
+        if delays.size:
+            for first in range(0, n_sources, _SORTED_ROWS):
+                sort_rows(rows, first, min(first + _SORTED_ROWS, n_sources), targets, weights, delays)
+
+    def _plane(self, member: _Member) -> int:
+        """Return the place in the plane of the first own target."""
+        p = member.target
+        return int(self.base[p] + member.receptor * (self.high[p] - self.low[p]))
+
+    def _place(self, member: _Member, ends: Ints, *arenas: NDArray[Any]) -> None:
+        low, high, plane = int(self.low[member.target]), int(self.high[member.target]), self._plane(member)
+        if member.listed is not None:
+            listed = member.listed
+            delays = _NO_DELAYS if listed.delays is None else listed.delays
+            place_listed(listed.offsets, listed.targets, listed.weights, delays, low, high, plane, ends, *arenas)
+            self.update(_PLACING * listed.targets.size * (high - low) / self.sizes[member.target])
+        elif member.plan is not None:
+            plan = member.plan
+            room = plan.room()
+            for first, last in plan.chunks(low, high):
+                where = plane + first - low
+                place(plan.wiring, plan.weights, member.delays, self.dt, first, last, where, ends, *arenas, room)
+                self.update(_PLACING * plan.mean_in_degree * (last - first))
+
+
+_NO_DELAYS = np.zeros(0, np.int32)
+
+
+def _starts(lengths: Ints) -> Ints:
+    """Return where each begins if they stand one after another, and where the last ends."""
+    return np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
+
+
+class _Bar:
+    """A progress bar that several threads move, or nothing."""
+
+    def __init__(self, total: float, show: bool) -> None:
+        self._lock = Lock()
+        self._bar: Any = None
+        if show:
+            from tqdm import tqdm
+
+            form = "{desc} {percentage:3.0f}% |{bar}| {elapsed} gone, {remaining} left"
+            self._bar = tqdm(total=max(total, 1.0), desc="building synapses", bar_format=form)
+
+    def __enter__(self) -> _Bar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.update(self._bar.total - self._bar.n)  # what chance made fewer or more
+            self._bar.close()
+
+    def update(self, done: float) -> None:
+        """Move the bar."""
+        if self._bar is not None:
+            with self._lock:
+                self._bar.update(min(done, self._bar.total - self._bar.n))
