@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnsim.backends.base import State
-from snnsim.backends.cpu import _jit, learning, learning_parts, long_parts, pointers, synapses
+from snnsim.backends.cpu import _jit, catching_up, learning_parts, long_parts, pointers, synapses
 from snnsim.backends.cpu import learning_parts as t
 from snnsim.backends.cpu._jit import digest, specialised
 from snnsim.backends.cpu.build import Group
@@ -31,9 +31,9 @@ from snnsim.plasticity import arithmetic
 @functools.cache
 def _kernels() -> tuple[Any, Any]:
     """Return what is compiled beside the engine: catching up and rewards."""
-    modules = (_jit, learning, learning_parts, long_parts, pointers, synapses, arithmetic)
+    modules = (_jit, catching_up, learning_parts, long_parts, pointers, synapses, arithmetic)
     version = digest([sys.modules[module.__name__] for module in modules])
-    templates = (learning.catch_up_all, learning.reward)
+    templates = (catching_up.catch_up_all, catching_up.reward)
     first, second = (specialised(template, f"{template.__name__}_{version}", cache=True) for template in templates)
     return first, second
 

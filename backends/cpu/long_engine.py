@@ -12,8 +12,9 @@ import numpy as np
 
 from snnsim.backends.cpu._jit import bare, inner
 from snnsim.backends.cpu.atomics import wait_for_all
+from snnsim.backends.cpu.catching_up import next_normalisation, normalise
 from snnsim.backends.cpu.columns import COUNTERS, RECEPTORS, RING, SIZE, SLOTS, SOURCE, STATES
-from snnsim.backends.cpu.learning import fire, flights_with_room, next_normalisation, normalise, take_off
+from snnsim.backends.cpu.learning import fire, flights_with_room, take_off
 from snnsim.backends.cpu.learning_parts import FIRST_FLIGHT, FLIGHT_GROUP, FLIGHT_SOURCE, FLIGHTS, SENT
 from snnsim.backends.cpu.long_deliver import ask_for_rows, deliver_due, deliver_now, next_segment, send, with_room
 from snnsim.backends.cpu.long_parts import (

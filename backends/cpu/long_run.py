@@ -16,6 +16,7 @@ from snnsim.backends.base import RunOutput, RunRequest, State
 from snnsim.backends.cpu import (
     _jit,
     atomics,
+    catching_up,
     columns,
     learning,
     learning_parts,
@@ -53,7 +54,7 @@ _LONGEST_WINDOW, _LARGEST_BOX = 4096, 2**26
 def version() -> str:
     """Return the mark of everything that is compiled into the engine."""
     modules = (_jit, atomics, columns, long_deliver, long_engine, long_parts, pointers, step, visits)
-    plastic = (learning, learning_parts, synapses)
+    plastic = (catching_up, learning, learning_parts, synapses)
     return digest([sys.modules[module.__name__] for module in (*modules, *plastic)])
 
 
