@@ -21,7 +21,7 @@ SPANS = 18
 LEARNING_COLUMNS = 34
 
 #: Postsynaptic spikes of a neuron that are kept until they have acted on all its synapses.
-RANKS = 64
+RANKS = 32
 #: Synapses that are treated together.
 BLOCK = 512
 #: Elements of the lists of a block, of which the last ones, from EDGES on, tell where each list ends.
