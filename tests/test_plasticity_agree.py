@@ -1,6 +1,8 @@
 """Plastic networks give the same spikes, states and weights on every backend and any number of threads, bit for bit."""
 
 import itertools
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -276,3 +278,21 @@ def test_what_cannot_go_in_parts_is_refused_by_name():
         CapabilityError, match=r"'in->a' in a network in which projection 'a->b' has no delay.*reference"
     ):
         Simulation(net, "cpu")
+
+
+# -- the page -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_code_of_the_page_runs():
+    """The example of docs/plasticity.md, for half a second in place of 400, and its figure."""
+    from matplotlib import pyplot
+
+    text = (Path(__file__).resolve().parent.parent / "docs" / "plasticity.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(blocks) == 2
+    names = {}
+    for block in blocks:
+        exec(block.replace("run(400.0)", "run(0.5)"), names)
+    pyplot.close("all")
+    assert not np.array_equal(names["before"], names["after"])
+    assert names["learned"].projection("inputs->neuron").plasticity == names["rule"]
