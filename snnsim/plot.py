@@ -18,6 +18,13 @@ from snnsim.early_exit import confidence as confidence_of
 from snnsim.errors import ParameterError
 from snnsim.events import Events
 from snnsim.exit_curves import AccuracyLatencyCurve, OracleCurve
+from snnsim.plot_activity import activity as activity
+from snnsim.plot_activity import correlation as correlation
+from snnsim.plot_activity import firing_rates as firing_rates
+from snnsim.plot_activity import intervals as intervals
+from snnsim.plot_activity import irregularity as irregularity
+from snnsim.plot_activity import population_activity as population_activity
+from snnsim.plot_activity import weights as weights
 from snnsim.plot_graph import network as network
 from snnsim.plot_style import BLUE, GREY, LIGHT, PALETTE, VERMILION, one_axes, style, time_unit, whole_numbers
 from snnsim.plot_style import save as save
@@ -29,14 +36,21 @@ if TYPE_CHECKING:
 
 __all__ = [
     "accuracy_latency",
+    "activity",
     "confidence",
+    "correlation",
     "events_frames",
+    "firing_rates",
+    "intervals",
+    "irregularity",
     "learning_curve",
     "network",
+    "population_activity",
     "raster",
     "rates",
     "save",
     "trace",
+    "weights",
 ]
 
 
