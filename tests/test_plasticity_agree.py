@@ -34,7 +34,8 @@ from snnsim import (
     TripletSTDP,
     Uniform,
 )
-from snnsim.errors import CapabilityError
+from snnsim.backends.cpu import learning_parts
+from snnsim.errors import CapabilityError, ParameterError
 
 DT = 1e-3
 
@@ -268,6 +269,16 @@ def test_one_program_runs_several_states_in_turn(other_plastic_backend):
         np.testing.assert_array_equal(sim.weights(plastic), other.weights(plastic))
 
 
+@pytest.mark.parametrize("seed", [3, 4, 8])
+def test_ticks_are_counted_from_a_new_origin_before_they_overflow(seed, monkeypatch):
+    net = random_network(seed)
+    reference = learned(net, "reference", (45, 45, 45, 45))
+    monkeypatch.setattr(learning_parts, "LAST_TICK", 60)
+    assert_same(net, reference, learned(net, "cpu", (45, 45, 45, 45), threads=2))
+    with pytest.raises(ParameterError, match=r"a run of 61 ticks is too long.*60 ticks at a time"):
+        Simulation(net, "cpu").run(61 * DT)
+
+
 def test_what_cannot_go_in_parts_is_refused_by_name():
     net = Network(
         [Population("in", 3, Input()), Population("a", 3, LIF()), Population("b", 3, LIF())],
@@ -280,7 +291,7 @@ def test_what_cannot_go_in_parts_is_refused_by_name():
         Simulation(net, "cpu")
 
 
-# -- the page -----------------------------------------------------------------------------------------------------------
+# -- the page ----------------------------------------------------------------------------------------------------------
 
 
 def test_the_code_of_the_page_runs():

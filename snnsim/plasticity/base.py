@@ -33,8 +33,8 @@ from snnsim.plasticity.normalisation import Normalisation
 
 DEPENDENCES = ("additive", "multiplicative")
 PAIRINGS = ("all", "nearest")
-#: Time constants of more ticks than this would need tables of decays that are too long.
-LONGEST_TIME_CONSTANT = 10**8
+#: Ticks of the longest time constant: 44 of them, after which nothing is left of a trace, fit in 30 bits.
+LONGEST_TIME_CONSTANT = 2 * 10**7
 
 
 class Coefficients(NamedTuple):
