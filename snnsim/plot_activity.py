@@ -82,7 +82,7 @@ def firing_rates(result: Result, populations: Sequence[str] | None = None, *, ax
         axes = one_axes(plt, axes, (6.0, 2.6))
         _boxes(axes, values, names)
         axes.plot([v.mean() for v in values], np.arange(len(names)), "D", color=VERMILION, markersize=4)
-        axes.set(xlabel="rate (spikes/s), mean as diamond", xlim=(0, None))
+        axes.set(xlabel="rate (spikes/s; ◆ mean)", xlim=(0, None))
     return axes
 
 
