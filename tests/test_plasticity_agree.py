@@ -10,7 +10,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from snnsim import (
-    IF,
     LIF,
     STDP,
     Delta,
@@ -146,11 +145,12 @@ def test_the_random_networks_are_worth_comparing():
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("visit", ["ticks", "events"])
 def test_neither_threads_nor_the_way_of_visiting_change_anything(other_plastic_backend, threads, visit):
+    rule = TripletSTDP(normalisation=Normalisation(0.6, 10e-3))
     net = Network(
         [Population("in", 10, Poisson(200.0)), Population("out", 30, LIF(time_constant=30e-3))],
         [
             Projection("in", "out", Dense(Normal(0.3, 0.1, low=0.0, high=0.9)), Uniform(1e-3, 6e-3), plasticity=STDP()),
-            Projection("out", "out", FixedInDegree(6, 0.1), 2e-3, plasticity=TripletSTDP()),
+            Projection("out", "out", FixedInDegree(6, 0.1), 2e-3, plasticity=rule),
         ],
         dt=DT,
         seed=3,
@@ -162,6 +162,18 @@ def test_neither_threads_nor_the_way_of_visiting_change_anything(other_plastic_b
         np.testing.assert_array_equal(reference[0].weights(name), other[0].weights(name))
 
 
+def test_weights_are_normalised_where_nothing_else_happens(other_plastic_backend):
+    """Ticks that are skipped hold a time to normalise."""
+    rule = STDP(maximum=9.0, normalisation=Normalisation(4.0, 50e-3))
+    net = driven(rule, [0, 1], [0, 0], 1.0, np.array([1, 1]), (2, 1))
+    nothing = Events.from_ticks(np.zeros(0, int), np.zeros(0, int), n_sources=2, dt=DT, n_ticks=1000)
+    inputs = {"pre": nothing, "driver": Events.from_ticks([3], [0], n_sources=1, dt=DT, n_ticks=1000)}
+    for duration, expected in ((0.049, 1.0), (0.05, 2.0), (1.0, 2.0)):
+        sim = Simulation(net, other_plastic_backend, visit="events")
+        sim.run(duration, {name: events.crop(round(duration / DT), 0) for name, events in inputs.items()})
+        np.testing.assert_array_equal(sim.weights("learning"), expected)
+
+
 # -- trains drawn by hypothesis --------------------------------------------------------------------------------------
 
 
@@ -171,7 +183,7 @@ def driven(rule, sources, targets, weights, delays, sizes, dt=DT):
         [
             Population("pre", sizes[0], Input()),
             Population("driver", sizes[1], Input()),
-            Population("post", sizes[1], IF(threshold=1e3, reset="zero")),
+            Population("post", sizes[1], LIF(time_constant=1.0, threshold=1e3, reset="zero")),
         ],
         [
             Projection("driver", "post", OneToOne(2e6)),
