@@ -1,7 +1,11 @@
 """Plastic networks give the same spikes, states and weights on every backend and any number of threads, bit for bit."""
 
 import itertools
+import os
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -301,6 +305,41 @@ def test_what_cannot_go_in_parts_is_refused_by_name():
         CapabilityError, match=r"'in->a' in a network in which projection 'a->b' has no delay.*reference"
     ):
         Simulation(net, "cpu")
+
+
+SCRIPT = """
+import hashlib, sys
+import numpy as np
+sys.path.insert(0, {tests!r})
+from test_plasticity_agree import learned, random_network
+digest = hashlib.sha256()
+for seed in (3, 5):
+    simulation, _ = learned(random_network(seed), "cpu", (60, 50), threads=1)
+    for projection in simulation.network.projections:
+        digest.update((simulation.weights(projection.name) + 0.0).tobytes())
+    for state in simulation.state.plastic:
+        for name, values in vars(state).items():
+            if isinstance(values, np.ndarray):
+                digest.update(name.encode() + np.ascontiguousarray(values + 0).tobytes())
+sys.stdout.write(digest.hexdigest() + "\\n")
+"""
+
+
+def test_ranks_give_the_bits_of_one_process():
+    """Weights are gathered from all ranks, and rewards given on all of them."""
+    beside = Path(sys.executable).with_name("mpiexec")
+    launcher = str(beside) if beside.exists() else shutil.which("mpiexec")
+    assert launcher, "no mpiexec: the tests need the extra 'mpi' (pip install 'snnsim[dev]')"
+    script = SCRIPT.format(tests=str(Path(__file__).parent))
+    digests = []
+    for start in ([], [launcher, "-n", "2"]):
+        environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
+        command = [*start, sys.executable, "-c", script]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=600, env=environment)
+        assert done.returncode == 0, done.stderr
+        digests += done.stdout.split()
+    assert len(digests) == 3
+    assert len(set(digests)) == 1
 
 
 # -- the page ----------------------------------------------------------------------------------------------------------
