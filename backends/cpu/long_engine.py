@@ -32,8 +32,11 @@ from snnsim.backends.cpu.long_parts import (
     ZERO_DELAY,
     Carried,
 )
+from snnsim.backends.cpu.pointers import caller
 from snnsim.backends.cpu.step import call_step
 from snnsim.backends.cpu.visits import list_ready, silent_membrane, visit_population
+
+call_exchange = caller("call_exchange", n_arguments=1)
 
 # Columns of a part's table of traces: own neurons FIRST ... LAST - 1, PLACE of the first value, WIDTH of a record.
 (TRACE_POPULATION, TRACE_STATE, TRACE_EVERY, TRACE_FIRST, TRACE_LAST, TRACE_PLACE, TRACE_WIDTH, TRACE_RECORD) = range(8)
@@ -462,7 +465,10 @@ def run_part(part, shared, run, senders, mail, traces):
     tick, box = run.start, np.int64(0)
     while tick < run.end:
         carried = advance(part, shared, run, senders, mail, box, traces, carried, tick)
-        wait_for_all(mail.barrier, mail.threads)
+        if mail.exchange != 0:
+            call_exchange(mail.exchange, box)
+        else:
+            wait_for_all(mail.barrier, mail.threads)
         carried, tick = take(part, shared, run, senders, mail, box, carried, tick)
         box = 1 - box
     return finish(part, shared, run, carried)

@@ -154,6 +154,8 @@ class Mail(NamedTuple):
         Tick at which a part next has something to do if nothing is sent.
     barrier : ndarray of int64
     threads : int
+    exchange : int
+        Address of the function that brings the spikes of other processes (see `snnsim.backends.cpu.ranks`), or 0.
     """
 
     keys: NDArray[Any]
@@ -162,6 +164,7 @@ class Mail(NamedTuple):
     next_ticks: NDArray[Any]
     barrier: NDArray[Any]
     threads: int
+    exchange: int
 
 
 class Traces(NamedTuple):

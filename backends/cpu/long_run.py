@@ -114,6 +114,9 @@ class LongRun:
             self.parts[number] = part_of(number, store, self.partition, self._groups, self._shared, learning, dtype)
             stores[place] = None  # type: ignore[call-overload]
         self._mail = self._make_mail()
+        if self._world is not None:
+            self._exchange = ranks.Exchange(self._world, self._mail)
+            self._mail = self._mail._replace(exchange=self._exchange.address)
         self.plastic: PlasticRun | None = None
         if any(group.plastic for group in self._groups):
             self.plastic = PlasticRun(
@@ -185,6 +188,7 @@ class LongRun:
             np.zeros(shape, np.int64),
             np.zeros(atomics.BARRIER_WORDS, np.int64),
             self.n_parts,
+            0,
         )
 
     @property
@@ -241,19 +245,13 @@ class LongRun:
 
     def _go(self, run: Run, senders: Senders, traces: Sequence[Traces]) -> list[Any]:
         """Run the own parts from start to end, each on a thread of its own."""
-        if self._world is not None:
-            number = self._world.rank
-            part = self.parts[number]
-            return [
-                ranks.run_rank(self._world, version(), part, self._shared, run, senders, self._mail, traces[number])
-            ]
         compiled = engine()
 
         def work(number: int) -> Any:
             return compiled(self.parts[number], self._shared, run, senders, self._mail, traces[number])
 
-        if self.n_parts == 1:
-            return [work(0)]
+        if len(self._own) == 1:
+            return [work(self._own[0])]
         with ThreadPoolExecutor(self.n_parts) as pool:
             return list(pool.map(work, range(self.n_parts)))
 

@@ -6,17 +6,17 @@ them, and each of them gets the whole result, bit for bit that of one process.
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import os
+import traceback
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from snnsim.backends.cpu import long_engine
-from snnsim.backends.cpu._jit import jit, specialised
-from snnsim.backends.cpu.long_parts import Mail, Part, Run, Senders, Shared, Traces
+from snnsim.backends.cpu.long_parts import Mail
 from snnsim.errors import missing_dependency
 
 #: Variables by which launchers tell a process how many there are.
@@ -41,69 +41,54 @@ def world() -> Any:
     return MPI.COMM_WORLD if MPI.COMM_WORLD.size > 1 else None
 
 
-@functools.cache
-def _entries(version: str) -> tuple[Any, Any, Any, Any]:
-    """Return the engine cut at the exchange: begin, advance a window, take its spikes, finish."""
-    names = ("begin", "advance", "take", "finish")
-    return tuple(  # type: ignore[return-value]
-        specialised(getattr(long_engine, name).py_func, f"{name}_{version}", cache=True) for name in names
-    )
+class Exchange:
+    """Brings the spikes of a window to all ranks, called by its address from the compiled engine.
 
+    Parameters
+    ----------
+    communicator : mpi4py.MPI.Comm
+    mail : Mail
+        Boxes of all parts; this rank fills that of its own part.
+    """
 
-@jit
-def _pack(keys, neurons, count, packed):
-    """Write spikes as one number each: key in the upper half, neuron in the lower."""
-    for i in range(count):
-        packed[i] = (keys[i] << 32) | np.int64(neurons[i])
+    def __init__(self, communicator: Any, mail: Mail) -> None:
+        self._communicator, self._mail = communicator, mail
+        self._head, self._heads = np.zeros(2, np.int64), np.zeros((communicator.size, 2), np.int64)
+        # Kept, or the code behind the address would be given back.
+        self._function = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(self._called)
 
+    @property
+    def address(self) -> int:
+        """Address of a C function that takes the number of the boxes in use."""
+        return int(ctypes.cast(self._function, ctypes.c_void_p).value or 0)
 
-@jit
-def _unpack(packed, first, count, keys, neurons):
-    """Undo `_pack`."""
-    for i in range(count):
-        keys[i] = packed[first + i] >> 32
-        neurons[i] = np.int32(packed[first + i] & 0xFFFFFFFF)
+    def _called(self, box: int) -> int:
+        try:
+            self._bring(box)
+        except BaseException:
+            # No exception passes through compiled code, and the other ranks would wait for ever.
+            traceback.print_exc()
+            self._communicator.Abort(1)
+        return 0
 
-
-def run_rank(
-    communicator: Any,
-    version: str,
-    part: Part,
-    shared: Shared,
-    run: Run,
-    senders: Senders,
-    mail: Mail,
-    traces: Traces,
-) -> Any:
-    """Run the part of this rank from start to end beside the other ranks; returns what `run_part` returns."""
-    begin, advance, take, finish = _entries(version)
-    rank, ranks = communicator.rank, communicator.size
-    carried = begin(part, shared, run, senders, mail)
-    tick, box = run.start, np.int64(0)
-    head, heads = np.zeros(2, np.int64), np.zeros((ranks, 2), np.int64)
-    while tick < run.end:
-        carried = advance(part, shared, run, senders, mail, box, traces, carried, tick)
-        head[:] = mail.counts[box, rank], mail.next_ticks[box, rank]
-        communicator.Allgather(head, heads)
-        mail.counts[box], mail.next_ticks[box] = heads[:, 0], heads[:, 1]
-        if heads[:, 0].any():
-            _exchange(communicator, mail, box, heads[:, 0])
-        carried, tick = take(part, shared, run, senders, mail, box, carried, tick)
-        box = 1 - box
-    return finish(part, shared, run, carried)
-
-
-def _exchange(communicator: Any, mail: Mail, box: Any, counts: NDArray[np.int64]) -> None:
-    """Bring the spikes of all ranks into the boxes of this one."""
-    rank = communicator.rank
-    mine = np.empty(counts[rank], np.int64)
-    _pack(mail.keys[box, rank], mail.numbers[box, rank], counts[rank], mine)
-    everyone = np.empty(counts.sum(), np.int64)
-    starts = np.concatenate(([0], np.cumsum(counts)[:-1]))
-    communicator.Allgatherv(mine, (everyone, (counts, starts)))
-    for other in range(communicator.size):
-        if other != rank:
-            _unpack(everyone, starts[other], counts[other], mail.keys[box, other], mail.numbers[box, other])
+    def _bring(self, box: int) -> None:
+        mail, rank = self._mail, self._communicator.rank
+        self._head[:] = mail.counts[box, rank], mail.next_ticks[box, rank]
+        self._communicator.Allgather(self._head, self._heads)
+        counts = self._heads[:, 0]
+        mail.counts[box], mail.next_ticks[box] = counts, self._heads[:, 1]
+        if not counts.any():
+            return
+        # One number a spike: key in the upper half, neuron in the lower.
+        mine = (mail.keys[box, rank, : counts[rank]] << 32) | mail.numbers[box, rank, : counts[rank]]
+        everyone = np.empty(counts.sum(), np.int64)
+        starts = np.concatenate(([0], np.cumsum(counts)[:-1]))
+        self._communicator.Allgatherv(mine, (everyone, (counts, starts)))
+        for other in range(self._communicator.size):
+            if other != rank:
+                theirs = everyone[starts[other] : starts[other] + counts[other]]
+                mail.keys[box, other, : counts[other]] = theirs >> 32
+                mail.numbers[box, other, : counts[other]] = theirs & 0xFFFFFFFF
 
 
 def summed(communicator: Any, values: NDArray[Any]) -> NDArray[Any]:
