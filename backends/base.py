@@ -285,12 +285,16 @@ def check_capabilities(network: Network, backend: str, capabilities: Capabilitie
 
 
 def check_precision(network: Network, dtype: str) -> None:
-    """Raise `ParameterError` where a coefficient is too large for `dtype`: infinity times zero would be NaN."""
-    largest = float(np.finfo(dtype).max)
+    """Raise `ParameterError` where a model is not what its parameters say once its coefficients are in `dtype`."""
+    largest = float(np.finfo(dtype).max)  # infinity times zero would be NaN
     for population in network.populations:
-        if isinstance(population.model, NeuronModel):
-            coefficients = population.model.coefficients(network.dt)
-            for name, value in zip(type(coefficients)._fields, coefficients, strict=True):  # type: ignore[attr-defined]
+        model = population.model
+        if isinstance(model, NeuronModel):
+            try:
+                model.check_dtype(network.dt, dtype)
+            except ParameterError as error:
+                raise ParameterError(f"population {population.name!r}: {error}") from error
+            for name, value in _named_coefficients(model, network.dt):
                 if np.max(np.abs(value)) > largest:
                     raise ParameterError(
                         f"population {population.name!r}: {name} does not fit in {dtype}; "
@@ -302,6 +306,17 @@ def check_precision(network: Network, dtype: str) -> None:
                         f"{network.dt:g} s is wrong by {100 * _lost(value, dtype):.2g} % of the leak; use "
                         "dtype='float64', or a coarser dt"
                     )
+
+
+def _named_coefficients(model: NeuronModel, dt: float) -> list[tuple[str, Any]]:
+    """Return the coefficients of a model and of its receptors by name."""
+    own: Any = model.coefficients(dt)
+    named = list(own._asdict().items())
+    for receptor in model.receptor_list:
+        if receptor.arithmetic is not None:
+            more: Any = model.receptor_coefficients(receptor, dt)
+            named += [(f"{receptor.name}.{name}", value) for name, value in more._asdict().items()]
+    return named
 
 
 def _lost(decay: Any, dtype: str) -> float:

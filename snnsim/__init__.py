@@ -24,8 +24,12 @@ from snnsim.neurons import IF as IF
 from snnsim.neurons import LI as LI
 from snnsim.neurons import LIF as LIF
 from snnsim.neurons import AdaptiveLIF as AdaptiveLIF
+from snnsim.neurons import Alpha as Alpha
+from snnsim.neurons import Conductance as Conductance
+from snnsim.neurons import ConductanceLIF as ConductanceLIF
 from snnsim.neurons import Delta as Delta
 from snnsim.neurons import Exponential as Exponential
+from snnsim.neurons import HomeostaticLIF as HomeostaticLIF
 from snnsim.neurons import Input as Input
 from snnsim.neurons import Poisson as Poisson
 from snnsim.neurons import PoissonDrive as PoissonDrive

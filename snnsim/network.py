@@ -28,7 +28,7 @@ from snnsim.connectivity.base import describe_values, size_of
 from snnsim.connectivity.distributions import Distribution, Values, as_values
 from snnsim.delays import drawn_delays, longest_drawn
 from snnsim.errors import NetworkError, ParameterError
-from snnsim.neurons import Input, NeuronModel, PoissonDrive, Source
+from snnsim.neurons import Input, NeuronModel, PoissonDrive, Source, check_weights
 from snnsim.plasticity import PlasticityRule
 from snnsim.plasticity.checks import check_plasticity
 from snnsim.timebase import check_dt, check_length, to_seconds, to_ticks
@@ -232,7 +232,7 @@ class Network:
                 if receptor.arithmetic is not None:
                     model.receptor_coefficients(receptor, self.dt)
             for drive in population.drive:
-                drive.check(population.size, self.dt, tuple(receptor.name for receptor in model.receptor_list))
+                drive.check(population.size, self.dt, model.receptor_list)
         except ParameterError as error:
             raise ParameterError(f"population {population.name!r}: {error}") from error
 
@@ -249,7 +249,9 @@ class Network:
                 f"projection {projection.name!r}: {source.name!r} ({type(source.model).__name__}) does not spike"
             )
         projection.connectivity.check(source.shape, target.shape, f"projection {projection.name!r}")
-        self.receptor_number(projection)
+        assert isinstance(target.model, NeuronModel)
+        receptor = target.model.receptor_list[self.receptor_number(projection)]
+        check_weights(f"projection {projection.name!r}", receptor, getattr(projection.connectivity, "weights", None))
         self.minimum_delay(projection)  # checks delays on the way
         check_plasticity(self, projection)
 

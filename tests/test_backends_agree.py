@@ -5,6 +5,9 @@ import pytest
 
 from snnsim import (
     LI,
+    Alpha,
+    Conductance,
+    ConductanceLIF,
     Conv2d,
     Delta,
     Dense,
@@ -131,6 +134,9 @@ OPTIONS = [
     {"receptors": (Exponential(5e-3),)},
     {"receptors": (Delta(), Exponential(20e-3, "slow"), Exponential(2e-3, "fast")), "refractory": 3e-3},
     {"receptors": (Exponential(3e-3),), "integration": "euler", "decay_input": True},
+    {"receptors": (Alpha(2e-3), Delta("jump"), Alpha(30e-3, "slow")), "refractory": 2e-3},
+    {"receptors": (Alpha(4e-3),), "time_constant": np.geomspace(2e-3, 1.0, 16), "integration": "euler"},
+    {"target_rate": np.linspace(1.0, 90.0, 16), "rise": 0.2, "bias": 0.3},
     {"adaptation": 0.5, "adaptation_time_constant": np.geomspace(5e-3, 1.0, 16), "bias": 0.3},
 ]
 
@@ -141,6 +147,10 @@ OPTIONS = [
 def test_models_by_options(other_backend, model, options, dtype):
     kind = MODELS[model]
     known = {name: value for name, value in options.items() if name in kind.__dataclass_fields__}
+    if kind is ConductanceLIF:  # takes no currents, and leaks
+        known = {
+            name: value for name, value in known.items() if name != "receptors" and str(value) not in ("0.0", "inf")
+        }
     if not known:
         known = {"bias": 0.3}
     receptors = [receptor.name for receptor in kind(**known).receptor_list]
@@ -250,8 +260,13 @@ def random_model(generator, size):
         (Delta(),),
         (Exponential(4e-3),),
         (Delta("x"), Exponential(9e-3, "y")),
-        (Exponential(2e-3), Delta("z")),
+        (Alpha(2e-3), Exponential(9e-3, "y"), Delta("z")),
     ]
+    if kind is ConductanceLIF:
+        receptors = [
+            (Conductance(3e-3, 1.5),),
+            (Conductance(2e-3, 3.0, "x"), Conductance(8e-3, -1.0, "y")),
+        ]
     drawn = {
         "time_constant": some(2e-3, 50e-3),
         "threshold": some(0.3, 1.5),
@@ -266,6 +281,8 @@ def random_model(generator, size):
         "initial": some(-0.3, 0.9),
         "adaptation": some(0.0, 0.5),
         "adaptation_time_constant": some(5e-3, 200e-3),
+        "target_rate": some(0.0, 100.0),
+        "rise": some(0.0, 0.3),
     }
     if isinstance(drawn["reset"], str):
         drawn["reset"] = str(drawn["reset"])
@@ -292,6 +309,8 @@ def random_network(seed):
         n, m = before.size, after.size
         count = int(generator.integers(0, 3 * (n + m)))
         weights = float(generator.normal(0.3, 0.6)) if generator.random() < 0.3 else Normal(0.2, 0.6)
+        if isinstance(weights, float) and type(after.model) is ConductanceLIF:
+            weights = abs(weights)
         rule = [
             Dense(weights),
             RULES["Sparse"](generator.integers(0, n, count), generator.integers(0, m, count), weights),

@@ -10,20 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from snnsim.backends.cpu._jit import jit, specialised
-from snnsim.backends.cpu.pointers import at, like, put
+from snnsim.backends.cpu._jit import in_precision, jit, specialised
+from snnsim.backends.cpu.pointers import BLOCK, at, equal_bits, like, lowest_bit, moved, put
 from snnsim.backends.cpu.receive import Receive
 from snnsim.backends.cpu.rows import choose, read, record_at, write
-from snnsim.neurons import NeuronModel
+from snnsim.neurons import Arithmetic
 
 integrate: Any = None
 distance: Any = None
 reset: Any = None
 coefficients_at: Any = None
 take: Any = None
-
-#: Neurons in which a spike is looked for at once.
-_BLOCK = 32
 
 
 def free_pass(states, parts, marks, length, table, step, bound, refractory):
@@ -68,21 +65,18 @@ def readout_pass(states, parts, marks, length, table, step, bound, refractory):
 
 @jit
 def list_marked(marks, mark, first, length, fired, count):
-    """Write the numbers of the neurons whose mark is `mark` after the `count` in `fired`; return how many there are.
-
-    Most are silent, so a block of marks is looked at in vector registers before its marks are looked at one by one.
-    """
-    wanted = like(marks, mark)
-    for start in range(0, length, _BLOCK):
-        stop = min(start + _BLOCK, length)
-        some = np.int32(0)
-        for j in range(start, stop):
-            some = np.int32(some + np.int32(at(marks, j) == wanted))
-        if some > 0:
-            for j in range(start, stop):
-                if at(marks, j) == wanted:
-                    put(fired, count, first + j)
-                    count += 1
+    """Write the numbers of the neurons whose mark is `mark` after the `count` in `fired`; return how many there are."""
+    wanted, whole = like(marks, mark), length // BLOCK * BLOCK
+    for start in range(0, whole, BLOCK):
+        bits = equal_bits(moved(marks, start), wanted)
+        while bits != 0:
+            put(fired, count, first + start + lowest_bit(bits))
+            count += 1
+            bits &= bits - 1
+    for j in range(whole, length):
+        if at(marks, j) == wanted:
+            put(fired, count, first + j)
+            count += 1
     return count
 
 
@@ -105,28 +99,33 @@ def list_none(states, flags, length, table, step, refractory, first, fired, coun
     return count
 
 
-def advance_for(model: type[NeuronModel], receive: Receive, *, each: bool, held: bool) -> tuple[Any, Any]:
+def advance_for(
+    arithmetic: Arithmetic, receive: Receive, number: type[Any], *, each: bool, held: bool
+) -> tuple[Any, Any]:
     """Compile the function that advances neurons of a model and the one that lists those that fired.
 
     Parameters
     ----------
-    model : type of NeuronModel
+    arithmetic : Arithmetic
+        Of the model.
     receive : Receive
         Functions of its receptors.
+    number : type
+        Of the states, ``np.float32`` or ``np.float64``.
     each : bool
         Whether each neuron has coefficients of its own.
     held : bool
         Whether neurons are held for some ticks after a spike.
     """
-    arithmetic = model.arithmetic
-    names = {"take": receive.take, "integrate": jit(arithmetic.integrate)}
+    names = {"take": receive.take, "integrate": in_precision(arithmetic.integrate, number)}
     names["coefficients_at"] = record_at(arithmetic.coefficients, each=each)
     templates = readout_pass, list_none
     if arithmetic.distance is not None and arithmetic.reset is not None:
-        names |= {"distance": jit(arithmetic.distance), "reset": jit(arithmetic.reset)}
+        names["distance"] = in_precision(arithmetic.distance, number)
+        names["reset"] = in_precision(arithmetic.reset, number)
         templates = (held_pass, list_held) if held else (free_pass, list_free)
     passing, listing = templates
     return (
-        specialised(passing, f"{passing.__name__}_{model.__name__}", distinct=True, **names),
-        specialised(listing, f"{listing.__name__}_{model.__name__}", **names),
+        specialised(passing, passing.__name__, distinct=True, **names),
+        specialised(listing, listing.__name__, **names),
     )

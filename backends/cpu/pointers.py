@@ -64,6 +64,39 @@ def like(typing_context: Any, pointer: Any, value: Any) -> Any:
     return pointer.dtype(pointer, value), code
 
 
+#: Elements that are compared at once.
+BLOCK = 32
+
+
+@intrinsic
+def equal_bits(typing_context: Any, pointer: Any, wanted: Any) -> Any:
+    """Return which of the first `BLOCK` elements are equal to a number, a bit each."""
+    del typing_context, wanted
+
+    def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        del signature
+        kind = ir.VectorType(context.get_value_type(pointer.dtype), BLOCK)
+        elements = builder.load(builder.bitcast(values[0], kind.as_pointer()), align=4)
+        one = builder.insert_element(ir.Constant(kind, ir.Undefined), values[1], ir.IntType(32)(0))
+        places = ir.Constant(ir.VectorType(ir.IntType(32), BLOCK), [0] * BLOCK)
+        same = builder.icmp_signed("==", elements, builder.shuffle_vector(one, one, places))
+        return builder.zext(builder.bitcast(same, ir.IntType(BLOCK)), ir.IntType(64))
+
+    return types.int64(pointer, pointer.dtype), code
+
+
+@intrinsic
+def lowest_bit(typing_context: Any, number: Any) -> Any:
+    """Return the place of the lowest bit that is set; the number must not be zero."""
+    del typing_context, number
+
+    def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        del context, signature
+        return builder.cttz(values[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.int64(types.int64), code
+
+
 def _pointer_to(element: Any, name: str) -> Any:
     def typed(typing_context: Any, pointer: Any) -> Any:
         del typing_context

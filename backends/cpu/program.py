@@ -19,7 +19,7 @@ from snnsim.backends.plastic import plastic_projections, refuse_recordings
 from snnsim.errors import CapabilityError
 from snnsim.events import Events
 from snnsim.network import Network
-from snnsim.neurons import MODELS
+from snnsim.neurons import MODELS, RECEPTORS
 
 #: Spikes that the log of a thread holds at first; it grows when full.
 _FIRST_LOG = 2**14
@@ -34,7 +34,7 @@ class CpuProgram(Program):
     """Runs a network with the compiled engine."""
 
     name = "cpu"
-    capabilities = Capabilities(drives=True, plasticity=True, models=frozenset(MODELS))
+    capabilities = Capabilities(drives=True, plasticity=True, receptors=frozenset(RECEPTORS), models=frozenset(MODELS))
 
     def __init__(
         self,

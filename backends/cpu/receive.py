@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from snnsim.backends.cpu._jit import jit, specialised
+from snnsim.backends.cpu._jit import in_precision, jit, specialised
 from snnsim.backends.cpu.columns import (
     FIRST_RECEPTOR,
     RECEPTOR_COEFFICIENTS,
@@ -95,19 +95,21 @@ def _none(inputs, parts, j, size):
     return inputs
 
 
-def receive_for(kinds: Sequence[type[Receptor]], *, each: bool) -> Receive:
+def receive_for(kinds: Sequence[type[Receptor]], number: type[Any], *, each: bool) -> Receive:
     """Compile the functions of the receptors of a population.
 
     Parameters
     ----------
     kinds : sequence of types of Receptor
+    number : type
+        Of the states, ``np.float32`` or ``np.float64``.
     each : bool
         Whether each neuron has coefficients of its own.
     """
     opening: Any = None
     taking = jit(_none)
     for place, kind in reversed(list(enumerate(kinds))):
-        open_here, take_here = _one(kind, each)
+        open_here, take_here = _one(kind, number, each)
         name = f"{kind.__name__}_{place}"
         if opening is None:
             opening = specialised(open_last, f"open_{name}", open_one=open_here)
@@ -118,7 +120,7 @@ def receive_for(kinds: Sequence[type[Receptor]], *, each: bool) -> Receive:
     return Receive(opening, taking)
 
 
-def _one(kind: type[Receptor], each: bool) -> tuple[Any, Any]:
+def _one(kind: type[Receptor], number: type[Any], each: bool) -> tuple[Any, Any]:
     arithmetic = kind.arithmetic
     if arithmetic is None:
         return jit(open_delta), jit(take_delta)
@@ -126,8 +128,8 @@ def _one(kind: type[Receptor], each: bool) -> tuple[Any, Any]:
     take = specialised(
         take_states,
         f"take_{kind.__name__}",
-        seen=jit(arithmetic.seen),
-        follow=jit(arithmetic.follow),
+        seen=in_precision(arithmetic.seen, number),
+        follow=in_precision(arithmetic.follow, number),
         coefficients_at=record_at(arithmetic.coefficients, each=each),
     )
     return specialised(open_states, f"open_{kind.__name__}", rows_of_states=rows), take

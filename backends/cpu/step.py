@@ -46,7 +46,7 @@ from numpy.typing import NDArray
 
 from snnsim import rng
 from snnsim.backends.cpu import _jit, columns, integrate, noise, pointers, receive, rows
-from snnsim.backends.cpu._jit import c_function, digest
+from snnsim.backends.cpu._jit import c_function, called_modules, digest
 from snnsim.backends.cpu.columns import (
     BOUND,
     COEFFICIENTS,
@@ -65,7 +65,7 @@ from snnsim.backends.cpu.population_tables import varies
 from snnsim.backends.cpu.receive import receive_for
 from snnsim.backends.cpu.rows import rows_of
 from snnsim.network import Network
-from snnsim.neurons import NeuronModel, Receptor
+from snnsim.neurons import Arithmetic, NeuronModel, Receptor
 
 #: Neurons that are advanced together.
 CHUNK = 256
@@ -128,7 +128,8 @@ def _signature(number: Any) -> tuple[Any, ...]:
 class Variant(NamedTuple):
     """What a step is compiled for."""
 
-    model: type[NeuronModel]
+    name: str
+    arithmetic: Arithmetic
     receptors: tuple[type[Receptor], ...]
     each: bool
     held: bool
@@ -147,7 +148,8 @@ def step_address(model: NeuronModel, dtype: str) -> int:
     """
     kinds = tuple(type(receptor) for receptor in model.receptor_list)
     refractory = float(getattr(model, "refractory", 0.0)) > 0
-    return int(_compiled(Variant(type(model), kinds, varies(model), refractory, dtype)).address)
+    variant = Variant(type(model).__name__, model.arithmetic, kinds, varies(model), refractory, dtype)
+    return int(_compiled(variant).address)
 
 
 def steps_of(network: Network, dtype: np.dtype[Any]) -> NDArray[np.int64]:
@@ -162,16 +164,17 @@ def steps_of(network: Network, dtype: np.dtype[Any]) -> NDArray[np.int64]:
 def _compiled(variant: Variant) -> Any:
     modules = [rng, _jit, columns, integrate, noise, pointers, receive, rows]
     modules += [sys.modules[name] for name in _sources(variant)]
-    words = (variant.model, *variant.receptors)
-    options = "each" * variant.each + "held" * variant.held
-    receiving = receive_for(variant.receptors, each=variant.each)
-    passing, listing = advance_for(variant.model, receiving, each=variant.each, held=variant.held)
+    words = [variant.name, variant.arithmetic.integrate.__name__, *(kind.__name__ for kind in variant.receptors)]
+    words.append("each" * variant.each + "held" * variant.held)
+    number = getattr(np, variant.dtype)
+    receiving = receive_for(variant.receptors, number, each=variant.each)
+    passing, listing = advance_for(variant.arithmetic, receiving, number, each=variant.each, held=variant.held)
     return c_function(
         step,
-        "_".join(["step", *(word.__name__ for word in words), options, digest([*modules, sys.modules[__name__]])]),
+        "_".join(["step", *words, digest([*modules, sys.modules[__name__]])]),
         types.int64(*_signature(getattr(types, variant.dtype))),
         open_parts=receiving.open_parts,
-        rows_of_states=rows_of(len(variant.model.arithmetic.states)),
+        rows_of_states=rows_of(len(variant.arithmetic.states)),
         advance=passing,
         list_fired=listing,
         each=int(variant.each),
@@ -181,10 +184,11 @@ def _compiled(variant: Variant) -> Any:
 
 def _sources(variant: Variant) -> list[str]:
     """Return the names of the modules that hold the arithmetic of a model and of its receptors."""
-    functions = list(variant.model.arithmetic[2:5])
+    functions = [variant.arithmetic.integrate, variant.arithmetic.distance, variant.arithmetic.reset]
     for kind in variant.receptors:
-        functions += [] if kind.arithmetic is None else [kind.arithmetic.seen, kind.arithmetic.follow]
-    return sorted({function.__module__ for function in functions if function is not None})
+        if kind.arithmetic is not None:
+            functions += [kind.arithmetic.seen, kind.arithmetic.follow]
+    return sorted(set().union(*(called_modules(function) for function in functions if function is not None)))
 
 
 #: Call a step from compiled code, ``call_step(address, population, ..., fired)``. For a pointer an array may be given,

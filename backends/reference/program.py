@@ -15,7 +15,7 @@ from snnsim.backends.reference.integrate import add_drives, advance, coefficient
 from snnsim.backends.reference.plasticity import Plasticity
 from snnsim.events import Events
 from snnsim.network import Network
-from snnsim.neurons import MODELS, NeuronModel
+from snnsim.neurons import MODELS, RECEPTORS, NeuronModel
 
 
 @dataclass
@@ -34,7 +34,7 @@ class ReferenceProgram(Program):
     """Runs a network with NumPy, recording by recording and tick by tick."""
 
     name = "reference"
-    capabilities = Capabilities(drives=True, plasticity=True, models=frozenset(MODELS))
+    capabilities = Capabilities(drives=True, plasticity=True, receptors=frozenset(RECEPTORS), models=frozenset(MODELS))
 
     def __init__(
         self,
@@ -54,9 +54,7 @@ class ReferenceProgram(Program):
             number: coefficients_of(network.populations[number].model, network.dt, self.dtype)
             for number in self._places
         }
-        self._drives = {
-            number: drives_of(network, network.populations[number], self.dtype) for number in self._places
-        }
+        self._drives = {number: drives_of(network, network.populations[number], self.dtype) for number in self._places}
         self._plasticity = Plasticity(network, self.dtype)
         self._outgoing: list[list[tuple[int, Row]]] = [[] for _ in network.populations]
         for number, projection in enumerate(network.projections):

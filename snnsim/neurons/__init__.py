@@ -3,24 +3,33 @@
 from snnsim.neurons.adaptive_lif import AdaptiveLIF as AdaptiveLIF
 from snnsim.neurons.base import Arithmetic as Arithmetic
 from snnsim.neurons.base import NeuronModel as NeuronModel
+from snnsim.neurons.conductance_lif import ConductanceLIF as ConductanceLIF
 from snnsim.neurons.drives import UNREACHED as UNREACHED
 from snnsim.neurons.drives import PoissonDrive as PoissonDrive
 from snnsim.neurons.drives import drive_counts as drive_counts
 from snnsim.neurons.drives import drive_key as drive_key
+from snnsim.neurons.homeostatic_lif import HomeostaticLIF as HomeostaticLIF
 from snnsim.neurons.integrate_and_fire import IF as IF
 from snnsim.neurons.li import LI as LI
 from snnsim.neurons.lif import LIF as LIF
+from snnsim.neurons.receptors import Alpha as Alpha
+from snnsim.neurons.receptors import Conductance as Conductance
 from snnsim.neurons.receptors import Delta as Delta
 from snnsim.neurons.receptors import Exponential as Exponential
 from snnsim.neurons.receptors import Receptor as Receptor
+from snnsim.neurons.receptors import check_weights as check_weights
 from snnsim.neurons.sources import Input as Input
 from snnsim.neurons.sources import Poisson as Poisson
 from snnsim.neurons.sources import Scripted as Scripted
 from snnsim.neurons.sources import Source as Source
 
 #: Every neuron model by name; backends build their kernels from this table.
-MODELS: dict[str, type[NeuronModel]] = {model.__name__: model for model in (LIF, LI, IF, AdaptiveLIF)}
+MODELS: dict[str, type[NeuronModel]] = {
+    model.__name__: model for model in (LIF, LI, IF, AdaptiveLIF, HomeostaticLIF, ConductanceLIF)
+}
 #: Every source by name.
 SOURCES: dict[str, type[Source]] = {source.__name__: source for source in (Input, Poisson, Scripted)}
 #: Every receptor by name.
-RECEPTORS: dict[str, type[Receptor]] = {receptor.__name__: receptor for receptor in (Delta, Exponential)}
+RECEPTORS: dict[str, type[Receptor]] = {
+    receptor.__name__: receptor for receptor in (Delta, Exponential, Alpha, Conductance)
+}

@@ -1,12 +1,14 @@
 """What a neuron model is: parameters in the user's words, exact coefficients, and arithmetic written once.
 
 A model is one file with a frozen dataclass of parameters and three module-level functions that use only
-``+ - *`` and comparisons on plain numbers, so that the very same functions run on NumPy arrays (reference
+``+ - * /`` and comparisons on plain numbers, so that the very same functions run on NumPy arrays (reference
 backend), are compiled by Numba (cpu) and act on torch tensors (training):
 
 - ``integrate(*states, *inputs, c)`` gives the states after one tick, as a tuple; most models have one input, the drive;
 - ``distance(*states, c)`` is zero or above where the neuron fires;
-- ``reset(*states, spike, c)`` gives the states after the test; `spike` is 0 or 1.
+- ``reset(*states, spike, c)`` gives the states after the test; `spike` is 0 or 1, and 0 leaves them as they are.
+
+Numbers in them are named at the top of the file: backends put module-level floats in the precision of the run.
 
 `c` is the model's NamedTuple of coefficients, computed from the parameters and `dt` in one place.
 """
@@ -69,6 +71,9 @@ class NeuronModel(ABC):
         ticks = tick_count(getattr(self, "refractory", 0.0), dt, name="refractory")
         check_length(ticks, dt, name="refractory")
         return ticks
+
+    def check_dtype(self, dt: float, dtype: str) -> None:  # noqa: B027 - most models fit
+        """Raise `ParameterError` where the model would not do in a precision what its parameters say."""
 
     def receptor_coefficients(self, receptor: Receptor, dt: float) -> tuple[Any, ...]:
         """Return the NamedTuple of coefficients a tick of a receptor that has states, in float64."""

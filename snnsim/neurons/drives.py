@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from snnsim import elementary, rng
 from snnsim.errors import ParameterError
 from snnsim.neurons.parameters import Parameter, as_parameter
+from snnsim.neurons.receptors import Receptor, check_weights
 
 #: Mean events a tick up to which a drive is drawn: its thresholds are compared one after another.
 MOST_DRIVE_EVENTS_A_TICK = 100.0
@@ -52,7 +53,7 @@ class PoissonDrive:
             raise ParameterError(f"PoissonDrive weight={self.weight!r}: must be one number")
         object.__setattr__(self, "weight", weight)
 
-    def check(self, size: int, dt: float, receptors: tuple[str, ...]) -> None:
+    def check(self, size: int, dt: float, receptors: tuple[Receptor, ...]) -> None:
         """Raise `ParameterError` where the drive does not fit a population."""
         if isinstance(self.rate, np.ndarray) and self.rate.shape != (size,):
             raise ParameterError(f"PoissonDrive rate has shape {self.rate.shape}, expected one number or ({size},)")
@@ -62,10 +63,10 @@ class PoissonDrive:
                 f"PoissonDrive rate={highest:g}/s is {highest * dt:g} events a tick of {dt:g} s; "
                 f"at most {MOST_DRIVE_EVENTS_A_TICK:g}"
             )
-        if self.receptor is not None and self.receptor not in receptors:
-            raise ParameterError(
-                f"PoissonDrive receptor={self.receptor!r} is not known; there are: {', '.join(receptors)}"
-            )
+        names = tuple(receptor.name for receptor in receptors)
+        if self.receptor is not None and self.receptor not in names:
+            raise ParameterError(f"PoissonDrive receptor={self.receptor!r} is not known; there are: {', '.join(names)}")
+        check_weights("PoissonDrive", receptors[self.receptor_number(names)], self.weight)
 
     def receptor_number(self, receptors: tuple[str, ...]) -> int:
         """Return the place of the drive's receptor among those of the model."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
-from snnsim.errors import ParameterError, one_of
+from snnsim.errors import one_of
 from snnsim.neurons.base import NeuronModel
+from snnsim.neurons.currents import alpha_receptor, exponential_receptor
 from snnsim.neurons.parameters import Parameter, as_parameter, membrane_decay
-from snnsim.neurons.receptors import Delta, Exponential, ExponentialCoefficients, Receptor, exponential_receptor
+from snnsim.neurons.receptors import Alpha, Delta, Exponential, Receptor, check_receptors
 
 
 class LeakyModel(NeuronModel):
@@ -22,7 +22,7 @@ class LeakyModel(NeuronModel):
     integration: str
     initial: Parameter | None
 
-    receptor_kinds = (Delta, Exponential)
+    receptor_kinds = (Delta, Exponential, Alpha)
 
     def check_membrane(self) -> None:
         """Check and normalise the parameters of the membrane."""
@@ -33,15 +33,7 @@ class LeakyModel(NeuronModel):
         if self.initial is not None:
             keep(self, "initial", as_parameter("initial", self.initial))
         one_of("integration", self.integration, ("exact", "euler"))
-        given: Any = self.receptors
-        listed = given if isinstance(given, Iterable) else (given,)
-        receptors = tuple(listed)
-        if not receptors or not all(isinstance(receptor, (Delta, Exponential)) for receptor in receptors):
-            raise ParameterError(f"receptors={given!r}: expected Delta(...) or Exponential(...), at least one")
-        names = [receptor.name for receptor in receptors]
-        if len(set(names)) != len(names):
-            raise ParameterError(f"receptors: two have the same name; names are {names}")
-        keep(self, "receptors", receptors)
+        keep(self, "receptors", check_receptors(self.receptors, self.receptor_kinds))
 
     def leak(self, dt: float) -> tuple[Any, Any, Any]:
         """Return decay, gain and offset: V <- decay * V + (gain * drive + offset)."""
@@ -63,8 +55,12 @@ class LeakyModel(NeuronModel):
         """Receptors in order."""
         return self.receptors
 
-    def receptor_coefficients(self, receptor: Receptor, dt: float) -> ExponentialCoefficients:
-        """Return (decay, coupling) of an exponential receptor; the coupling undoes the gain, meant for delta input."""
+    def receptor_coefficients(self, receptor: Receptor, dt: float) -> tuple[Any, ...]:
+        """Return the coefficients of a current; its couplings undo the gain, which is meant for delta input."""
+        gain = self.leak(dt)[1]
+        if isinstance(receptor, Alpha):
+            alpha = alpha_receptor(receptor, self.time_constant, dt, self.integration)
+            return alpha._replace(coupling=alpha.coupling / gain, rise_coupling=alpha.rise_coupling / gain)
         assert isinstance(receptor, Exponential)
-        decay, coupling = exponential_receptor(receptor, self.time_constant, dt, self.integration)
-        return ExponentialCoefficients(decay, coupling / self.leak(dt)[1])
+        current = exponential_receptor(receptor, self.time_constant, dt, self.integration)
+        return current._replace(coupling=current.coupling / gain)

@@ -11,14 +11,14 @@ arrived.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from snnsim.errors import ParameterError, positive
-from snnsim.neurons.parameters import Parameter, plain
+from snnsim.neurons.parameters import as_parameter
 
 
 class ReceptorArithmetic(NamedTuple):
@@ -79,42 +79,120 @@ class Exponential:
         positive("Exponential time_constant", self.time_constant)
 
 
-Receptor = Delta | Exponential
+class AlphaCoefficients(NamedTuple):
+    """What one tick of an alpha receptor needs."""
+
+    decay: Any
+    feed: Any
+    coupling: Any
+    rise_coupling: Any
 
 
-def exponential_receptor(
-    receptor: Exponential, time_constant: Parameter, dt: float, integration: str
-) -> ExponentialCoefficients:
-    """Return the coefficients of a current I into a membrane: tau dV/dt = -V + I, tau_s dI/dt = -I.
+def alpha_seen(rise: Any, current: Any, c: Any) -> Any:
+    """Return what current and rise add to the membrane."""
+    return (c.coupling * current + c.rise_coupling * rise,)
 
-    `coupling` is the change of V over one tick for a current of one at its start; the exact value is
-    tau_s / (tau_s - tau) * (exp(-dt/tau_s) - exp(-dt/tau)), and dt/tau * exp(-dt/tau) where both are equal
-    (Rotter and Diesmann 1999, doi:10.1007/s004220050570).
 
-    Raises
-    ------
-    ParameterError
-        The membrane never leaks, and so never sees the current; or forward Euler is unstable.
+def alpha_follow(rise: Any, current: Any, arrived: Any, c: Any) -> Any:
+    """Feed the current from its rise; what arrived goes into the rise."""
+    return c.decay * rise + arrived, c.decay * current + c.feed * rise
+
+
+@dataclass(frozen=True)
+class Alpha:
+    """A receptor whose current rises and falls: the weight times e t / tau exp(-t / tau) at a time t after a spike.
+
+    Parameters
+    ----------
+    time_constant : float
+        Seconds tau until the current is at its peak, which is the weight.
+    name : str
+        What projections call the receptor.
     """
-    tau, tau_s = np.asarray(time_constant, np.float64), receptor.time_constant
-    if np.any(np.isinf(tau)):
+
+    time_constant: float
+    name: str = "input"
+
+    arithmetic: ClassVar[ReceptorArithmetic | None] = ReceptorArithmetic(
+        ("rise", "current"), AlphaCoefficients, alpha_seen, alpha_follow
+    )
+
+    def __post_init__(self) -> None:
+        positive("Alpha time_constant", self.time_constant)
+
+
+class ConductanceCoefficients(NamedTuple):
+    """What one tick of a conductance needs."""
+
+    decay: Any
+    reversal: Any
+
+
+def conductance_seen(conductance: Any, c: Any) -> Any:
+    """Return the drive, conductance times reversal potential, and the conductance."""
+    return c.reversal * conductance, conductance
+
+
+@dataclass(frozen=True)
+class Conductance:
+    """A receptor that opens a conductance, which jumps by the weight of a spike and decays exponentially.
+
+    Parameters
+    ----------
+    time_constant : float
+        Seconds for the conductance to fall to 1/e.
+    reversal : float
+        Potential to which the conductance draws the membrane.
+    name : str
+        What projections call the receptor.
+    """
+
+    time_constant: float
+    reversal: float
+    name: str = "input"
+
+    arithmetic: ClassVar[ReceptorArithmetic | None] = ReceptorArithmetic(
+        ("conductance",), ConductanceCoefficients, conductance_seen, exponential_follow
+    )
+
+    def __post_init__(self) -> None:
+        positive("Conductance time_constant", self.time_constant)
+        reversal = as_parameter("Conductance reversal", self.reversal)
+        if isinstance(reversal, np.ndarray):
+            raise ParameterError(f"Conductance reversal={self.reversal!r}: must be one number")
+
+
+Receptor = Delta | Exponential | Alpha | Conductance
+
+
+def check_receptors(given: Any, kinds: tuple[type[Receptor], ...]) -> tuple[Receptor, ...]:
+    """Return receptors as a tuple, or raise `ParameterError` unless all are of the kinds that a model takes."""
+    receptors = tuple(given) if isinstance(given, Iterable) else (given,)
+    if not receptors or not all(isinstance(receptor, kinds) for receptor in receptors):
+        names = " or ".join(f"{kind.__name__}(...)" for kind in kinds)
+        raise ParameterError(f"receptors={given!r}: expected {names}, at least one")
+    names = [receptor.name for receptor in receptors]
+    if len(set(names)) != len(names):
+        raise ParameterError(f"receptors: two have the same name; names are {names}")
+    return receptors
+
+
+def check_weights(where: str, receptor: Receptor, weights: Any) -> None:
+    """Raise `ParameterError` where weights that are known are below zero and the receptor opens a conductance."""
+    if isinstance(receptor, Conductance) and isinstance(weights, (float, np.ndarray)) and np.any(weights < 0):
         raise ParameterError(
-            f"time_constant=inf: the Exponential receptor {receptor.name!r} would have no effect "
-            "(tau dV/dt = -V + I); use a finite time_constant, or a Delta receptor"
+            f"{where}: a weight of {float(np.min(weights)):g} on the Conductance {receptor.name!r}: conductances are "
+            "zero or above; an inhibitory synapse is one with a low reversal potential"
         )
-    if integration == "euler":
-        if dt > tau_s:
-            raise ParameterError(
-                f"Exponential time_constant={tau_s:g} s is below dt={dt:g} s: forward Euler is unstable there; "
-                "use integration='exact' or a finer dt"
-            )
-        return ExponentialCoefficients(1.0 - dt / tau_s, plain(dt / tau))
-    # With x = dt |1/tau - 1/tau_s| the difference of the two exponentials is exp(-dt/slow) (1 - exp(-x)): no digits
-    # are lost where tau and tau_s are nearly equal, and nothing overflows where they are far apart.
-    leaks = tau > 0
-    safe = np.where(leaks, tau, 1.0)
-    x = dt * np.abs(tau_s - safe) / (safe * tau_s)
-    ratio = np.where(x > 0, -np.expm1(-x) / np.where(x > 0, x, 1.0), 1.0)
-    coupling = dt / safe * np.exp(-dt / np.maximum(safe, tau_s)) * ratio
-    # A membrane without memory follows the current.
-    return ExponentialCoefficients(float(np.exp(-dt / tau_s)), plain(np.where(leaks, coupling, np.exp(-dt / tau_s))))
+
+
+def receptor_decay(receptor: Exponential | Alpha | Conductance, dt: float, integration: str) -> float:
+    """Return what is left of a receptor's state after a tick, or raise `ParameterError` where Euler is unstable."""
+    if integration != "euler":
+        return float(np.exp(-dt / receptor.time_constant))
+    if dt > receptor.time_constant:
+        raise ParameterError(
+            f"{type(receptor).__name__} time_constant={receptor.time_constant:g} s is below dt={dt:g} s: forward Euler "
+            "is unstable there; use integration='exact' or a finer dt"
+        )
+    return 1.0 - dt / receptor.time_constant
