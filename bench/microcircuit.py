@@ -5,7 +5,7 @@ https://github.com/INM-6/microcircuit-PD14-model (PyNEST/reference_data). That i
 mean over n seeds has the standard error s sqrt(1 + 1/n), with s the standard deviation over our seeds. With `--nest`,
 NEST itself runs as many seeds, and both means are compared.
 
-The coefficient of variation of intervals between spikes (CV) is the mean over the neurons with four spikes or more.
+The coefficient of variation of intervals between spikes (CV) is the mean over the neurons with three of them or more.
 """
 
 from __future__ import annotations
@@ -22,72 +22,65 @@ import simulators
 from simulators_worker import Job
 
 import snnsim as sn
+from snnsim.analysis import firing_rates, interval_variation
 from snnsim.circuits import MicrocircuitParameters, potjans_diesmann
 
 NAMES = MicrocircuitParameters().populations
-FEWEST_SPIKES = 4
-Trains = dict[str, tuple[np.ndarray, np.ndarray]]
+DT = 1e-4
+FEWEST_INTERVALS = 3
+Trains = dict[str, sn.Events]
 
 
-def irregularity(times: np.ndarray, neurons: np.ndarray) -> float:
-    """Return the mean CV of the intervals of the neurons that fired often enough."""
-    order = np.lexsort((times, neurons))
-    times, neurons = times[order], neurons[order]
-    _, counts = np.unique(neurons, return_counts=True)
-    found = [
-        np.std(intervals) / np.mean(intervals)
-        for train in np.split(times, np.cumsum(counts)[:-1])
-        if train.size >= FEWEST_SPIKES
-        for intervals in (np.diff(train),)
-    ]
-    return float(np.mean(found)) if found else float("nan")
+def figures(trains: Trains) -> np.ndarray:
+    """Return mean rate and mean CV of each population, shape (2, populations)."""
+    rates = [firing_rates(trains[name]).mean() for name in NAMES]
+    return np.array([rates, [np.nanmean(interval_variation(trains[name], minimum=FEWEST_INTERVALS)) for name in NAMES]])
 
 
-def figures(trains: Trains, sizes: dict[str, int], seconds: float) -> np.ndarray:
-    """Return rate and CV of each population, shape (2, populations)."""
-    rates = [trains[name][0].size / sizes[name] / seconds for name in NAMES]
-    return np.array([rates, [irregularity(*trains[name]) for name in NAMES]])
+def events(milliseconds: np.ndarray, neurons: np.ndarray, n_neurons: int, start: float, seconds: float) -> sn.Events:
+    """Return spikes as NEST writes them as events; it gives a spike the time at the end of its tick."""
+    ticks = np.rint((milliseconds * 1e-3 - start) / DT).astype(np.int64) - 1
+    inside = ticks >= 0
+    n_ticks = round(seconds / DT)
+    return sn.Events.from_ticks(ticks[inside], neurons[inside], n_sources=n_neurons, n_ticks=n_ticks, dt=DT)
 
 
 def reference(path: Path) -> np.ndarray:
-    """Return the figures of the published run."""
+    """Return the figures of the published run: a second, from 0.5 s."""
     trains: Trains = {}
     with zipfile.ZipFile(path) as archive:
         numbers = np.loadtxt(archive.read("population_nodeids.dat").decode().splitlines(), dtype=int)
         files = sorted(name for name in archive.namelist() if name.startswith("spike_recorder"))
-        for name, file in zip(NAMES, files, strict=True):
-            rows = np.loadtxt(archive.read(file).decode().splitlines()[3:])
-            trains[name] = (rows[:, 1] * 1e-3, rows[:, 0])
-    sizes = dict(zip(NAMES, (numbers[:, 1] - numbers[:, 0] + 1).tolist(), strict=True))
-    return figures(trains, sizes, 1.0)
+        for name, file, (first, last) in zip(NAMES, files, numbers.tolist(), strict=True):
+            senders, times = np.loadtxt(archive.read(file).decode().splitlines()[3:]).T
+            trains[name] = events(times, senders.astype(np.int64) - first, last - first + 1, 0.5, 1.0)
+    return figures(trains)
 
 
 def ours(scale: float, seed: int, discard: float, seconds: float) -> np.ndarray:
     """Return the figures of a run of snnsim."""
-    network = potjans_diesmann(scale, "poisson", seed=seed)
-    simulation = sn.Simulation(network)
+    simulation = sn.Simulation(potjans_diesmann(scale, "poisson", dt=DT, seed=seed))
     simulation.run(discard, record=())
-    result = simulation.run(seconds, record=list(NAMES))
-    trains = {name: (events.times, events.sources) for name, events in result.spikes.items()}
-    return figures(trains, {p.name: p.size for p in network.populations}, seconds)
+    return figures(simulation.run(seconds, record=list(NAMES)).spikes)
 
 
 def nest(scale: float, seed: int, discard: float, seconds: float) -> np.ndarray:
     """Return the figures of a run of NEST."""
     from simulators_nest import Nest
 
-    job = Job("potjans_diesmann", {"scale": scale, "background": "poisson"}, discard, threads=2, seed=seed + 1)
+    job = Job("potjans_diesmann", {"scale": scale, "background": "poisson", "dt": DT}, discard, seed=seed + 1)
     network = job.network()
     built = Nest(job, network)
     built.run()
     built.job = replace(job, duration=seconds)
     built.run()
     trains = {}
-    for name, recorder in built.recorders.items():
-        events = {key: np.asarray(values) for key, values in recorder.events.items()}
-        late = events["times"] > (discard + 2 * network.dt) * 1e3  # building took a tick
-        trains[name] = (events["times"][late] * 1e-3, events["senders"][late])
-    return figures(trains, {p.name: p.size for p in network.populations}, seconds)
+    for population in network.populations:
+        recorded = {key: np.asarray(values) for key, values in built.recorders[population.name].events.items()}
+        numbers = recorded["senders"] - built.nodes[population.name][0].global_id
+        start = discard + DT  # building took a tick
+        trains[population.name] = events(recorded["times"], numbers, population.size, start, seconds)
+    return figures(trains)
 
 
 def compare(case: str, mine: np.ndarray, other: np.ndarray, label: str) -> list[dict[str, Any]]:
