@@ -16,6 +16,7 @@ from snnsim.circuits import (
     brunel,
     brunel_stdp,
     potjans_diesmann,
+    vogels_abbott_coba,
     vogels_abbott_cuba,
 )
 from snnsim.circuits.potjans_diesmann import constant_currents
@@ -113,7 +114,14 @@ def test_cuba_fires_as_in_nest():
     assert found["inhibitory"] == pytest.approx(5.5, rel=0.15)
 
 
-@pytest.mark.parametrize("make", [vogels_abbott_cuba])
+def test_coba_fires_as_in_nest():
+    # NEST 3.10, five runs: 18 to 22 and 20 to 21 spikes a second.
+    found = rates(vogels_abbott_coba(), 0.5)
+    assert found["excitatory"] == pytest.approx(20.5, rel=0.15)
+    assert found["inhibitory"] == pytest.approx(20.5, rel=0.15)
+
+
+@pytest.mark.parametrize("make", [vogels_abbott_cuba, vogels_abbott_coba])
 def test_each_neuron_has_eighty_synapses_whatever_the_size(make):
     for n in (1000, 3001):
         network = make(n)

@@ -33,8 +33,8 @@ def brunel(
     """Return a sparse random network of leaky integrate-and-fire neurons, four excitatory ones to an inhibitory one.
 
     The constants are those of NEST's example ``brunel_delta_nest`` (Brunel's paper resets to 10 mV). With
-    ``order=2500`` there are 12,500 neurons with 1,250 synapses each, which fire at about 32 spikes a second,
-    irregularly and out of step.
+    ``order=2500`` there are 12,500 neurons with 1,250 synapses each, which fire at about 32 spikes a second, out of
+    step. The mean input alone would make them fire; with a lower `eta` noise does, and the intervals vary more.
 
     Parameters
     ----------
