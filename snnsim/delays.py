@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from snnsim import rng
 from snnsim.connectivity.distributions import Distribution
-from snnsim.connectivity.draw import CHUNK, spread
+from snnsim.connectivity.draw import CHUNK, Plan, spread
 from snnsim.connectivity.recipe import Values
 from snnsim.timebase import check_length, to_ticks
 
@@ -42,7 +42,7 @@ def drawn_delays(network: Network, projection: Projection, n_synapses: int) -> N
 
     seconds = np.empty(n_synapses)
     draw_elements(recipe, 0, seconds)
-    return np.rint(np.maximum(seconds, network.dt) / network.dt).astype(np.int32)
+    return np.asarray(np.rint(np.maximum(seconds, network.dt) / network.dt), np.int32)
 
 
 def longest_drawn(network: Network, projection: Projection) -> int:
@@ -58,7 +58,7 @@ def longest_drawn(network: Network, projection: Projection) -> int:
     return int(ticks)
 
 
-def _plan(network: Network, projection: Projection) -> Any:
+def _plan(network: Network, projection: Projection) -> Plan | None:
     source, target = network.population(projection.source), network.population(projection.target)
     return projection.connectivity.plan(source.shape, target.shape, network.key(projection))
 

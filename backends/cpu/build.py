@@ -104,7 +104,7 @@ class PartStore:
     @property
     def nbytes(self) -> int:
         """Bytes of all arrays."""
-        arrays = (self.rows, self.targets, self.weights, self.delays, *self.out_degrees)
+        arrays: list[NDArray[Any]] = [self.rows, self.targets, self.weights, self.delays, *self.out_degrees]
         return sum(array.nbytes for array in arrays)
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from snnsim.compilation import kernel
 
+_kernel: Any = kernel
 
-@kernel
+
+@_kernel
 def count_listed(offsets, targets, low, high, counts):
     """Add to `counts` how many targets from `low` to `high` each source has."""
     for source in range(offsets.size - 1):
@@ -15,7 +19,7 @@ def count_listed(offsets, targets, low, high, counts):
             counts[source] += np.int32(low <= targets[i] < high)
 
 
-@kernel
+@_kernel
 def place_listed(offsets, targets, weights, delays, low, high, plane, ends, target_arena, weight_arena, delay_arena):
     """Put listed synapses onto targets `low` to `high` at the ends of their rows; `plane` is the place of `low`."""
     for source in range(offsets.size - 1):
@@ -31,7 +35,7 @@ def place_listed(offsets, targets, weights, delays, low, high, plane, ends, targ
         ends[source] = end
 
 
-@kernel
+@_kernel
 def sort_rows(rows, first, last, targets, weights, delays):
     """Sort the rows of sources first ... last - 1 by delay; what is equal stays in its order."""
     longest = 0

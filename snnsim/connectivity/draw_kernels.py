@@ -7,6 +7,8 @@ a place for it. The bits are those of ``rng.bits(seed, stream, t, k)``.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from snnsim import elementary, rng
@@ -17,6 +19,7 @@ from snnsim.connectivity.recipe import CHANCE, CONSTANT, COUNTED, KAIMING, LOG_N
 #: How often a value outside its bounds is drawn again before it is clipped.
 REDRAWS = 100
 
+_kernel: Any = kernel_with(rng, elementary, recipe)
 _mix, _log, _exp, _cosine = (leaf(f) for f in (rng.mix, elementary.log, elementary.exp, elementary.cosine_of_turns))
 _GOLDEN, _S11, _S32 = rng.GOLDEN, np.uint64(11), np.uint64(32)
 _TO_UNIT = 2.0**-53
@@ -116,7 +119,7 @@ def draw_values(values, target, out):
                 out[k] = _within_bounds(values, target, k, out[k])
 
 
-@kernel_with(rng, elementary, recipe)
+@_kernel
 def draw_elements(values, first, out):
     """Write the values of elements first, first + 1, ... of a list: number 0 of each."""
     stream = _join(values.seed_key, values.stream)
@@ -136,7 +139,7 @@ def draw_elements(values, first, out):
                 out[i] = _within_bounds(values, first + i, 0, out[i])
 
 
-@kernel_with(rng, elementary, recipe)
+@_kernel
 def count_targets(key, first, last, degrees):
     """Draw the targets of synapses first ... last - 1 of a list, and count the synapses of each."""
     row = _join(key, 0)
@@ -144,7 +147,7 @@ def count_targets(key, first, last, degrees):
         degrees[np.int64(_unit(_join(row, i)) * degrees.size)] += 1
 
 
-@kernel_with(rng, elementary, recipe)
+@_kernel
 def count_sources(wiring, first, last, counts, room):
     """Count the synapses of each source onto targets first ... last - 1; return how many there are."""
     total = 0
@@ -156,7 +159,7 @@ def count_sources(wiring, first, last, counts, room):
     return total
 
 
-@kernel_with(rng, elementary, recipe)
+@_kernel
 def longest_value(wiring, values, first, last, room):
     """Return the largest value of the synapses onto targets first ... last - 1; -inf where there is none."""
     longest = -np.inf
@@ -172,7 +175,7 @@ def longest_value(wiring, values, first, last, room):
     return longest
 
 
-@kernel_with(rng, elementary, recipe)
+@_kernel
 def place(wiring, weights, delays, dt, first, last, plane, ends, target_arena, weight_arena, delay_arena, room):
     """Put the synapses onto targets first ... last - 1 at the ends of the rows of their sources.
 
