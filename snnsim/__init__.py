@@ -2,6 +2,7 @@
 
 __version__ = "0.1.0"
 
+from snnsim import circuits as circuits
 from snnsim.connectivity import Conv2d as Conv2d
 from snnsim.connectivity import Dense as Dense
 from snnsim.connectivity import FixedInDegree as FixedInDegree
