@@ -38,8 +38,7 @@ def stream_number(*names: object) -> int:
 def bits(seed: int, stream: int, element: Any, tick: Any = 0) -> NDArray[np.uint64]:
     """Return 64 random bits for each (element, tick); both broadcast."""
     with np.errstate(over="ignore"):
-        key = stream_key(seed_key(seed), stream)
-        key = mix(key + np.asarray(element).astype(np.uint64) * GOLDEN + GOLDEN)
+        key = element_keys(seed, stream, element)
         result = mix(key + np.asarray(tick).astype(np.uint64) * GOLDEN + GOLDEN)
     return np.asarray(result, np.uint64)
 
@@ -54,6 +53,13 @@ def stream_key(key: np.uint64, stream: int) -> np.uint64:
     """Return what `bits` has mixed once it has seen seed and stream."""
     with np.errstate(over="ignore"):
         return np.uint64(mix(key + np.uint64(stream % 2**64) * GOLDEN + GOLDEN))
+
+
+def element_keys(seed: int, stream: int, element: Any) -> NDArray[np.uint64]:
+    """Return what `bits` has mixed once it has seen all but the tick."""
+    with np.errstate(over="ignore"):
+        key = stream_key(seed_key(seed), stream)
+        return np.asarray(mix(key + np.asarray(element).astype(np.uint64) * GOLDEN + GOLDEN))
 
 
 def uniform(seed: int, stream: int, element: Any, tick: Any = 0) -> NDArray[np.float64]:

@@ -21,6 +21,7 @@ from snnsim import (
     Simulation,
     Sparse,
     Trace,
+    rng,
 )
 from snnsim.errors import NetworkError, ParameterError
 from snnsim.neurons import MODELS
@@ -280,6 +281,33 @@ def test_poisson_numbers_do_not_depend_on_blocks_or_on_the_batch():
     assert whole[[4, 2]] == source.generate(3, DT, 0, 90, np.array([4, 2]), 7, 8)
     assert whole[0] != whole[1]
     assert whole != source.generate(3, DT, 0, 90, np.arange(6), 9, 8)
+
+
+def counts_by_numpy(rates, dt, start, n_ticks, recording, seed, stream):
+    """The definition: the inverse of the cumulative distribution at `rng.uniform`, shape (ticks, sources)."""
+    element = recording * rates.size + np.arange(rates.size)
+    uniform = rng.uniform(seed, stream, element[None, :], np.arange(start, start + n_ticks)[:, None])
+    term = np.exp(-rates * dt) * np.ones_like(uniform)
+    cumulative, counts = term.copy(), np.zeros(uniform.shape, int)
+    for k in range(1, 200):
+        counts += uniform >= cumulative
+        term = term * (rates * dt / k)
+        cumulative = cumulative + term
+    return counts
+
+
+def test_poisson_events_are_the_inverse_of_the_distribution():
+    rates = np.concatenate([np.linspace(0.0, 3000.0, 300), [40e3]])
+    events = Poisson(rates).generate(rates.size, DT, 7, 40, np.array([5, 2]), 11, 12)
+    for one, recording in zip(events.to_dense(), (5, 2), strict=True):
+        assert np.array_equal(one, counts_by_numpy(rates, DT, 7, 40, recording, 11, 12))
+
+
+def test_poisson_events_beyond_the_room_expected_for_them_are_not_lost(monkeypatch):
+    source = Poisson(500.0)
+    whole = source.generate(40, DT, 0, 200, np.arange(2), 1, 2)
+    monkeypatch.setattr("snnsim.neurons.sources.np.sqrt", lambda _: -100.0)  # far too little room at first
+    assert source.generate(40, DT, 0, 200, np.arange(2), 1, 2) == whole
 
 
 def test_scripted_events_come_at_their_times_in_every_recording():

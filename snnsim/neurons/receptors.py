@@ -169,8 +169,8 @@ def check_receptors(given: Any, kinds: tuple[type[Receptor], ...]) -> tuple[Rece
     """Return receptors as a tuple, or raise `ParameterError` unless all are of the kinds that a model takes."""
     receptors = tuple(given) if isinstance(given, Iterable) else (given,)
     if not receptors or not all(isinstance(receptor, kinds) for receptor in receptors):
-        names = " or ".join(f"{kind.__name__}(...)" for kind in kinds)
-        raise ParameterError(f"receptors={given!r}: expected {names}, at least one")
+        expected = " or ".join(f"{kind.__name__}(...)" for kind in kinds)
+        raise ParameterError(f"receptors={given!r}: expected {expected}, at least one")
     names = [receptor.name for receptor in receptors]
     if len(set(names)) != len(names):
         raise ParameterError(f"receptors: two have the same name; names are {names}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -107,23 +107,28 @@ class Poisson(Source):
         self, size: int, dt: float, start: int, n_ticks: int, recordings: NDArray[np.int64], seed: int, stream: int
     ) -> Events:
         """Draw the number of events of every (recording, tick, source) by inversion of one uniform number."""
-        mean = np.broadcast_to(np.asarray(self.rate, np.float64) * dt, (size,))
-        ticks, sources, counts = [], [], np.zeros(len(recordings), np.int64)
-        # Blocks of ticks bound the memory: 2**22 uniform numbers are 32 MiB.
-        block = max(1, 2**22 // max(size, 1))
+        from snnsim.neurons.poisson_kernels import draw_events  # compiled: not when snnsim is imported
+
+        mean = np.array(np.broadcast_to(np.asarray(self.rate, np.float64) * dt, (size,)))
+        zero = np.exp(-mean)
+        limit = np.ceil(zero * 2.0**53).astype(np.int64)
+        most = 100 + 10 * float(mean.max(initial=0.0))
+        expected = float(mean.sum()) * n_ticks
+        parts, counts = [], np.zeros(len(recordings), np.int64)
         for i, recording in enumerate(recordings):
-            for first in range(start, start + n_ticks, block):
-                now = np.arange(first, min(first + block, start + n_ticks))
-                element = np.uint64(recording) * np.uint64(size) + np.arange(size, dtype=np.uint64)
-                number = _poisson(rng.uniform(seed, stream, element[None, :], now[:, None]), mean)
-                tick, source = np.nonzero(number)
-                repeat = number[tick, source]
-                ticks.append(np.repeat(tick + first - start, repeat))
-                sources.append(np.repeat(source, repeat))
-                counts[i] += int(repeat.sum())
-        offsets = np.concatenate(([0], np.cumsum(counts)))
-        joined = [np.concatenate(parts) if parts else np.zeros(0, np.int64) for parts in (ticks, sources)]
-        return Events(joined[0], joined[1].astype(np.int32), offsets, size, n_ticks, dt)
+            element = np.uint64(recording) * np.uint64(size) + np.arange(size, dtype=np.uint64)
+            keys = rng.element_keys(seed, stream, element)
+            room = int(expected + 6 * np.sqrt(expected)) + 64
+            progress, done = np.zeros(2, np.int64), False
+            drawn: tuple[NDArray[Any], ...] = np.zeros(1, np.int64), np.zeros(1, np.int32)
+            while not done:
+                drawn = tuple(_enlarged(values, room) for values in drawn)
+                done = draw_events(keys, mean, zero, limit, most, start, n_ticks, *drawn, progress)
+                room *= 2
+            counts[i] = progress[1]
+            parts.append([values[: counts[i]] for values in drawn])
+        ticks, sources = (np.concatenate(values) for values in zip(*parts, strict=True))
+        return Events.unchecked(ticks, sources, np.concatenate(([0], np.cumsum(counts))), size, n_ticks, dt)
 
     def __repr__(self) -> str:
         return self.describe()
@@ -186,18 +191,8 @@ class Scripted(Source):
         return one[np.zeros(len(recordings), np.int64)]
 
 
-def _poisson(uniform: NDArray[np.float64], mean: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Turn uniform numbers into Poisson counts by inverting the cumulative distribution."""
-    term = np.broadcast_to(np.exp(-mean), uniform.shape)
-    cumulative = term.copy()
-    count = np.zeros(uniform.shape, np.int64)
-    k = 0
-    above = uniform >= cumulative
-    # Past 1 - 2**-53 the cumulative sum can stop below a uniform number by rounding; the bound ends the loop.
-    while np.any(above) and k < 100 + 10 * float(mean.max(initial=0.0)):
-        k += 1
-        count += above
-        term = term * (mean / k)
-        cumulative = cumulative + term
-        above = above & (uniform >= cumulative)
-    return count
+def _enlarged(values: NDArray[Any], room: int) -> NDArray[Any]:
+    """Return a longer array that begins with the values."""
+    longer = np.empty(room, values.dtype)
+    longer[: values.size] = values
+    return longer
