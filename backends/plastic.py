@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snnsim.errors import CapabilityError, NetworkError
+from snnsim.errors import CapabilityError, DataError, NetworkError
 from snnsim.network import Network, Projection
 from snnsim.plasticity import Coefficients, PlasticityRule
 from snnsim.plasticity.decay import DecayTable
@@ -146,6 +146,17 @@ def check_bounds(projection: Projection, weights: NDArray[Any]) -> None:
             f"{type(rule).__name__}, minimum={rule.minimum:g} and maximum={rule.maximum:g}; widen the bounds, or cut "
             "the weights off, for instance with Normal(..., low=, high=)"
         )
+
+
+def check_synapses(network: Network, state: PlasticState, synapses: int) -> None:
+    """Raise `DataError` where a state does not have as many weights as a projection has synapses."""
+    for name in ("weights", "eligibility"):
+        values = getattr(state, name)
+        if values is not None and values.shape != (synapses,):
+            raise DataError(
+                f"projection {network.projections[state.projection].name!r}: the state holds {name} of shape "
+                f"{values.shape}, the network has {synapses} synapses"
+            )
 
 
 def refuse_recordings(network: Network) -> None:

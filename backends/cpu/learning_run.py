@@ -22,7 +22,7 @@ from snnsim.backends.cpu.learning_parts import Flights
 from snnsim.backends.cpu.learning_tables import no_flights
 from snnsim.backends.cpu.long_parts import ROWS, WEIGHTS, Part, Shared
 from snnsim.backends.cpu.partition import Partition
-from snnsim.backends.plastic import Constants, PlasticState, check_bounds
+from snnsim.backends.plastic import Constants, PlasticState, check_bounds, check_synapses
 from snnsim.errors import ParameterError
 from snnsim.network import Network
 from snnsim.plasticity import arithmetic
@@ -183,6 +183,8 @@ class PlasticRun:
 
     def _load_synapses(self, plastic: PlasticState, k: int) -> None:
         weights = plastic.weights
+        if weights is not None or plastic.eligibility is not None:
+            check_synapses(self.network, plastic, int(self._degrees(k).sum()))
         projection = self.network.projections[plastic.projection]
         if weights is None and not self._fresh:
             weights = self.network.synapses(projection).weights.astype(self.dtype)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snnsim.backends.plastic import Constants, PlasticState, check_bounds, plastic_projections
+from snnsim.backends.plastic import Constants, PlasticState, check_bounds, check_synapses, plastic_projections
 from snnsim.backends.reference.deliver import rows_of
 from snnsim.network import Network
 from snnsim.plasticity.arithmetic import DEPENDENCE
@@ -84,7 +84,7 @@ class PlasticProjection:
         row = rows_of(network, projection, dtype)
         check_bounds(projection, row.weights)
         synapses = row.synapses
-        self.number, self.row = number, row
+        self.network, self.number, self.row = network, number, row
         self.source_population = network.population_number(projection.source)
         self.sources = np.repeat(np.arange(synapses.offsets.size - 1), np.diff(synapses.offsets))
         self.targets = synapses.targets.astype(np.int64)
@@ -100,6 +100,7 @@ class PlasticProjection:
 
     def begin(self, state: PlasticState, tick: int) -> None:
         """Take up a state; `tick` is the next one."""
+        check_synapses(self.network, state, self.sources.size)
         if state.weights is None:
             state.weights = self.row.weights.copy()
         if self.constants.eligibility_decay is not None and state.eligibility is None:
