@@ -111,7 +111,7 @@ def population_activity(events: Events, bin_width: float, recording: int = 0) ->
     """
     one = _one(events, recording)
     counts, width = _binned(one, bin_width)
-    times = (np.arange(counts.size) + 0.5) * width
+    times = np.asarray((np.arange(counts.size) + 0.5) * width, np.float64)
     return times, counts / (width * one.n_sources)
 
 
@@ -186,7 +186,7 @@ def power_spectrum(events: Events, bin_width: float, recording: int = 0, *, segm
     pieces = counts[: length * segments].reshape(segments, length)
     rates = (pieces - pieces.mean(axis=1, keepdims=True)) / width
     power = np.mean(np.abs(np.fft.rfft(rates, axis=1)) ** 2, axis=0) * width / length
-    return np.fft.rfftfreq(length, width)[1:], np.asarray(power[1:])
+    return np.asarray(np.fft.rfftfreq(length, width)[1:], np.float64), np.asarray(power[1:], np.float64)
 
 
 def active_share(events: Events, recording: int = 0) -> float:

@@ -73,7 +73,7 @@ def raster(
     Axes
     """
     if isinstance(result, Events):
-        bands = {population or "source": result}
+        bands: Mapping[str, Events] = {population or "source": result}
     else:
         if population is not None and population not in result.spikes:
             raise ParameterError(

@@ -123,7 +123,7 @@ def weights(values: ArrayLike, *, before: ArrayLike | None = None, bins: int = 5
     old = None if before is None else np.asarray(before, np.float64).reshape(-1)
     if not now.size:
         raise ParameterError("weights: there are none to draw")
-    edges = np.histogram_bin_edges(now if old is None else np.concatenate([now, old]), bins)
+    edges: list[float] = np.histogram_bin_edges(now if old is None else np.concatenate([now, old]), bins).tolist()
     with style() as plt:
         axes = one_axes(plt, axes, (4.0, 2.6))
         axes.hist(now, edges, color=BLUE, label="now")
@@ -151,7 +151,7 @@ def activity(
     """
     names = _names(result, populations)
     with style() as plt:
-        figure = plt.figure(figsize=(10.0, 2.2 + max(3.2, 0.32 * len(names) + 2.0)), layout="constrained")
+        figure: Figure = plt.figure(figsize=(10.0, 2.2 + max(3.2, 0.32 * len(names) + 2.0)), layout="constrained")
         grid = figure.add_gridspec(2, 4, height_ratios=(3, 2))
         upper = figure.add_subplot(grid[0, :3])
         _raster(upper, result, names, seed)

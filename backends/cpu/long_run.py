@@ -147,10 +147,7 @@ class LongRun:
         return Shared(
             order,
             np.argsort(order),
-            np.array(
-                [0 if p.is_source else step_address(p.model, str(self.dtype)) for p in network.populations],
-                np.int64,
-            ),
+            np.array([self._step(population) for population in network.populations], np.int64),
             tables.populations,
             tables.receptors,
             tables.drives,
@@ -236,7 +233,7 @@ class LongRun:
         self._last = (weakref.ref(state.floats), state.tick, left)
         if self._world is not None:
             self._share_state(state)
-            logs = ranks.gathered(self._world, logs[0])
+            logs = list(ranks.gathered(self._world, logs[0]))
             left = any(log[2] for log in logs)
             values = self._summed(values)
             run = run._replace(spike_counts=self._summed(run.spike_counts), updates=self._summed(run.updates))
@@ -285,7 +282,8 @@ class LongRun:
             state.visited = np.full((1, self.layout.n_counters), state.tick, np.int64)
         elif not self._by_events.all():
             settle(self.network, self.layout, state, keep=np.flatnonzero(self._by_events))
-        return state.visited[0]
+        visited: NDArray[np.int64] = state.visited[0]
+        return visited
 
     def _holds_input(self, state: State) -> bool:
         if state.tick == 0:

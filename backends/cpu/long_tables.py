@@ -8,62 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snnsim.backends.cpu._jit import jit
 from snnsim.backends.cpu.build import Group, PartStore
 from snnsim.backends.cpu.columns import RECEPTORS
 from snnsim.backends.cpu.learning_parts import Learning
 from snnsim.backends.cpu.long_parts import ROWS, SEGMENT_ROWS, TARGETS, WEIGHTS, Part, Shared
 from snnsim.backends.cpu.partition import Partition
+from snnsim.backends.cpu.segment_kernels import count_segments, write_segments
 from snnsim.backends.cpu.step import SCRATCH
-
-
-@jit
-def count_segments(delays, rows):
-    """Return how many segments the rows of a group are."""
-    total = 0
-    for source in range(rows.size - 1):
-        before, i = 0, rows[source]
-        while i < rows[source + 1]:
-            delay = np.int64(delays[i])
-            total += (delay - before) // 256
-            end = i
-            while end < rows[source + 1] and delays[end] == delay:
-                end += 1
-            total += (end - i + 254) // 255
-            before, i = delay, end
-    return total
-
-
-@jit
-def write_segments(delays, rows, segments, first, segment_rows):
-    """Write the segments of a group from place `first` on, and where those of each source begin.
-
-    A segment is ticks after the one before, 0 to 255, and a number of synapses, 0 to 255; longer gaps and longer
-    runs take several.
-    """
-    place = first
-    for source in range(rows.size - 1):
-        segment_rows[source] = place
-        before, i = 0, rows[source]
-        while i < rows[source + 1]:
-            delay = np.int64(delays[i])
-            gap = delay - before
-            while gap > 255:
-                segments[place] = 255
-                gap -= 255
-                place += 1
-            end = i
-            while end < rows[source + 1] and delays[end] == delay:
-                end += 1
-            count = end - i
-            while count > 0:
-                segments[place] = gap + 256 * min(count, 255)
-                count -= 255
-                gap = 0
-                place += 1
-            before, i = delay, end
-    segment_rows[rows.size - 1] = place
-    return place
 
 
 def packed(store: PartStore, sizes: Sequence[int]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:

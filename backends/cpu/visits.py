@@ -109,7 +109,6 @@ def closed_form(network: Network, number: int) -> list[Any]:
 
 def _peak(decay: NDArray[np.float64], current: float) -> NDArray[np.float64]:
     """Return an upper bound of (decayⁿ - currentⁿ) / (decay - current) over n."""
-    n = np.arange(0, 2)
     peak = np.ones_like(decay)  # n = 1
     for index in np.ndindex(decay.shape):
         a, d = float(decay[index]), current
