@@ -91,7 +91,9 @@ class Plan:
         from snnsim.connectivity.draw_kernels import longest_value
 
         ranges = list(self.chunks(0, self.wiring.n_targets))
-        return max(spread(lambda r: longest_value(self.wiring, values, r[0], r[1], self.room()), ranges), default=-np.inf)
+        return max(
+            spread(lambda r: longest_value(self.wiring, values, r[0], r[1], self.room()), ranges), default=-np.inf
+        )
 
 
 def fixed_wiring(seed: int, name: str, n: int, m: int, degree: int, self_connections: bool) -> Wiring:

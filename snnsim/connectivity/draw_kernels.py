@@ -36,10 +36,9 @@ def _unit(bits):
 
 
 @leaf
-def _normal(key, k):
-    # 1 - u lies in (0, 1], where the logarithm is finite.
-    radius = np.sqrt(-2.0 * _log(1.0 - _unit(_join(key, 2 * k))))
-    return radius * _cosine(_unit(_join(key, 2 * k + 1)))
+def _radius(unit):
+    # 1 - unit lies in (0, 1], where the logarithm is finite.
+    return np.sqrt(-2.0 * _log(1.0 - unit))
 
 
 @leaf
@@ -95,7 +94,7 @@ def _within_bounds(values, element, k, value):
         if values.low <= value <= values.high:
             return value
         key = _join(_join(values.seed_key, values.stream + (np.uint64(attempt) << _S32)), element)
-        value = values.a + values.b * _normal(key, k)
+        value = values.a + values.b * (_radius(_unit(_join(key, 2 * k))) * _cosine(_unit(_join(key, 2 * k + 1))))
     return min(max(value, values.low), values.high)
 
 
@@ -108,7 +107,8 @@ def draw_values(values, target, out):
     key = _join(_join(values.seed_key, values.stream), target)
     if values.kind == NORMAL or values.kind == LOG_NORMAL:
         for k in range(out.size):
-            out[k] = _normal(key, k)
+            # Written out here and below: as a function it is too long to be put into the loop, and into vectors.
+            out[k] = _radius(_unit(_join(key, 2 * k))) * _cosine(_unit(_join(key, 2 * k + 1)))
     else:
         for k in range(out.size):
             out[k] = _unit(_join(key, k))
@@ -128,7 +128,8 @@ def draw_elements(values, first, out):
         return
     if values.kind == NORMAL or values.kind == LOG_NORMAL:
         for i in range(out.size):
-            out[i] = _normal(_join(stream, first + i), 0)
+            key = _join(stream, first + i)
+            out[i] = _radius(_unit(_join(key, 0))) * _cosine(_unit(_join(key, 1)))
     else:
         for i in range(out.size):
             out[i] = _unit(_join(_join(stream, first + i), 0))
