@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from snnsim.backends.layout import Layout
+from snnsim.backends.layout import Layout, zeros
 from snnsim.backends.plastic import PlasticState, initial_states, refuse_recordings
 from snnsim.errors import CapabilityError, ParameterError, one_of, whole
 from snnsim.events import Events
@@ -37,7 +37,7 @@ class State:
     ----------
     floats : ndarray, shape (recordings, floats)
         Neuron states, receptor currents and input on its way; see `Layout`.
-    counters : ndarray of int32, shape (recordings, neurons)
+    counters : ndarray of int32, shape (recordings, counters)
         Refractory ticks left.
     tick : int
         The next tick.
@@ -204,10 +204,10 @@ class Program(ABC):
         """Return the state before the first tick."""
         if recordings != 1:
             refuse_recordings(self.network)
-        floats = np.zeros((recordings, self.layout.n_floats), self.dtype)
+        floats = zeros(recordings, self.layout.n_floats, self.dtype)
         if self._rest is not None:
             floats[:] = self._rest
-        counters = np.zeros((recordings, self.layout.n_counters), np.int32)
+        counters = zeros(recordings, self.layout.n_counters, np.int32)
         return State(floats, counters, plastic=initial_states(self.network, self.dtype))
 
     @abstractmethod

@@ -2,7 +2,8 @@
 
 For each population in turn the floats hold its neuron states, the states of its receptors (currents, conductances),
 and a ring of slots for input on its way: ``ring[slot, receptor, neuron]`` with slot = tick modulo the number of slots,
-which is the longest delay into the population plus one.
+which is the longest delay into the population plus one. Each part begins at a whole number of `LINE` elements, where
+vector instructions read and write fastest.
 """
 
 from __future__ import annotations
@@ -12,10 +13,14 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from snnsim.network import Network
 from snnsim.neurons import NeuronModel, Receptor
+
+#: Elements of four bytes in a line of the cache.
+LINE = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,8 +65,8 @@ class Layout:
             receptors = model.receptor_list
             edges = [0, *accumulate(_n_states(receptor) for receptor in receptors)]
             names, slots, n = model.arithmetic.states, longest[number] + 1, population.size
-            currents = floats + len(names) * n
-            ring = currents + edges[-1] * n
+            currents = _aligned(floats + len(names) * n)
+            ring = _aligned(currents + edges[-1] * n)
             places.append(
                 Place(
                     number,
@@ -79,8 +84,8 @@ class Layout:
                     counters,
                 )
             )
-            floats = ring + slots * len(receptors) * n
-            counters += n
+            floats = _aligned(ring + slots * len(receptors) * n)
+            counters = _aligned(counters + n)
         return cls(tuple(places), floats, counters)
 
     def states(self, floats: NDArray[Any], place: Place) -> NDArray[Any]:
@@ -99,6 +104,18 @@ class Layout:
     def _view(floats: NDArray[Any], start: int, shape: tuple[int, ...]) -> NDArray[Any]:
         count = math.prod(shape)
         return floats[:, start : start + count].reshape(floats.shape[0], *shape)
+
+
+def zeros(recordings: int, length: int, dtype: Any) -> NDArray[Any]:
+    """Return rows of zeros for a state, shape (recordings, length), which begin at a line of the cache."""
+    count, size = recordings * length, np.dtype(dtype).itemsize
+    room = np.zeros(count + LINE, dtype)
+    first = -room.ctypes.data // size % LINE
+    return room[first : first + count].reshape(recordings, length)
+
+
+def _aligned(place: int) -> int:
+    return -(-place // LINE) * LINE
 
 
 def _n_states(receptor: Receptor) -> int:

@@ -6,7 +6,7 @@ import numba
 import numpy as np
 import pytest
 
-from snnsim import LI, LIF, AdaptiveLIF, Delta, Exponential, Network, Population
+from snnsim import LI, LIF, AdaptiveLIF, Alpha, Conductance, ConductanceLIF, Delta, Exponential, Network, Population
 from snnsim.backends.cpu.step import CHUNK, SCRATCH, call_step, population_tables, step_address
 from snnsim.backends.layout import Layout
 from snnsim.backends.reference.integrate import advance, coefficients_of
@@ -14,7 +14,8 @@ from snnsim.neurons import MODELS
 
 SIZE = 2 * CHUNK + 77
 DT = 1e-3
-CURRENTS = (Exponential(3e-3, "fast"), Delta("jump"), Exponential(20e-3, "slow"))
+CURRENTS = (Exponential(3e-3, "fast"), Delta("jump"), Alpha(20e-3, "slow"))
+CONDUCTANCES = (Conductance(3e-3, 4.0, "fast"), Conductance(20e-3, -0.5, "slow"))
 
 
 @numba.njit
@@ -105,12 +106,15 @@ class Cells:
 @pytest.mark.parametrize("name", sorted(MODELS))
 def test_the_kernel_does_what_the_reference_does(name, options, dtype, edges):
     kind = MODELS[name]
+    if kind is ConductanceLIF:
+        options = {"threshold": 0.4, "rest": 0.0, **options, "receptors": CONDUCTANCES}
     model = kind(**{key: value for key, value in options.items() if key in kind.__dataclass_fields__})
     cells, generator = Cells(model, dtype), np.random.default_rng(7)
     first, second = cells.rest(), cells.rest()
     total = 0
     for tick in range(60):
         weights = np.round(generator.normal(0.1, 0.3, (cells.place.n_receptors, SIZE)), 2)
+        weights = np.abs(weights) if kind is ConductanceLIF else weights
         arrived = (weights * (generator.random(weights.shape) < 0.4)).astype(dtype)
         expected = cells.reference(*first, arrived)
         found = cells.kernel(*second, arrived, tick, edges)
