@@ -187,7 +187,7 @@ def driven(rule, sources, targets, weights, delays, sizes, dt=DT):
         [
             Population("pre", sizes[0], Input()),
             Population("driver", sizes[1], Input()),
-            Population("post", sizes[1], LIF(time_constant=1.0, threshold=1e3, reset="zero")),
+            Population("post", sizes[1], LIF(time_constant=10e-3, threshold=1e3, reset="zero")),
         ],
         [
             Projection("driver", "post", OneToOne(2e6)),
