@@ -9,6 +9,7 @@ vector instructions read and write fastest.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snnsim.network import Network
+from snnsim.network import Network, Projection
 from snnsim.neurons import NeuronModel, Receptor
 
 #: Elements of four bytes in a line of the cache.
@@ -51,12 +52,20 @@ class Layout:
     n_counters: int
 
     @classmethod
-    def of(cls, network: Network) -> Layout:
-        """Lay out a network."""
+    def of(cls, network: Network, delay_of: Callable[[Projection], int] | None = None) -> Layout:
+        """Lay out a network.
+
+        Parameters
+        ----------
+        network : Network
+        delay_of : callable, optional
+            The longest delay of a projection in ticks; default `Network.longest_delay`, which draws delays.
+        """
+        delay_of = delay_of or network.longest_delay
         longest = [0] * len(network.populations)
         for projection in network.projections:
             target = network.population_number(projection.target)
-            longest[target] = max(longest[target], network.longest_delay(projection))
+            longest[target] = max(longest[target], delay_of(projection))
         places, floats, counters = [], 0, 0
         for number, population in enumerate(network.populations):
             model = population.model

@@ -11,7 +11,7 @@ from snnsim import rng
 from snnsim.connectivity.distributions import Distribution
 from snnsim.connectivity.draw import CHUNK, Plan, spread
 from snnsim.connectivity.recipe import Values
-from snnsim.timebase import check_length, to_ticks
+from snnsim.timebase import LONGEST_TICKS, check_length, to_ticks
 
 if TYPE_CHECKING:
     from snnsim.network import Network, Projection
@@ -56,6 +56,16 @@ def longest_drawn(network: Network, projection: Projection) -> int:
     ticks = to_ticks(max(seconds, network.dt), network.dt, name=name, round=True)
     check_length(ticks, network.dt, name=name)
     return int(ticks)
+
+
+def likely_longest(network: Network, projection: Projection) -> int:
+    """Return a delay in ticks that the longest of a projection hardly exceeds; nothing is drawn."""
+    source, target = network.population(projection.source), network.population(projection.target)
+    expected = projection.connectivity.expected(source.shape, target.shape)
+    if not isinstance(projection.delay, Distribution) or expected == 0:
+        return network.longest_delay(projection)
+    seconds = projection.delay.likely_highest(expected, expected / target.size)
+    return round(min(max(seconds / network.dt, 1.0), LONGEST_TICKS))
 
 
 def _plan(network: Network, projection: Projection) -> Plan | None:

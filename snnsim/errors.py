@@ -34,6 +34,10 @@ class DataError(SnnsimError, ValueError):
     """A file or a recording is damaged, or is not what it was said to be."""
 
 
+class ResourceError(SnnsimError, MemoryError):
+    """The machine has not what the work needs; the message says how much, how much there is, and what to do."""
+
+
 class MissingDependencyError(SnnsimError, ImportError):
     """An optional package is needed; the message names the extra that installs it."""
 

@@ -28,6 +28,7 @@ from snnsim.connectivity.base import describe_values, size_of
 from snnsim.connectivity.distributions import Distribution, Values, as_values
 from snnsim.delays import drawn_delays, longest_drawn
 from snnsim.errors import NetworkError, ParameterError
+from snnsim.memory import MemoryForecast
 from snnsim.neurons import Input, NeuronModel, PoissonDrive, Source, check_weights
 from snnsim.plasticity import PlasticityRule
 from snnsim.plasticity.checks import check_plasticity
@@ -479,6 +480,25 @@ class Network:
         from snnsim.tables import schedule_table
 
         return schedule_table(self)
+
+    def memory(self, dtype: str = "float32", threads: int | None = None) -> MemoryForecast:
+        """Return how much memory a long run of this network will take on the cpu backend; nothing is built.
+
+        Parameters
+        ----------
+        dtype : {"float32", "float64"}
+            Precision of weights and states.
+        threads : int, optional
+            Threads of the run; default all cores.
+
+        Returns
+        -------
+        MemoryForecast
+            In bytes; ``print`` shows it as a table. Random counts stand at their mean.
+        """
+        from snnsim.backends.cpu.forecast import forecast
+
+        return forecast(self, dtype=dtype, threads=threads)
 
     def plot(self, **options: Any) -> Any:
         """Draw the graph of the network; see `snnsim.plot.network`."""

@@ -34,6 +34,19 @@ class Distribution(ABC):
         """Lowest and highest value; what is drawn outside is drawn again."""
         return -np.inf, np.inf
 
+    def likely_highest(self, n: float, fan_in: float) -> float:
+        """Return a value that hardly any of `n` draws exceeds; nothing is drawn."""
+        kind, a, b = self.form(fan_in)
+        # The largest of n standard normal numbers is rarely above sqrt(2 log n).
+        largest = math.sqrt(2.0 * math.log(max(n, 1.0))) + 0.5
+        highest = {
+            NORMAL: a + b * largest,
+            LOG_NORMAL: float(elementary.exp(np.float64(a + b * largest))),
+            UNIFORM: a + b,
+            KAIMING: a,
+        }[kind]
+        return min(highest, self.bounds[1])
+
     def recipe(self, seed: int, stream: int, fan_in: float) -> Recipe:
         """Return what the drawing kernels need to know."""
         return Recipe(*self.form(fan_in), *self.bounds, rng.seed_key(seed), np.uint64(stream))
