@@ -221,6 +221,15 @@ class Program(ABC):
         settle(self.network, self.layout, state)
         return self.run(state, request)
 
+    @property
+    def writes_files(self) -> bool:
+        """Whether this process writes files; of many processes that run one network together one does."""
+        return True
+
+    def agree(self, value: int) -> int:
+        """Return the number that all processes go by that run one network together: the one of the first of them."""
+        return value
+
     def settle(self, state: State) -> None:
         """Bring into `state` what the backend still holds in an order of its own: the weights of plastic projections.
 

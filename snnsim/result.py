@@ -189,6 +189,26 @@ class Result:
 
         return result_storage.load(path, lazily=True)
 
+    @classmethod
+    def recover(cls, stream: str | Path) -> Result:
+        """Make the result file of a run into a stream that is not finished, of the segments that it has written.
+
+        The segments stay, so that the run may go on; it may even be running.
+
+        Parameters
+        ----------
+        stream : str or Path
+            As it was given to `Simulation.run`.
+
+        Raises
+        ------
+        DataError
+            There are no segments.
+        """
+        from snnsim import merging
+
+        return merging.recover(stream)
+
 
 def provenance(**facts: object) -> dict[str, str]:
     """Return versions of what computes here, with further facts."""

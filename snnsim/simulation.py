@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import secrets
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -15,13 +17,18 @@ from snnsim import checkpoints, learned
 from snnsim.backends.base import ExitRequest, RunOutput, RunRequest, State, Visit
 from snnsim.backends.plastic import refuse_recordings
 from snnsim.backends.registry import compile_network
-from snnsim.errors import ParameterError, whole
+from snnsim.checkpoints import UnfinishedRun
+from snnsim.errors import ParameterError, SnnsimError, whole
 from snnsim.events import Events
+from snnsim.fingerprint import check_same_network
+from snnsim.long_run import LongRun
 from snnsim.network import Network
 from snnsim.progress import bar
 from snnsim.recording import Probe, Probes, resolve_probes
 from snnsim.result import Counters, Result, provenance
 from snnsim.run_inputs import Inputs, RunInputs
+from snnsim.sinks import MemorySink, StreamSink
+from snnsim.streaming import Place, Stream, call_of, check_call, header_of
 from snnsim.timebase import tick_count
 
 if TYPE_CHECKING:
@@ -83,6 +90,9 @@ class Simulation:
             memory_limit=memory_limit,
         )
         self._state: State | None = None
+        #: The run into a stream that the next call of `run` goes on with.
+        self._unfinished: UnfinishedRun | None = None
+        self._lost = False
         self._inputs = RunInputs(network)
         # Looked up once: a run of one short recording takes less time than these would at every call.
         self._names = tuple(p.name for p in network.populations), tuple(p.name for p in network.projections)
@@ -94,6 +104,11 @@ class Simulation:
     @property
     def state(self) -> State:
         """The state of the long run."""
+        if self._lost:
+            raise SnnsimError(
+                "the last run was broken off within a block of ticks, and its state is lost; "
+                "reset() goes back to tick 0, Simulation.resume(...) to a checkpoint"
+            )
         if self._state is None:
             self._state = self.program.initial_state(1)
         return self._state
@@ -105,7 +120,7 @@ class Simulation:
 
     def reset(self) -> None:
         """Go back to tick 0 and rest."""
-        self._state = None
+        self._state, self._unfinished, self._lost = None, None, False
 
     def run(
         self,
@@ -114,8 +129,13 @@ class Simulation:
         *,
         record: Iterable[Probe] | Probe | None = None,
         progress: bool = False,
+        stream: str | Path | None = None,
+        checkpoint: str | Path | None = None,
+        checkpoint_every: float | None = None,
     ) -> Result:
         """Run on from where the last run stopped.
+
+        Ctrl-C stops after the present block of ticks, with the state of that tick.
 
         Parameters
         ----------
@@ -127,6 +147,14 @@ class Simulation:
             Population names, `Spikes` and `Trace`; default the network's ends.
         progress : bool
             Show a bar with the time left.
+        stream : str or Path, optional
+            HDF5 file for the result. Spikes and traces go to the disk as they come, in segments in a folder beside it,
+            with bounded memory; at the end they become this file, and the `Result` reads from it when asked.
+        checkpoint : str or Path, optional
+            With `stream`: HDF5 file that is replaced by a new checkpoint again and again, so that `Simulation.resume`
+            goes on from it, bit for bit, after whatever has ended the process. It is never half-written.
+        checkpoint_every : float, optional
+            Seconds of simulated time between checkpoints; default about five minutes of work.
 
         Returns
         -------
@@ -144,22 +172,71 @@ class Simulation:
             raise ParameterError(f"duration={n_ticks * self.network.dt:g} s: a run takes one tick or more")
         probes = self._default_probes if record is None else resolve_probes(self.network, record)
         self._inputs.check_end(given, n_ticks)
+        place = Place.of(stream, checkpoint, checkpoint_every, self.network.dt)
+        if place is not None:
+            return self._run_into_stream(place, n_ticks, given, probes, progress)
+        if self._unfinished is not None:
+            check_call(self._unfinished, None)
         state, start = self.state, self.state.tick
-        began = time.perf_counter()
-        outputs = []
-        with bar(progress, n_ticks, "ticks") as move:
-            for first, count in _blocks(n_ticks, self._ticks_per_block(n_ticks, progress)):
-                window = {number: events.crop(count, first) for number, events in given.items()}
-                full = self._inputs.complete(window, state.tick, count, np.zeros(1, np.int64))
-                outputs.append(self.program.run_long(state, RunRequest(count, full, probes.spikes, probes.traces)))
-                move(count)
-        wall = time.perf_counter() - began
-        return self._result(_join_in_time(outputs, self.network), probes, n_ticks, start, wall)
+        sink = MemorySink(probes.spikes, probes.traces, start, n_ticks)
+        if not self._advance(LongRun(self.program, state, self._inputs, given, probes, sink), n_ticks, progress):
+            raise KeyboardInterrupt(f"stopped at tick {state.tick} of the network; what the run recorded is lost")
+        output = sink.finish([population.size for population in self.network.populations], self.network.dt)
+        return self._result(output, probes, n_ticks, start, sink.seconds)
 
-    def _ticks_per_block(self, n_ticks: int, progress: bool) -> int:
-        """Return how many ticks to run at a time: bounded memory for generated events, and a bar that moves."""
-        block = max(1, min(n_ticks, 2**22 // max(self._inputs.random_sources, 1)))
-        return max(1, min(block, n_ticks // 100)) if progress else block
+    def _advance(self, run: LongRun, n_ticks: int, progress: bool) -> bool:
+        try:
+            return run.run(n_ticks, progress)
+        finally:
+            if run.within_block:
+                self._state, self._lost = None, True
+
+    def _run_into_stream(
+        self, place: Place, n_ticks: int, given: dict[int, Events], probes: Probes, progress: bool
+    ) -> Result:
+        call = call_of(n_ticks, probes, given, self.network)
+        run, begins = self._unfinished, self._unfinished is None
+        if run is None:
+            run = UnfinishedRun(secrets.token_hex(8), self.tick, n_ticks, call)
+        check_call(run, call)
+        facts = self._provenance()
+        files = None
+        if self.program.writes_files:
+            files = Stream(place, header_of(run, self.network, probes, self.dtype, facts))
+        try:
+            if files is not None:
+                files.begin() if begins else files.go_on(self.tick - run.start)
+            save = None if place.checkpoint is None else functools.partial(self._save, place.checkpoint, run)
+            if begins and save is not None:
+                save(self.state)
+            if begins and files is not None:
+                files.write_header()
+            self._unfinished = run
+            done = self.tick - run.start
+            sink = StreamSink(None if files is None else files.folder, probes.spikes, done, save, place.every)
+            long_run = LongRun(self.program, self.state, self._inputs, given, probes, sink)
+            if not self._advance(long_run, n_ticks, progress):
+                raise KeyboardInterrupt(
+                    f"stopped at tick {self.tick - run.start} of {n_ticks}; the same call goes on, "
+                    f"Result.recover({str(place.stream)!r}) shows what there is"
+                )
+            if done < n_ticks:
+                sink.pause(self.state)
+            if files is not None:
+                files.finish(facts)
+        finally:
+            if files is not None:
+                files.close()
+        self._unfinished = None
+        self.program.agree(0)  # others wait here until the file is whole
+        return Result.open(place.stream)
+
+    def abandon(self) -> None:
+        """Give up a run into a stream that is not finished, so that the next run is a new one from the present state.
+
+        What it has recorded stays on the disk; see `Result.recover`.
+        """
+        self._unfinished = None
 
     # -- learning ----------------------------------------------------------------------------------------
 
@@ -297,21 +374,77 @@ class Simulation:
             start,
             network.dt,
             wall,
-            provenance(backend=self.backend, dtype=self.dtype, threads=self.threads, seed=network.seed),
+            self._provenance(),
         )
+
+    def _provenance(self) -> dict[str, str]:
+        return provenance(backend=self.backend, dtype=self.dtype, threads=self.threads, seed=self.network.seed)
 
     # -- checkpoints -------------------------------------------------------------------------------------
 
     def save_checkpoint(self, path: str | Path) -> None:
         """Save network and state of the long run, spikes in flight included; see `from_checkpoint`."""
-        self.program.settle(self.state)
-        checkpoints.save(path, self.network, self.state, backend=self.backend, dtype=self.dtype)
+        self._save(path, None, self.state)
+
+    def _save(self, path: str | Path, run: UnfinishedRun | None, state: State) -> None:
+        self.program.settle(state)
+        if self.program.writes_files:
+            checkpoints.save(path, self.network, state, backend=self.backend, dtype=self.dtype, run=run)
 
     @classmethod
-    def from_checkpoint(cls, path: str | Path, backend: str | None = None, *, threads: int | None = None) -> Simulation:
-        """Go on from a checkpoint, bit for bit, on the same backend or another one."""
+    def from_checkpoint(cls, path: str | Path, backend: str | None = None, **options: Any) -> Simulation:
+        """Begin anew from the state in a checkpoint, bit for bit, on the same backend or another one.
+
+        Parameters
+        ----------
+        path : str or Path
+        backend : str, optional
+            Default that of the run that wrote the checkpoint.
+        **options
+            `threads`, `visit`, `progress` and `memory_limit` of `Simulation`.
+        """
+        return cls._from(path, checkpoints.load_facts(path), backend, options)
+
+    @classmethod
+    def resume(
+        cls, path: str | Path, network: Network | None = None, backend: str | None = None, **options: Any
+    ) -> Simulation:
+        """Go on with the run into a stream that wrote a checkpoint; where there is no file, begin it.
+
+        A script that makes its simulation by ``Simulation.resume(path, network)`` and then calls
+        ``run(..., stream=..., checkpoint=path)`` may be killed at any moment and started again, as often as it takes:
+        the outcome is that of one run that nothing has disturbed, bit for bit. Where the run was finished before, its
+        result is returned at once.
+
+        Parameters
+        ----------
+        path : str or Path
+        network : Network, optional
+            Needed where there is no checkpoint yet; otherwise it must be the one in the checkpoint.
+        backend : str, optional
+            Default that of the run that wrote the checkpoint, or ``"cpu"``.
+        **options
+            `dtype` (which a checkpoint must agree with), `threads`, `visit`, `progress` and `memory_limit`.
+        """
+        if network is not None and not isinstance(network, Network):
+            raise ParameterError(f"network={network!r}: expected a Network")
+        if network is not None and not Path(path).exists():
+            return cls(network, backend or "cpu", **options)
         facts = checkpoints.load_facts(path)
-        sim = cls(facts.network, backend or facts.backend, dtype=facts.dtype, threads=threads)
+        if network is not None:
+            check_same_network(network, facts.network, path)
+        dtype = options.pop("dtype", facts.dtype)
+        if dtype != facts.dtype:
+            raise ParameterError(f"dtype={dtype!r}: the checkpoint {path} is in {facts.dtype}")
+        sim = cls._from(path, facts, backend, options)
+        sim._unfinished = facts.run
+        return sim
+
+    @classmethod
+    def _from(
+        cls, path: str | Path, facts: checkpoints.Facts, backend: str | None, options: dict[str, Any]
+    ) -> Simulation:
+        sim = cls(facts.network, backend or facts.backend, dtype=facts.dtype, **options)
         sim._state = checkpoints.load_state(path, sim.program.initial_state(1))
         return sim
 
@@ -352,25 +485,3 @@ def _join_recordings(outputs: list[RunOutput]) -> RunOutput:
     spikes = {number: Events.concatenate([o.spikes[number] for o in outputs]) for number in outputs[0].spikes}
     traces = [np.concatenate([o.traces[i] for o in outputs]) for i in range(len(outputs[0].traces))]
     return RunOutput(spikes, traces, **arrays)
-
-
-def _join_in_time(outputs: list[RunOutput], network: Network) -> RunOutput:
-    if len(outputs) == 1:
-        return outputs[0]
-    first = outputs[0]
-    spikes = {}
-    for number in first.spikes:
-        parts = [output.spikes[number] for output in outputs]
-        shifts = np.cumsum([0, *(part.n_ticks for part in parts[:-1])])
-        spikes[number] = Events(
-            np.concatenate([part.ticks + shift for part, shift in zip(parts, shifts, strict=True)]),
-            np.concatenate([part.sources for part in parts]),
-            np.array([0, sum(part.ticks.size for part in parts)]),
-            network.populations[number].size,
-            sum(part.n_ticks for part in parts),
-            network.dt,
-        )
-    names = ("population_spikes", "membrane_updates", "synaptic_operations", "exit_ticks")
-    sums = {name: np.sum([getattr(output, name) for output in outputs], axis=0) for name in names}
-    traces = [np.concatenate([o.traces[i] for o in outputs], axis=1) for i in range(len(first.traces))]
-    return RunOutput(spikes, traces, **sums)

@@ -22,7 +22,7 @@ class Learned:
 class LearningState(State):
     """A state with more in it than any engine of today has."""
 
-    plastic: dict[str, Learned] = field(default_factory=dict)
+    learned: dict[str, Learned] = field(default_factory=dict)
     by_number: dict[int, np.ndarray] = field(default_factory=dict)
     parts: tuple[np.ndarray, ...] = ()
     label: str = ""
@@ -40,11 +40,13 @@ def state(seed, maybe=None):
         generator.random((1, 30)).astype(np.float32),
         generator.integers(0, 9, (1, 4)).astype(np.int32),
         int(generator.integers(0, 2**40)),
-        {name: Learned(generator.random(7), float(generator.random()), bool(seed % 2)) for name in ("a->b", "b")},
-        {3: generator.integers(0, 5, 3), 1: np.zeros(0, np.uint8)},
-        (generator.random(2), generator.random((2, 3))),
-        f"state {seed}",
-        maybe,
+        learned={
+            name: Learned(generator.random(7), float(generator.random()), seed % 2 == 1) for name in ("a->b", "b")
+        },
+        by_number={3: generator.integers(0, 5, 3), 1: np.zeros(0, np.uint8)},
+        parts=(generator.random(2), generator.random((2, 3))),
+        label=f"state {seed}",
+        maybe=maybe,
     )
 
 
@@ -82,9 +84,9 @@ def test_every_field_of_a_state_comes_back(tmp_path, maybe):
     ("damage", "message"),
     [
         (lambda group: group.__delitem__("parts"), "damaged or not complete .*parts"),
-        (lambda group: group["plastic"].__delitem__("b"), "damaged or not complete"),
+        (lambda group: group["learned"].__delitem__("b"), "damaged or not complete"),
         (lambda group: group.__setitem__("colour", [1]), "state holds colour, which this snnsim does not know"),
-        (lambda group: group["plastic/b"].attrs.__setitem__("shade", 1), "b holds shade"),
+        (lambda group: group["learned/b"].attrs.__setitem__("shade", 1), "b holds shade"),
         (lambda group: group["by_number"].move("3", "4"), "by_number holds 4"),
         (
             lambda group: (group.__delitem__("floats"), group.__setitem__("floats", np.zeros((1, 30)))),

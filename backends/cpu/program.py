@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from snnsim.backends.base import Capabilities, Program, RunOutput, RunRequest, State, Visit
 from snnsim.backends.cpu import engine as e
+from snnsim.backends.cpu import ranks
 from snnsim.backends.cpu.columns import RECORDED
 from snnsim.backends.cpu.long_run import LongRun, unsupported
 from snnsim.backends.cpu.tables import Tables, tables_of
@@ -79,6 +80,17 @@ class CpuProgram(Program):
         A network with zero-delay projections between populations of neurons cannot go in parts; it takes one thread.
         """
         return self._long.run(state, request) if self._in_parts else super().run_long(state, request)
+
+    @property
+    def writes_files(self) -> bool:
+        """Whether this process is the first of the ranks."""
+        world = ranks.world()
+        return world is None or world.rank == 0
+
+    def agree(self, value: int) -> int:
+        """Return the number of the first rank."""
+        world = ranks.world()
+        return value if world is None else int(world.bcast(value))
 
     def _check_plasticity(self) -> None:
         """Raise `CapabilityError` where a plastic network cannot go in parts."""
