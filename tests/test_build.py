@@ -1,6 +1,7 @@
 """Building: what stands in the rows of all parts is exactly `Network.synapses`, in the order that is promised."""
 
 import itertools
+import time
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ from snnsim import (
     SumPool2d,
     Uniform,
 )
+from snnsim.backends.cpu import build
 from snnsim.backends.cpu.build import build_parts, groups_of
 from snnsim.backends.cpu.build_kernels import sort_rows
 from snnsim.backends.cpu.partition import Partition
@@ -273,3 +275,24 @@ def test_a_bar_shows_the_time_left(capfd):
     error = capfd.readouterr().err
     assert "building synapses 100%" in error
     assert "left" in error
+
+
+def test_what_fails_in_one_part_stops_the_others(monkeypatch):
+    """An error, or Ctrl-C."""
+    monkeypatch.setattr("snnsim.connectivity.draw.CHUNK", 10)
+    network = network_of([Projection("a", "b", FixedInDegree(10, Normal()), delay=DT)])
+    layout = Layout.of(network)
+    partition = Partition.of(network, layout, 2)
+    before, ranges = build.place, []
+
+    def fail_in_the_first_part(*arguments):
+        ranges.append(arguments[4:6])
+        if arguments[4] == 0:
+            raise KeyboardInterrupt
+        time.sleep(0.02)
+        return before(*arguments)
+
+    monkeypatch.setattr(build, "place", fail_in_the_first_part)
+    with pytest.raises(KeyboardInterrupt):
+        build_parts(network, layout, partition, [0, 1], "float32", threads=2)
+    assert len(ranges) < 20  # of 36 targets of the second part, one at a time

@@ -196,7 +196,11 @@ def build_parts(
             _Builder(network, layout, partition, part, groups, members, np.dtype(dtype), bar.update) for part in parts
         ]
         with ThreadPoolExecutor(max(1, min(threads, len(builders)))) as pool:
-            return list(pool.map(_Builder.build, builders))
+            try:
+                return list(pool.map(_Builder.build, builders))
+            except BaseException:  # Ctrl-C, too: the others need not go on to their end
+                bar.stopped = True
+                raise
 
 
 def _share(network: Network, partition: Partition, parts: Sequence[int]) -> list[float]:
@@ -345,9 +349,10 @@ def _starts(lengths: Ints) -> Ints:
 
 
 class _Bar:
-    """A progress bar that several threads move, or nothing."""
+    """A progress bar that several threads move, if it is shown; and a way to stop them."""
 
     def __init__(self, total: float, show: bool) -> None:
+        self.stopped = False
         self._lock = Lock()
         self._bar: Any = None
         if show:
@@ -359,13 +364,16 @@ class _Bar:
     def __enter__(self) -> _Bar:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
         if self._bar is not None:
-            self._bar.update(self._bar.total - self._bar.n)  # what chance made fewer or more
+            if kind is None:
+                self._bar.update(self._bar.total - self._bar.n)  # what chance made fewer or more
             self._bar.close()
 
     def update(self, done: float) -> None:
-        """Move the bar."""
+        """Move the bar, or raise where another thread has failed."""
+        if self.stopped:
+            raise RuntimeError("building was stopped")
         if self._bar is not None:
             with self._lock:
                 self._bar.update(min(done, self._bar.total - self._bar.n))
