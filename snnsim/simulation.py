@@ -6,15 +6,14 @@ import functools
 import os
 import secrets
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from snnsim import checkpoints, learned
-from snnsim.backends.base import ExitRequest, RunOutput, RunRequest, State, Visit
+from snnsim.backends.base import RunOutput, State, Visit
 from snnsim.backends.plastic import refuse_recordings
 from snnsim.backends.registry import compile_network
 from snnsim.checkpoints import UnfinishedRun
@@ -23,12 +22,12 @@ from snnsim.events import Events
 from snnsim.fingerprint import check_same_network
 from snnsim.long_run import LongRun
 from snnsim.network import Network
-from snnsim.progress import bar
 from snnsim.recording import Probe, Probes, resolve_probes
 from snnsim.result import Counters, Result, provenance
 from snnsim.run_inputs import Inputs, RunInputs
+from snnsim.samples import exit_request_of, run_recordings
 from snnsim.sinks import MemorySink, StreamSink
-from snnsim.streaming import Place, Stream, call_of, check_call, header_of
+from snnsim.streaming import Place, call_of, check_call, header_of, writing
 from snnsim.timebase import tick_count
 
 if TYPE_CHECKING:
@@ -195,40 +194,30 @@ class Simulation:
         self, place: Place, n_ticks: int, given: dict[int, Events], probes: Probes, progress: bool
     ) -> Result:
         call = call_of(n_ticks, probes, given, self.network)
-        run, begins = self._unfinished, self._unfinished is None
-        if run is None:
-            run = UnfinishedRun(secrets.token_hex(8), self.tick, n_ticks, call)
+        begins = self._unfinished is None
+        run = self._unfinished or UnfinishedRun(secrets.token_hex(8), self.tick, n_ticks, call)
         check_call(run, call)
+        save = None if place.checkpoint is None else functools.partial(self._save, place.checkpoint, run)
         facts = self._provenance()
-        files = None
-        if self.program.writes_files:
-            files = Stream(place, header_of(run, self.network, probes, self.dtype, facts))
-        try:
-            if files is not None:
-                files.begin() if begins else files.go_on(self.tick - run.start)
-            save = None if place.checkpoint is None else functools.partial(self._save, place.checkpoint, run)
+        header = header_of(run, self.network, probes, self.dtype, facts)
+        with writing(place, header, None if begins else self.tick - run.start, self.program) as files:
             if begins and save is not None:
                 save(self.state)
-            if begins and files is not None:
+            if files is not None:
                 files.write_header()
             self._unfinished = run
-            done = self.tick - run.start
-            sink = StreamSink(None if files is None else files.folder, probes.spikes, done, save, place.every)
+            folder = None if files is None else files.folder
+            sink = StreamSink(folder, probes.spikes, self.tick - run.start, save, place.every)
             long_run = LongRun(self.program, self.state, self._inputs, given, probes, sink)
             if not self._advance(long_run, n_ticks, progress):
                 raise KeyboardInterrupt(
-                    f"stopped at tick {self.tick - run.start} of {n_ticks}; the same call goes on, "
+                    f"stopped at tick {sink.done} of {n_ticks}; the same call goes on, "
                     f"Result.recover({str(place.stream)!r}) shows what there is"
                 )
-            if done < n_ticks:
-                sink.pause(self.state)
+            sink.pause(self.state)
             if files is not None:
                 files.finish(facts)
-        finally:
-            if files is not None:
-                files.close()
         self._unfinished = None
-        self.program.agree(0)  # others wait here until the file is whole
         return Result.open(place.stream)
 
     def abandon(self) -> None:
@@ -315,43 +304,19 @@ class Simulation:
         if recordings < 1 or n_ticks < 1:
             raise ParameterError(f"inputs hold {recordings} recordings of {n_ticks} ticks; nothing to run")
         probes = self._default_probes if record is None else resolve_probes(self.network, record)
-        exit_request = None if early_exit is None else self._exit_request(early_exit, n_ticks)
+        exit_request = None if early_exit is None else exit_request_of(self.network, early_exit, n_ticks)
         began = time.perf_counter()
-        if recordings <= batch_size and not progress:
-            outputs = [self._run_batch(given, 0, recordings, n_ticks, probes, exit_request)]
-        else:
-            outputs = []
-            with bar(progress, recordings, "recordings") as move:
-                size = min(batch_size, max(1, recordings // 20)) if progress else batch_size
-                for first, count in _blocks(recordings, size):
-                    batch = {number: events[first : first + count] for number, events in given.items()}
-                    outputs.append(self._run_batch(batch, first, count, n_ticks, probes, exit_request))
-                    move(count)
-        wall = time.perf_counter() - began
-        return self._result(_join_recordings(outputs), probes, n_ticks, 0, wall)
-
-    def _run_batch(
-        self,
-        given: dict[int, Events],
-        first: int,
-        count: int,
-        n_ticks: int,
-        probes: Probes,
-        exit_request: ExitRequest | None,
-    ) -> RunOutput:
-        """Run recordings from rest; `first` is the number of the first one, which keys the sources of chance."""
-        full = self._inputs.complete(given, 0, n_ticks, np.arange(first, first + count))
-        request = RunRequest(n_ticks, full, probes.spikes, probes.traces, exit_request, first)
-        return self.program.run(self.program.initial_state(count), request)
-
-    def _exit_request(self, rule: DynamicConfidence, n_ticks: int) -> ExitRequest:
-        output = self.network.output
-        if getattr(output.model, "spiking", True):
-            raise ParameterError(
-                f"early_exit: the output {output.name!r} ({type(output.model).__name__}) spikes; "
-                "confidence needs a readout such as LI"
-            )
-        return ExitRequest(self.network.population_number(output.name), rule.smoothing, rule.thresholds(n_ticks))
+        output = run_recordings(
+            self.program,
+            self._inputs,
+            given,
+            probes,
+            exit_request,
+            n_ticks,
+            batch_size=batch_size,
+            progress=progress,
+        )
+        return self._result(output, probes, n_ticks, 0, time.perf_counter() - began)
 
     # -- outcome -----------------------------------------------------------------------------------------
 
@@ -470,18 +435,3 @@ def cores() -> int:
     """Return the number of cores this process may use."""
     # Only Linux tells which cores a process is bound to.
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _blocks(total: int, size: int) -> Iterator[tuple[int, int]]:
-    for first in range(0, total, size):
-        yield first, min(size, total - first)
-
-
-def _join_recordings(outputs: list[RunOutput]) -> RunOutput:
-    if len(outputs) == 1:
-        return outputs[0]
-    names = ("population_spikes", "membrane_updates", "synaptic_operations", "exit_ticks")
-    arrays = {name: np.concatenate([getattr(output, name) for output in outputs]) for name in names}
-    spikes = {number: Events.concatenate([o.spikes[number] for o in outputs]) for number in outputs[0].spikes}
-    traces = [np.concatenate([o.traces[i] for o in outputs]) for i in range(len(outputs[0].traces))]
-    return RunOutput(spikes, traces, **arrays)

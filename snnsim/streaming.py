@@ -12,11 +12,13 @@ goes on: they are computed again, with the same bits.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from snnsim.backends.base import Program
 from snnsim.checkpoints import UnfinishedRun
 from snnsim.errors import DataError, ParameterError
 from snnsim.events import Events
@@ -143,10 +145,6 @@ class Stream:
             )
         self._sweep()
 
-    def write_header(self) -> None:
-        """Say which run the segments belong to, once there is a checkpoint to go on from."""
-        self.folder.write_header(self._header)
-
     def go_on(self, tick: int) -> None:
         """Take the folder for a run that goes on at one of its ticks; segments after it are discarded."""
         self.folder.open()
@@ -154,16 +152,19 @@ class Stream:
         header = self.folder.header()
         if header is not None and header.token == self._header.token:
             self.folder.cut(tick)
-        elif header is None and not self.folder.segments() and tick == 0:
-            self.write_header()
         elif tick == self._header.n_ticks and run_of(self._place.stream) == self._header.token:
             self._whole = True
-        else:
+        elif tick or header is not None or self.folder.segments():
             found = "no segments" if header is None else "the segments of another run"
             raise DataError(
                 f"{self._place.stream}: the run stopped at tick {tick} of {self._header.n_ticks}, but {found} "
                 f"are in {self.folder.path}"
             )
+
+    def write_header(self) -> None:
+        """Say which run the segments belong to, once there is a checkpoint to go on from."""
+        if not self._whole:
+            self.folder.write_header(self._header)
 
     def _sweep(self) -> None:
         self.folder.sweep()
@@ -176,6 +177,23 @@ class Stream:
             merge(self._header, self.folder.unbroken(), self._place.stream, provenance)
             self.folder.retire()
 
-    def close(self) -> None:
-        """Let others write."""
-        self.folder.close()
+
+@contextlib.contextmanager
+def writing(place: Place, header: Header, tick: int | None, program: Program) -> Iterator[Stream | None]:
+    """Yield the files of a run that begins, or goes on at one of its ticks; None in a process that writes none.
+
+    When the block ends without an error the files are whole for all processes.
+    """
+    if not program.writes_files:
+        yield None
+    else:
+        stream = Stream(place, header)
+        try:
+            if tick is None:
+                stream.begin()
+            else:
+                stream.go_on(tick)
+            yield stream
+        finally:
+            stream.folder.close()
+    program.agree(0)  # which the others wait for

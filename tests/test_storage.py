@@ -9,6 +9,7 @@ import pytest
 from snnsim import (
     LI,
     LIF,
+    Conductance,
     Conv2d,
     Delta,
     Dense,
@@ -63,6 +64,8 @@ def varied(model):
     fields = {field.name for field in dataclasses.fields(model)}
     values = {"bias": np.arange(4.0), "strict": True, "reset": 0.5, "refractory": 2e-3, "time_constant": np.inf}
     values["receptors"] = (Delta("a"), Delta("b"))
+    if model.__name__ == "ConductanceLIF":  # which has a leak, and receptors that move it
+        values["time_constant"], values["receptors"] = 0.03, (Conductance(0.01, 60.0, "a"),)
     return model(**{name: value for name, value in values.items() if name in fields})
 
 

@@ -1,0 +1,75 @@
+"""Many recordings, each from rest, some at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from snnsim.backends.base import ExitRequest, Program, RunOutput, RunRequest
+from snnsim.errors import ParameterError
+from snnsim.events import Events
+from snnsim.network import Network
+from snnsim.progress import bar
+from snnsim.recording import Probes
+from snnsim.run_inputs import RunInputs
+
+if TYPE_CHECKING:
+    from snnsim.early_exit import DynamicConfidence
+
+
+def run_recordings(
+    program: Program,
+    inputs: RunInputs,
+    given: Mapping[int, Events],
+    probes: Probes,
+    exit_request: ExitRequest | None,
+    n_ticks: int,
+    *,
+    batch_size: int,
+    progress: bool,
+) -> RunOutput:
+    """Run every recording of the given events from rest, `batch_size` of them at a time."""
+    recordings = len(next(iter(given.values())))
+
+    def batch(first: int, count: int) -> RunOutput:
+        chosen = given
+        if count < recordings:
+            chosen = {number: events[first : first + count] for number, events in given.items()}
+        # The number of a recording keys its sources of chance.
+        full = inputs.complete(chosen, 0, n_ticks, np.arange(first, first + count))
+        request = RunRequest(n_ticks, full, probes.spikes, probes.traces, exit_request, first)
+        return program.run(program.initial_state(count), request)
+
+    if recordings <= batch_size and not progress:
+        return batch(0, recordings)
+    size = min(batch_size, max(1, recordings // 20)) if progress else batch_size
+    outputs = []
+    with bar(progress, recordings, "recordings") as move:
+        for first in range(0, recordings, size):
+            count = min(size, recordings - first)
+            outputs.append(batch(first, count))
+            move(count)
+    return _joined(outputs)
+
+
+def exit_request_of(network: Network, rule: DynamicConfidence, n_ticks: int) -> ExitRequest:
+    """Return what makes recordings stop as a rule of early exit says, judged by the network's output."""
+    output = network.output
+    if getattr(output.model, "spiking", True):
+        raise ParameterError(
+            f"early_exit: the output {output.name!r} ({type(output.model).__name__}) spikes; "
+            "confidence needs a readout such as LI"
+        )
+    return ExitRequest(network.population_number(output.name), rule.smoothing, rule.thresholds(n_ticks))
+
+
+def _joined(outputs: list[RunOutput]) -> RunOutput:
+    if len(outputs) == 1:
+        return outputs[0]
+    names = ("population_spikes", "membrane_updates", "synaptic_operations", "exit_ticks")
+    arrays = {name: np.concatenate([getattr(output, name) for output in outputs]) for name in names}
+    spikes = {number: Events.concatenate([o.spikes[number] for o in outputs]) for number in outputs[0].spikes}
+    traces = [np.concatenate([o.traces[i] for o in outputs]) for i in range(len(outputs[0].traces))]
+    return RunOutput(spikes, traces, **arrays)
