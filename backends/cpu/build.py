@@ -1,8 +1,7 @@
 """Building: the synapses of each part, in the rows that the engine reads.
 
-Projections from one population go into one group where nothing but their targets tells them apart, so that a spike has
-few rows to walk. A part's rows of a group are one a source, sorted by (delay, place in the plane); what is equal stays
-in the order of `Network.synapses`. Random synapses are drawn twice: counted, then put where they belong, so that
+A part's rows of a group are one a source, sorted by (delay, place in the plane); what is equal stays in the order of
+`Network.synapses`. Random synapses are drawn twice: counted, then put where they belong, so that
 nothing but the rows takes memory.
 """
 
@@ -18,6 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnsim.backends.cpu.build_kernels import count_listed, place_listed, sort_rows
+from snnsim.backends.cpu.groups import Group as Group
+from snnsim.backends.cpu.groups import delay_type
+from snnsim.backends.cpu.groups import groups_of as groups_of
 from snnsim.backends.cpu.partition import Partition
 from snnsim.backends.layout import Layout
 from snnsim.connectivity.base import Synapses
@@ -34,31 +36,6 @@ Ints = NDArray[np.int64]
 _COUNTING, _PLACING = 1, 4
 #: Rows that are sorted at once.
 _SORTED_ROWS = 4096
-
-
-@dataclass(frozen=True)
-class Group:
-    """Projections from one population whose synapses stand in common rows.
-
-    Parameters
-    ----------
-    source : int
-        Number of the source population.
-    projections : tuple of int
-        Numbers of the projections, ascending.
-    delay : int
-        Ticks, or -1 where the synapses differ.
-    weight : float or None
-        Weight of all synapses, or None where they differ.
-    plastic : bool
-        Whether the weights change.
-    """
-
-    source: int
-    projections: tuple[int, ...]
-    delay: int
-    weight: float | None
-    plastic: bool
 
 
 @dataclass(eq=False)
@@ -106,54 +83,6 @@ class PartStore:
         """Bytes of all arrays."""
         arrays: list[NDArray[Any]] = [self.rows, self.targets, self.weights, self.delays, *self.out_degrees]
         return sum(array.nbytes for array in arrays)
-
-
-def groups_of(network: Network) -> list[Group]:
-    """Return the groups of a network, those of one source population together and in order of their projections.
-
-    Members of a group agree in delay, or each synapse has its own; the same for weights; and no two of them reach the
-    same accumulator. Spikes are delivered group by group: where two projections reach the same accumulator, the
-    earlier one is in an earlier group.
-    """
-    drafts: list[list[tuple[Any, list[int], set[tuple[int, int]]]]] = [[] for _ in network.populations]
-    for number, projection in enumerate(network.projections):
-        mine = drafts[network.population_number(projection.source)]
-        accumulators = (network.population_number(projection.target), network.receptor_number(projection))
-        form = _form(network, number)
-        for known, members, reached in reversed(mine):
-            if accumulators in reached:  # so it comes later than this group
-                mine.append((form, [number], {accumulators}))
-                break
-            if known == form:
-                members.append(number)
-                reached.add(accumulators)
-                break
-        else:
-            mine.append((form, [number], {accumulators}))
-    return [
-        Group(source, tuple(members), form[0], form[1], form[2] is not None)
-        for source, groups in enumerate(drafts)
-        for form, members, _ in groups
-    ]
-
-
-def _form(network: Network, number: int) -> tuple[int, float | None, int | None]:
-    """Return what the members of a group have in common: delay, weight, and the number of a plastic projection."""
-    projection = network.projections[number]
-    plastic = getattr(projection, "plasticity", None) is not None
-    weights = projection.connectivity.weights
-    return (
-        network.minimum_delay(projection) if isinstance(projection.delay, float) else -1,
-        weights if isinstance(weights, float) and not plastic else None,
-        number if plastic else None,
-    )
-
-
-def delay_type(network: Network, groups: Sequence[Group]) -> np.dtype[Any]:
-    """Return the smallest type that holds every delay that a synapse has of its own."""
-    members = [network.projections[i] for group in groups if group.delay < 0 for i in group.projections]
-    longest = max((network.longest_delay(projection) for projection in members), default=0)
-    return np.dtype(np.uint8 if longest < 2**8 else np.uint16 if longest < 2**16 else np.int32)
 
 
 def build_parts(

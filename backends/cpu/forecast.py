@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from snnsim.backends.cpu.build import Group, groups_of
+from snnsim.backends.cpu.groups import Group, groups_of
 from snnsim.backends.cpu.learning_parts import RANKS
 from snnsim.backends.cpu.long_run import unsupported
 from snnsim.backends.cpu.partition import Partition
