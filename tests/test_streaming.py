@@ -33,6 +33,7 @@ from snnsim.backends.reference.program import ReferenceProgram
 from snnsim.errors import DataError, ParameterError, SnnsimError
 
 DT = 1e-3
+NEURONS = 25
 RECORD = ["noise", "in", "cells", Trace("cells", every=3, neurons=[4, 1]), Trace("out")]
 
 
@@ -84,7 +85,7 @@ def assert_same(first, second):
 def blocks(request, monkeypatch):
     """Run in blocks as they come, or in very short ones with a segment after each few of them."""
     if request.param == "cut":
-        monkeypatch.setattr(long_run, "_FIRST_BLOCK", 7)
+        monkeypatch.setattr(long_run, "_FIRST_BLOCK", 7 * NEURONS)
         monkeypatch.setattr(long_run, "_GROWTH", 1)
         monkeypatch.setattr(sinks, "SEGMENT_BYTES", 500)
 
@@ -149,7 +150,7 @@ def test_the_file_is_that_of_a_saved_result(blocks, tmp_path):
 
 def test_a_run_in_short_blocks_is_one_run(backend, monkeypatch):
     whole = Simulation(network(), backend).run(0.3, inputs(), record=RECORD)
-    monkeypatch.setattr(long_run, "_FIRST_BLOCK", 7)
+    monkeypatch.setattr(long_run, "_FIRST_BLOCK", 7 * NEURONS)
     monkeypatch.setattr(long_run, "_GROWTH", 1)
     assert_same(whole, Simulation(network(), backend).run(0.3, inputs(), record=RECORD))
 
@@ -185,7 +186,7 @@ def test_a_run_that_was_broken_off_goes_on(blocks, n_blocks, monkeypatch, tmp_pa
 
 
 def test_ctrl_c_stops_between_blocks_and_the_same_call_goes_on(blocks, monkeypatch, tmp_path):
-    monkeypatch.setattr(long_run, "_FIRST_BLOCK", 7)
+    monkeypatch.setattr(long_run, "_FIRST_BLOCK", 7 * NEURONS)
     expected = Simulation(network(), "reference").run(0.3, inputs(), record=RECORD)
     whole, count = ReferenceProgram.run, iter(range(10**9))
 
@@ -212,7 +213,7 @@ def test_ctrl_c_stops_between_blocks_and_the_same_call_goes_on(blocks, monkeypat
 
 
 def test_ctrl_c_in_memory_leaves_the_state_of_the_last_block(backend, monkeypatch):
-    monkeypatch.setattr(long_run, "_FIRST_BLOCK", 20)
+    monkeypatch.setattr(long_run, "_FIRST_BLOCK", 20 * NEURONS)
     sim = Simulation(network(), backend)
     whole = type(sim.program).run_long
 
@@ -247,7 +248,7 @@ import os, pathlib, shutil, sys
 sys.path[:0] = [{tests!r}]
 import test_streaming as t
 from snnsim import LIF, Network, Population, Simulation, Trace, sinks, long_run
-long_run._FIRST_BLOCK, long_run._GROWTH, sinks.SEGMENT_BYTES = 5, 1, 50
+long_run._FIRST_BLOCK, long_run._GROWTH, sinks.SEGMENT_BYTES = 15, 1, 50
 folder = pathlib.Path({folder!r})
 network = Network([Population("cells", 3, LIF(bias=[0.3, 0.4, 0.5]))], [], dt=1e-3)
 record = ["cells", Trace("cells", every=3)]
@@ -343,7 +344,7 @@ def broken_off(tmp_path, monkeypatch):
     """Return arguments of a run that has ended at tick 60 of 300, 20 ticks after its last checkpoint."""
     call = arguments(tmp_path, 0.04)
     with monkeypatch.context() as patch:
-        patch.setattr(long_run, "_FIRST_BLOCK", 20)
+        patch.setattr(long_run, "_FIRST_BLOCK", 20 * NEURONS)
         patch.setattr(long_run, "_GROWTH", 1)
         patch.setattr(sinks, "SEGMENT_BYTES", 0)
         stop_after(patch, 3)
@@ -451,7 +452,7 @@ import pathlib, sys
 sys.path[:0] = [{tests!r}]
 import test_streaming as t
 from snnsim import Simulation, long_run
-long_run._FIRST_BLOCK, long_run._GROWTH = 17, 2
+long_run._FIRST_BLOCK, long_run._GROWTH = 17 * t.NEURONS, 2
 folder = pathlib.Path({folder!r})
 simulation = Simulation.resume(folder / "run.h5", t.network(), threads=1)
 result = simulation.run(0.3, **t.arguments(folder, 0.05))
