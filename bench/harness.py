@@ -121,14 +121,21 @@ def versions() -> dict[str, str]:
 
 def finish(name: str, settings: dict[str, Any], rows: list[dict[str, Any]], path: Path | None) -> dict[str, Any]:
     """Print the table, write the JSON, and return the object."""
-    result = {"name": name, "settings": settings, "versions": versions(), "rows": rows}
     show(rows)
+    result = keep(name, settings, rows, path)
+    if path is not None:
+        print(f"wrote {path}")
+    return result
+
+
+def keep(name: str, settings: dict[str, Any], rows: list[dict[str, Any]], path: Path | None) -> dict[str, Any]:
+    """Return the object, and write it where `path` is given; a long benchmark does so after each case."""
+    result = {"name": name, "settings": settings, "versions": versions(), "rows": rows}
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.partial")
         temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
         temporary.replace(path)
-        print(f"wrote {path}")
     return result
 
 

@@ -62,7 +62,7 @@ class Worker:
         line = self.process.stdout.readline()
         if not line:
             self.errors.seek(0)
-            raise Trouble(f"{self.name} stopped:\n{self.errors.read()[-3000:]}")
+            raise Trouble(f"{self.name} stopped (status {self.process.wait()}):\n{self.errors.read()[-3000:]}")
         answer: dict[str, Any] = json.loads(line)
         return answer
 
@@ -247,6 +247,8 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     pythons = {"nest": sys.executable, "brian2": options.brian2_python}
     versions = {name: version(name, python) for name, python in pythons.items() if name in options.peers}
     pythons = {name: pythons[name] for name, found in versions.items() if found is not None}
+    settings = {name: getattr(options, name) for name in ("quick", "runs", "threads", "duration", "cases")}
+    settings["peers"] = versions
     rows: list[dict[str, Any]] = []
     troubles = []
     for title in options.cases:
@@ -255,8 +257,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
         except Trouble as trouble:
             troubles.append(f"{title}: {trouble}")
             print(f"  {trouble}", flush=True)
-    settings = {name: getattr(options, name) for name in ("quick", "runs", "threads", "duration", "cases")}
-    settings["peers"] = versions
+        harness.keep("simulators", settings, rows, options.json)
     result = harness.finish("simulators", settings, rows, options.json)
     if troubles:
         raise SystemExit("\n".join(troubles))

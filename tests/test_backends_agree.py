@@ -87,7 +87,7 @@ def events_for(n_sources, seed=0, recordings=3, rate=0.2):
 # -- every model with every rule, delay, and option ---------------------------------------------------------
 
 
-def rule_of(name, generator):
+def rule_of(name, generator, signed=True):
     """Return a rule from (1, 4, 4) to its target shape, with weights that make neurons fire."""
     given = {
         "Sparse": {"sources": generator.integers(0, 16, 60), "targets": generator.integers(0, 16, 60)},
@@ -98,6 +98,8 @@ def rule_of(name, generator):
     }.get(name, {})
     if "weights" not in given:
         given["weights"] = 0.7 if "Pool" in name or name == "OneToOne" else Normal(0.25, 0.5)
+    if not signed:  # what opens a conductance has no sign
+        given["weights"] = np.abs(given["weights"]) if name == "Conv2d" else 0.7
     return RULES[name](**given), ((1, 2, 2) if "Pool" in name else (1, 4, 4))
 
 
@@ -106,7 +108,7 @@ def rule_of(name, generator):
 @pytest.mark.parametrize("rule_name", sorted(RULES))
 @pytest.mark.parametrize("model", sorted(MODELS))
 def test_models_by_rules_by_delays(other_backend, model, rule_name, delay, dtype):
-    rule, shape = rule_of(rule_name, np.random.default_rng(1))
+    rule, shape = rule_of(rule_name, np.random.default_rng(1), signed=model != "ConductanceLIF")
     if delay == "each":
         delay = 2e-3 if rule_name == "MaxPool2d" else Uniform(1e-3, 9e-3)
     populations = [Population("in", (1, 4, 4), Input()), Population("cells", shape, MODELS[model]())]

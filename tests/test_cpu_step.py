@@ -6,7 +6,19 @@ import numba
 import numpy as np
 import pytest
 
-from snnsim import LI, LIF, AdaptiveLIF, Alpha, Conductance, ConductanceLIF, Delta, Exponential, Network, Population
+from snnsim import (
+    LI,
+    LIF,
+    AdaptiveLIF,
+    Alpha,
+    Conductance,
+    ConductanceLIF,
+    Delta,
+    Exponential,
+    Network,
+    Population,
+    Simulation,
+)
 from snnsim.backends.cpu.step import CHUNK, SCRATCH, call_step, population_tables, step_address
 from snnsim.backends.layout import Layout
 from snnsim.backends.reference.integrate import advance, coefficients_of
@@ -147,3 +159,14 @@ def test_a_call_with_what_cannot_be_passed_is_refused_when_it_is_compiled():
 
     with pytest.raises(TypeError, match="call_step: 1 arguments, expected 15"):
         wrong(0)
+
+
+def test_states_begin_at_lines_of_the_cache():
+    model = LIF(refractory=1e-3, receptors=CURRENTS)
+    net = Network([Population(f"p{size}", size, model) for size in (1, 17, 100)], [], dt=DT)
+    layout = Layout.of(net)
+    for dtype in ("float32", "float64"):
+        state = Simulation(net, dtype=dtype).state
+        views = [view(state.floats, place) for place in layout.places for view in (layout.states, layout.currents)]
+        views += [state.counters[:, place.counters :] for place in layout.places]
+        assert all(view.ctypes.data % 64 == 0 and np.shares_memory(view, view.base) for view in views)

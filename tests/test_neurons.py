@@ -178,13 +178,13 @@ def test_where_the_membrane_lands(backend, model, reset, landing):
 
 
 @pytest.mark.parametrize("model", [LIF, IF, AdaptiveLIF])
-@pytest.mark.parametrize("ticks", [0, 1, 2, 7])
+@pytest.mark.parametrize("ticks", [0, 1e-9, 1, 2, 7])
 def test_refractory_ticks_are_counted_exactly(backend, model, ticks):
     """With a bias above threshold and reset to zero a neuron fires at every (1 + refractory) ticks."""
     more = {"adaptation": 0.0} if model is AdaptiveLIF else {}
     cell = model(bias=2.0, reset="zero", refractory=ticks * DT, **more)
     (membrane,), spikes = response(backend, cell, n_ticks=60)
-    assert spikes == list(range(0, 60, 1 + ticks))
+    assert spikes == list(range(0, 60, 1 + round(ticks)))
     assert np.all(membrane == 0)
 
 

@@ -23,8 +23,8 @@ coefficients_at: Any = None
 take: Any = None
 
 
-def free_pass(states, parts, marks, length, table, step, bound, refractory):
-    """Advance neurons without a refractory time; return how many fired and mark them by 1."""
+def free_pass(states, parts, marks, length, table, step, bound, mark):
+    """Advance neurons without a refractory time; return how many fired and mark them by 1, which is `mark`."""
     count = np.int32(0)
     for j in range(length):
         c = coefficients_at(table, j, step)
@@ -36,12 +36,12 @@ def free_pass(states, parts, marks, length, table, step, bound, refractory):
     return count
 
 
-def held_pass(states, parts, counters, length, table, step, bound, refractory):
-    """Advance neurons that are held after a spike; return how many fired: their counter is at `refractory`.
+def held_pass(states, parts, counters, length, table, step, bound, mark):
+    """Advance neurons that are held after a spike; return how many fired: their counter is at `mark`.
 
     They are still to be reset. Few fire, so they are reset one by one where they are listed.
     """
-    count, full = np.int32(0), like(counters, refractory)
+    count, full = np.int32(0), like(counters, mark)
     for j in range(length):
         c = coefficients_at(table, j, step)
         left = at(counters, j)
@@ -55,7 +55,7 @@ def held_pass(states, parts, counters, length, table, step, bound, refractory):
     return count
 
 
-def readout_pass(states, parts, marks, length, table, step, bound, refractory):
+def readout_pass(states, parts, marks, length, table, step, bound, mark):
     """Advance neurons that never fire."""
     for j in range(length):
         c = coefficients_at(table, j, step)
@@ -80,21 +80,22 @@ def list_marked(marks, mark, first, length, fired, count):
     return count
 
 
-def list_free(states, flags, length, table, step, refractory, first, fired, count):
+def list_free(states, flags, length, table, step, mark, refractory, first, fired, count):
     """List the neurons that fired in a `free_pass`."""
-    return list_marked(flags, 1, first, length, fired, count)
+    return list_marked(flags, mark, first, length, fired, count)
 
 
-def list_held(states, counters, length, table, step, refractory, first, fired, count):
+def list_held(states, counters, length, table, step, mark, refractory, first, fired, count):
     """List the neurons that fired in a `held_pass`, and reset them."""
-    after = list_marked(counters, refractory, first, length, fired, count)
+    after = list_marked(counters, mark, first, length, fired, count)
     for k in range(count, after):
         j = at(fired, k) - first
+        put(counters, j, refractory)
         write(states, j, reset(*read(states, j), like(states[0], 1), coefficients_at(table, j, step)))
     return after
 
 
-def list_none(states, flags, length, table, step, refractory, first, fired, count):
+def list_none(states, flags, length, table, step, mark, refractory, first, fired, count):
     """List nothing: the model does not fire."""
     return count
 

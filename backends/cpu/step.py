@@ -102,6 +102,7 @@ def step(
     flags, counts = as_int32(scratch), as_int32(moved(scratch, CHUNK))
     words = as_uint64(moved(scratch, 2 * CHUNK))
     size, refractory, bound = at(population, SIZE), at(population, REFRACTORY), at(coefficients, at(population, BOUND))
+    mark = max(refractory, 1)  # a refractory time far below a tick is none
     count = 0
     for first in range(low, high, CHUNK):
         length = min(CHUNK, high - first)
@@ -113,8 +114,8 @@ def step(
         states = rows_of_states(floats, at(population, STATES) + first, size)
         table = moved(coefficients, at(population, COEFFICIENTS) + first * each)
         marks = moved(counters, at(population, COUNTERS) + first) if held else flags
-        if advance(states, parts, marks, length, table, size, bound, refractory) > 0:
-            count = list_fired(states, marks, length, table, size, refractory, first, fired, count)
+        if advance(states, parts, marks, length, table, size, bound, mark) > 0:
+            count = list_fired(states, marks, length, table, size, mark, refractory, first, fired, count)
     return count
 
 
