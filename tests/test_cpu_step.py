@@ -170,3 +170,36 @@ def test_states_begin_at_lines_of_the_cache():
         views = [view(state.floats, place) for place in layout.places for view in (layout.states, layout.currents)]
         views += [state.counters[:, place.counters :] for place in layout.places]
         assert all(view.ctypes.data % 64 == 0 and np.shares_memory(view, view.base) for view in views)
+
+
+def test_no_two_steps_have_functions_of_one_name(monkeypatch):
+    """The linker takes functions of one name and type for the same, also where programs have compiled them apart."""
+    from snnsim.backends.cpu import integrate, receive, step
+
+    names: set[str] = set()
+    specialised = receive.specialised
+
+    def named(template, name, **more):
+        names.add(name)
+        return specialised(template, name, **more)
+
+    monkeypatch.setattr(receive, "specialised", named)
+    monkeypatch.setattr(integrate, "specialised", named)
+    monkeypatch.setattr(step, "c_function", lambda template, name, signature, **more: names.add(name))
+    currents = (Exponential(5e-3, "first"), Exponential(10e-3, "second"))
+    conductances = (Conductance(5e-3, 0.0, "first"), Conductance(10e-3, -80.0, "second"))
+    models = [LIF(receptors=currents), LIF(receptors=currents, time_constant=np.full(3, 0.01))]
+    models += [LIF(receptors=currents, refractory=2e-3), LIF(receptors=currents[:1]), LIF()]
+    models += [AdaptiveLIF(receptors=currents), LI(receptors=currents), ConductanceLIF(conductances)]
+    models += [ConductanceLIF(conductances, integration="euler")]
+    seen: set[str] = set()
+    for model in models:
+        for dtype in ("float32", "float64"):
+            names.clear()
+            kinds = tuple(type(receptor) for receptor in model.receptor_list)
+            held = getattr(model, "refractory", 0.0) > 0
+            name = type(model).__name__
+            step._compiled.__wrapped__(step.Variant(name, model.arithmetic, kinds, step.varies(model), held, dtype))
+            assert len(names) >= 5
+            assert not names & seen
+            seen |= names

@@ -457,7 +457,7 @@ long_run._FIRST_BLOCK, long_run._GROWTH = 17 * t.NEURONS, 2
 folder = pathlib.Path({folder!r})
 simulation = Simulation.resume(folder / "run.h5", t.network(), threads=1)
 result = simulation.run(0.3, **t.arguments(folder, 0.05))
-print(result.spikes["cells"].ticks.size, simulation.tick)
+sys.stdout.write(f"{{result.spikes['cells'].ticks.size}} {{simulation.tick}}\\n")  # a line at once: two ranks write
 """
 
 

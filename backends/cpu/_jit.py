@@ -36,6 +36,11 @@ def bare(function: Callable[..., Any]) -> Any:
     return compiled(function, _nrt=False, **_OPTIONS, **_INNER)
 
 
+def melted(function: Callable[..., Any]) -> Any:
+    """Compile a `bare` leaf into the body of its caller: passing on all fields of some NamedTuples takes 0.1 us."""
+    return compiled(function, _nrt=False, forceinline=True, **_OPTIONS, **_INNER)
+
+
 def inner(function: Callable[..., Any]) -> Any:
     """Compile a leaf that only compiled functions call, and that may make arrays."""
     return compiled(function, _nrt=True, **_OPTIONS, **_INNER)
@@ -47,8 +52,10 @@ def specialised(
     """Compile a copy of `template` in which some of its global names stand for other things.
 
     With `cache` the machine code is kept on disk under `name`, which must change whenever anything that the copy
-    calls changes (see `digest`): Numba itself watches only the file of the template. `distinct` promises that no two
-    pointers given to the function, where one of them is written to, reach the same memory.
+    calls changes (see `digest`): Numba itself watches only the file of the template. No two copies may have one name,
+    not even in different programs: where machine code from the disk is loaded, the linker takes functions of one name
+    and one type for the same. `distinct` promises that no two pointers given to the function, where one of them is
+    written to, reach the same memory.
     """
     more = {"pipeline_class": _distinct_pointers()} if distinct else {}
     return compiled(_copy(template, name, names), cache=cache, **_OPTIONS, **more)

@@ -101,7 +101,7 @@ def list_none(states, flags, length, table, step, mark, refractory, first, fired
 
 
 def advance_for(
-    arithmetic: Arithmetic, receive: Receive, number: type[Any], *, each: bool, held: bool
+    arithmetic: Arithmetic, receive: Receive, number: type[Any], mark: str, *, each: bool, held: bool
 ) -> tuple[Any, Any]:
     """Compile the function that advances neurons of a model and the one that lists those that fired.
 
@@ -113,6 +113,8 @@ def advance_for(
         Functions of its receptors.
     number : type
         Of the states, ``np.float32`` or ``np.float64``.
+    mark : str
+        For the names of the functions: no other step may have it (see `snnsim.backends.cpu._jit.specialised`).
     each : bool
         Whether each neuron has coefficients of its own.
     held : bool
@@ -127,6 +129,6 @@ def advance_for(
         templates = (held_pass, list_held) if held else (free_pass, list_free)
     passing, listing = templates
     return (
-        specialised(passing, passing.__name__, distinct=True, **names),
-        specialised(listing, listing.__name__, **names),
+        specialised(passing, f"{passing.__name__}_{mark}", distinct=True, **names),
+        specialised(listing, f"{listing.__name__}_{mark}", **names),
     )

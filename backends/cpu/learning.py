@@ -59,6 +59,12 @@ _PAIR_POTENTIATION, _TRIPLET_POTENTIATION, _PAIR_DEPRESSION, _TRIPLET_DEPRESSION
 # -- spikes on their way -------------------------------------------------------------------------------------------
 
 
+@bare
+def has_room_for_flights(part, flights, more):
+    """Return whether there is room for `more` flights, or no group of the part is plastic."""
+    return part.learning.table.shape[0] == 0 or flights.numbers[FLIGHTS] + more <= flights.table.shape[1]
+
+
 @inner
 def flights_with_room(learning, flights, more, tick):
     """Return the flights with room for `more`, without those that have arrived everywhere before `tick`."""

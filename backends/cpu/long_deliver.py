@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from snnsim.backends.cpu._jit import bare, inner
+from snnsim.backends.cpu._jit import bare, inner, melted
 from snnsim.backends.cpu.atomics import prefetch
 from snnsim.backends.cpu.learning import arrive_at
 from snnsim.backends.cpu.long_parts import (
@@ -111,7 +111,7 @@ def next_segment(part, active, i):
     active[DUE, i] = due if count > 0 else NEVER
 
 
-@bare
+@melted
 def deliver_due(part, shared, carried, tick):
     """Add all synapses that are due in this tick, those of plastic groups last; return when the next ones are."""
     active, due, numbers = carried.active, carried.due, carried.numbers
@@ -170,9 +170,9 @@ def deliver_now(part, shared, group, source, numbers):
     add_synapses(part, shared, group, part.groups[group, TARGETS] + low, high - low, numbers)
 
 
-@inner
-def with_room(active, numbers, more):
-    """Return the records with room for `more`, without those that are done where these are many."""
+@bare
+def forget_done(active, numbers, more):
+    """Drop the records that are done, where these are many or there is no room for `more`; return if there is now."""
     used = numbers[ACTIVE]
     if 2 * numbers[FINISHED] > used or used + more > active.shape[1]:
         kept = 0
@@ -184,8 +184,13 @@ def with_room(active, numbers, more):
                 kept += 1
         numbers[ACTIVE], numbers[FINISHED] = kept, 0
         used = kept
-    if used + more <= active.shape[1]:
-        return active
+    return used + more <= active.shape[1]
+
+
+@inner
+def enlarged(active, numbers, more):
+    """Return the records with room for `more`, and for as many again."""
+    used = numbers[ACTIVE]
     larger = np.empty((N_FIELDS, 2 * (used + more)), np.int64)
     for field in range(N_FIELDS):
         for i in range(used):

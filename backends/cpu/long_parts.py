@@ -17,9 +17,13 @@ from snnsim.backends.cpu.learning_parts import Flights, Learning
 # where the row goes on, who sent it, and over a plastic group the number of its flight.
 (DUE, SYNAPSE, COUNT, SEGMENT, SEGMENT_END, GROUP, SENDER, FLIGHT) = range(8)
 N_FIELDS = 8
-# Numbers that a part carries from one window to the next.
-(ACTIVE, FINISHED, LOGGED, TOUCHED) = range(4)
-N_NUMBERS = 4
+# Numbers that a part carries from one window to the next: records of spikes on their way and how many of them are
+# done, spikes in the log, neurons to visit, the tick, box and stage of the present window (see `long_engine`), and rows
+# that its spikes reach.
+(ACTIVE, FINISHED, LOGGED, TOUCHED, TICK, BOX, STAGE, REACHED) = range(8)
+N_NUMBERS = 8
+#: Whole numbers that fill a line of the cache.
+APART = 8
 #: Later than every tick; typed, since Numba would compile functions once more for a literal.
 NEVER = np.int64(2**62)
 
@@ -149,8 +153,10 @@ class Mail(NamedTuple):
         Tick within the window times the number of populations, plus place in the schedule: ascending.
     numbers : ndarray of int32, shape (2, parts, spikes)
         Neuron within its population.
-    counts : ndarray of int64, shape (2, parts)
-    next_ticks : ndarray of int64, shape (2, parts)
+    counts : ndarray of int64, shape (2, parts, `APART`)
+        Number of spikes; only the first of the `APART` is used, so that each part writes to a line of the cache of its
+        own.
+    next_ticks : ndarray of int64, shape (2, parts, `APART`)
         Tick at which a part next has something to do if nothing is sent.
     barrier : ndarray of int64
     threads : int
@@ -197,8 +203,8 @@ class Run(NamedTuple):
         Tick up to which a neuron is advanced, of populations visited by events.
     spike_counts : ndarray of int64
         Spikes of each neuron.
-    updates : ndarray of int64, shape (parts, populations)
-        Neurons advanced.
+    updates : ndarray of int64, shape (parts, populations + `APART`)
+        Neurons advanced; what stands after the populations keeps the parts on lines of the cache of their own.
     recorded : ndarray of uint8, shape (populations,)
     start, end : int
         First tick, and the tick after the last.

@@ -22,7 +22,9 @@ from snnsim.backends.cpu import (
     learning_parts,
     long_deliver,
     long_engine,
+    long_mail,
     long_parts,
+    long_windows,
     pointers,
     ranks,
     step,
@@ -33,7 +35,7 @@ from snnsim.backends.cpu._jit import digest, specialised
 from snnsim.backends.cpu.build import build_parts, groups_of
 from snnsim.backends.cpu.learning_run import PlasticRun
 from snnsim.backends.cpu.learning_tables import learning_of
-from snnsim.backends.cpu.long_parts import Mail, Part, Run, Senders, Shared, Traces
+from snnsim.backends.cpu.long_parts import APART, Mail, Part, Run, Senders, Shared, Traces
 from snnsim.backends.cpu.long_tables import part_of
 from snnsim.backends.cpu.partition import Partition
 from snnsim.backends.cpu.step import population_tables, step_address
@@ -53,9 +55,10 @@ _LONGEST_WINDOW, _LARGEST_BOX = 4096, 2**26
 @functools.cache
 def version() -> str:
     """Return the mark of everything that is compiled into the engine."""
-    modules = (_jit, atomics, columns, long_deliver, long_engine, long_parts, pointers, step, visits)
+    modules = (_jit, atomics, columns, pointers, step, visits)
+    parts = (long_deliver, long_engine, long_mail, long_parts, long_windows)
     plastic = (catching_up, learning, learning_parts, synapses)
-    return digest([sys.modules[module.__name__] for module in (*modules, *plastic)])
+    return digest([sys.modules[module.__name__] for module in (*modules, *parts, *plastic)])
 
 
 @functools.cache
@@ -181,8 +184,8 @@ class LongRun:
         return Mail(
             np.empty((*shape, room), np.int64),
             np.empty((*shape, room), np.int32),
-            np.zeros(shape, np.int64),
-            np.zeros(shape, np.int64),
+            np.zeros((*shape, APART), np.int64),
+            np.zeros((*shape, APART), np.int64),
             np.zeros(atomics.BARRIER_WORDS, np.int64),
             self.n_parts,
             0,
@@ -213,7 +216,7 @@ class LongRun:
             state.counters[0],
             visited,
             np.zeros(self.layout.n_counters, np.int64),
-            np.zeros((self.n_parts, len(self.network.populations)), np.int64),
+            np.zeros((self.n_parts, len(self.network.populations) + APART), np.int64),
             recorded,
             start,
             start + n_ticks,
@@ -307,7 +310,7 @@ class LongRun:
         values = np.zeros(int(edges[-1]), self.dtype)
         per_part = []
         for part in range(self.n_parts):
-            table = np.zeros((len(request.traces), long_engine.TRACE_RECORD + 1), np.int64)
+            table = np.zeros((len(request.traces), long_windows.TRACE_RECORD + 1), np.int64)
             neurons, columns_ = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
             first = 0
             for row, trace, edge, width in zip(table, request.traces, edges, widths, strict=False):
@@ -352,7 +355,7 @@ class LongRun:
             self._spikes(request, logs),
             traces,
             np.array([[int(count.sum()) for count in counts]], np.int64),
-            run.updates.sum(axis=0, keepdims=True),
+            run.updates[:, : len(network.populations)].sum(axis=0, keepdims=True),
             np.array([operations], np.int64).reshape(1, len(network.projections)),
             np.array([request.n_ticks], np.int64),
         )

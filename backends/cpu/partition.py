@@ -13,6 +13,8 @@ from snnsim.network import Network
 
 #: Accumulators of a part: as many as 16 bits number.
 LARGEST_PART = 2**16
+#: Neurons whose states fill a line of the cache, or two.
+_LINE = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,11 +75,13 @@ class Partition:
 
     @classmethod
     def _cut(cls, sizes: NDArray[np.int64], receptors: NDArray[np.int64], n_parts: int) -> Partition:
-        # Edges are even, because random numbers are drawn for pairs of neurons. Where the pairs of a population do not
-        # come out even, the parts that get one more are those whose turn it is, so that small populations spread.
-        pairs = (sizes + 1) // 2
-        turn = (np.cumsum(pairs) - pairs) % n_parts
-        edges = np.minimum(2 * ((np.arange(n_parts + 1)[:, None] * pairs + turn) // n_parts), sizes)
+        # Edges lie between lines of the cache, so that no two threads write to one; those of small populations between
+        # pairs of neurons, for which random numbers are drawn. Where it does not come out even, the parts that get more
+        # are those whose turn it is, so that small populations spread.
+        step = np.where(sizes >= 4 * _LINE * n_parts, _LINE, 2)
+        steps = -(-sizes // step)
+        turn = (np.cumsum(steps) - steps) % n_parts
+        edges = np.minimum(step * ((np.arange(n_parts + 1)[:, None] * steps + turn) // n_parts), sizes)
         low, high = edges[:-1], edges[1:]
         planes = (high - low) * receptors
         ends = np.cumsum(planes, axis=1)

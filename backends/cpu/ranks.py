@@ -73,10 +73,10 @@ class Exchange:
 
     def _bring(self, box: int) -> None:
         mail, rank = self._mail, self._communicator.rank
-        self._head[:] = mail.counts[box, rank], mail.next_ticks[box, rank]
+        self._head[:] = mail.counts[box, rank, 0], mail.next_ticks[box, rank, 0]
         self._communicator.Allgather(self._head, self._heads)
         counts = self._heads[:, 0]
-        mail.counts[box], mail.next_ticks[box] = counts, self._heads[:, 1]
+        mail.counts[box, :, 0], mail.next_ticks[box, :, 0] = counts, self._heads[:, 1]
         if not counts.any():
             return
         # One number a spike: key in the upper half, neuron in the lower.

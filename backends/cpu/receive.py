@@ -95,7 +95,7 @@ def _none(inputs, parts, j, size):
     return inputs
 
 
-def receive_for(kinds: Sequence[type[Receptor]], number: type[Any], *, each: bool) -> Receive:
+def receive_for(kinds: Sequence[type[Receptor]], number: type[Any], mark: str, *, each: bool) -> Receive:
     """Compile the functions of the receptors of a population.
 
     Parameters
@@ -103,14 +103,16 @@ def receive_for(kinds: Sequence[type[Receptor]], number: type[Any], *, each: boo
     kinds : sequence of types of Receptor
     number : type
         Of the states, ``np.float32`` or ``np.float64``.
+    mark : str
+        For the names of the functions: no other step may have it (see `snnsim.backends.cpu._jit.specialised`).
     each : bool
         Whether each neuron has coefficients of its own.
     """
     opening: Any = None
     taking = jit(_none)
     for place, kind in reversed(list(enumerate(kinds))):
-        open_here, take_here = _one(kind, number, each)
-        name = f"{kind.__name__}_{place}"
+        open_here, take_here = _one(kind, number, mark, each)
+        name = f"{kind.__name__}_{place}_{mark}"
         if opening is None:
             opening = specialised(open_last, f"open_{name}", open_one=open_here)
         else:
@@ -120,16 +122,16 @@ def receive_for(kinds: Sequence[type[Receptor]], number: type[Any], *, each: boo
     return Receive(opening, taking)
 
 
-def _one(kind: type[Receptor], number: type[Any], each: bool) -> tuple[Any, Any]:
+def _one(kind: type[Receptor], number: type[Any], mark: str, each: bool) -> tuple[Any, Any]:
     arithmetic = kind.arithmetic
     if arithmetic is None:
         return jit(open_delta), jit(take_delta)
     rows = rows_of(len(arithmetic.states))
     take = specialised(
         take_states,
-        f"take_{kind.__name__}",
+        f"take_{kind.__name__}_{mark}",
         seen=in_precision(arithmetic.seen, number),
         follow=in_precision(arithmetic.follow, number),
         coefficients_at=record_at(arithmetic.coefficients, each=each),
     )
-    return specialised(open_states, f"open_{kind.__name__}", rows_of_states=rows), take
+    return specialised(open_states, f"open_{kind.__name__}_{mark}", rows_of_states=rows), take

@@ -166,13 +166,13 @@ def _compiled(variant: Variant) -> Any:
     modules = [rng, _jit, columns, integrate, noise, pointers, receive, rows]
     modules += [sys.modules[name] for name in _sources(variant)]
     words = [variant.name, variant.arithmetic.integrate.__name__, *(kind.__name__ for kind in variant.receptors)]
-    words.append("each" * variant.each + "held" * variant.held)
-    number = getattr(np, variant.dtype)
-    receiving = receive_for(variant.receptors, number, each=variant.each)
-    passing, listing = advance_for(variant.arithmetic, receiving, number, each=variant.each, held=variant.held)
+    words += ["each" * variant.each + "held" * variant.held, variant.dtype, digest([*modules, sys.modules[__name__]])]
+    name, number = "_".join(["step", *words]), getattr(np, variant.dtype)
+    receiving = receive_for(variant.receptors, number, name, each=variant.each)
+    passing, listing = advance_for(variant.arithmetic, receiving, number, name, each=variant.each, held=variant.held)
     return c_function(
         step,
-        "_".join(["step", *words, digest([*modules, sys.modules[__name__]])]),
+        name,
         types.int64(*_signature(getattr(types, variant.dtype))),
         open_parts=receiving.open_parts,
         rows_of_states=rows_of(len(variant.arithmetic.states)),
