@@ -19,6 +19,7 @@ from snnsim.backends.layout import Layout, zeros
 from snnsim.backends.plastic import PlasticState, initial_states, refuse_recordings
 from snnsim.errors import CapabilityError, ParameterError, one_of, whole
 from snnsim.events import Events
+from snnsim.machine import cores
 from snnsim.network import Network
 from snnsim.neurons import NeuronModel
 
@@ -154,8 +155,8 @@ class Program(ABC):
     network : Network
     dtype : {"float32", "float64"}
         Type of weights and states.
-    threads : int
-        Threads to compute on; the results do not depend on it.
+    threads : int, optional
+        Threads to compute on; default all cores. The results do not depend on it.
     visit : {"auto", "events", "ticks"} or dict of str to one of these
         When a population is advanced: where an event or its bound asks for it, at every tick, or as the backend thinks
         best; for all populations, or by name (others are "auto"). The results are the same, so a backend that knows
@@ -179,7 +180,7 @@ class Program(ABC):
         network: Network,
         *,
         dtype: str = "float32",
-        threads: int = 1,
+        threads: int | None = None,
         visit: Visit = "auto",
         progress: bool = False,
         memory_limit: int | None = None,
@@ -192,7 +193,7 @@ class Program(ABC):
         check_precision(network, dtype)
         self.network = network
         self.dtype = np.dtype(dtype)
-        self.threads = threads
+        self.threads = cores() if threads is None else threads
         self.layout = Layout.of(network)
         row = np.zeros((1, self.layout.n_floats), self.dtype)
         for place in self.layout.places:

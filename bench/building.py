@@ -25,7 +25,7 @@ from snnsim import circuits
 from snnsim.backends.cpu.build import build_parts
 from snnsim.backends.cpu.partition import Partition
 from snnsim.backends.layout import Layout
-from snnsim.simulation import cores
+from snnsim.machine import cores
 
 RULES = ("FixedInDegree", "FixedTotalNumber", "FixedProbability")
 MICROCIRCUIT = "microcircuit"

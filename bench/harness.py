@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from snnsim.simulation import cores
+from snnsim.machine import cores
 
 PACKAGES = (
     "snnsim",

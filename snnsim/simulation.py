@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 import secrets
 import time
 from collections.abc import Iterable
@@ -45,7 +44,8 @@ class Simulation:
     dtype : {"float32", "float64"}
         Precision of weights and states.
     threads : int, optional
-        Threads to compute on; default all cores. The results do not depend on it.
+        Threads to compute on; default all cores, of which a long run of a small network takes only as many as have
+        something to do. The results do not depend on it.
     visit : {"auto", "events", "ticks"} or dict of str to one of these
         When populations of a long run are advanced: where an event or their bound asks for it (``"events"``), at every
         tick (``"ticks"``), or as the backend thinks best; for all, or by name of the population. The spikes are the
@@ -78,12 +78,11 @@ class Simulation:
         self.network = network
         self.backend = backend
         self.dtype = dtype
-        self.threads = cores() if threads is None else whole("threads", threads, at_least=1)
         self.program = compile_network(
             network,
             backend,
             dtype=dtype,
-            threads=self.threads,
+            threads=None if threads is None else whole("threads", threads, at_least=1),
             visit=visit,
             progress=progress,
             memory_limit=memory_limit,
@@ -343,7 +342,7 @@ class Simulation:
         )
 
     def _provenance(self) -> dict[str, str]:
-        return provenance(backend=self.backend, dtype=self.dtype, threads=self.threads, seed=self.network.seed)
+        return provenance(backend=self.backend, dtype=self.dtype, threads=self.program.threads, seed=self.network.seed)
 
     # -- checkpoints -------------------------------------------------------------------------------------
 
@@ -429,9 +428,3 @@ def run(
     if inputs is None or duration is not None:
         return simulation.run(duration, inputs, record=record, progress=progress)
     return simulation.run_samples(inputs, record=record, progress=progress)
-
-
-def cores() -> int:
-    """Return the number of cores this process may use."""
-    # Only Linux tells which cores a process is bound to.
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

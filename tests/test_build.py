@@ -29,8 +29,9 @@ from snnsim import (
 from snnsim.backends.cpu import build
 from snnsim.backends.cpu.build import build_parts, groups_of
 from snnsim.backends.cpu.build_kernels import sort_rows
-from snnsim.backends.cpu.partition import Partition
+from snnsim.backends.cpu.partition import Partition, paying_threads
 from snnsim.backends.layout import Layout
+from snnsim.circuits import brunel, vogels_abbott_cuba
 from snnsim.connectivity import RULES
 
 DT = 1e-3
@@ -296,3 +297,11 @@ def test_what_fails_in_one_part_stops_the_others(monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         build_parts(network, layout, partition, [0, 1], "float32", threads=2)
     assert len(ranges) < 20  # of 36 targets of the second part, one at a time
+
+
+def test_a_small_network_takes_no_more_threads_than_have_something_to_do(monkeypatch):
+    monkeypatch.setattr("snnsim.backends.cpu.partition.cores", lambda: 8)
+    small = Network([Population("a", 100, LIF())], [Projection("a", "a", FixedInDegree(10, 0.1), delay=1e-4)], dt=1e-4)
+    assert paying_threads(small) == 1
+    assert 1 < paying_threads(vogels_abbott_cuba()) < 8
+    assert paying_threads(brunel()) == 8

@@ -10,10 +10,9 @@ import numpy as np
 from snnsim.backends.cpu.groups import Group, groups_of
 from snnsim.backends.cpu.learning_parts import RANKS
 from snnsim.backends.cpu.long_run import unsupported
-from snnsim.backends.cpu.partition import Partition
+from snnsim.backends.cpu.partition import Partition, paying_threads
 from snnsim.backends.layout import Layout
 from snnsim.connectivity import Conv2d, Dense, FixedInDegree, FixedProbability, FixedTotalNumber
-from snnsim.connectivity.draw import cores
 from snnsim.delays import likely_longest
 from snnsim.errors import one_of, whole
 from snnsim.memory import MemoryForecast
@@ -34,12 +33,12 @@ def forecast(network: Network, *, dtype: str = "float32", threads: int | None = 
     network : Network
     dtype : {"float32", "float64"}
     threads : int, optional
-        Default all cores.
+        Default as many as a `Simulation` takes.
     ranks : int
         Processes that share the network.
     """
     one_of("dtype", dtype, ("float32", "float64"))
-    threads = cores() if threads is None else whole("threads", threads, at_least=1)
+    threads = paying_threads(network) if threads is None else whole("threads", threads, at_least=1)
     item = np.dtype(dtype).itemsize
     longest = functools.cache(lambda projection: likely_longest(network, projection))
     layout = Layout.of(network, longest)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from snnsim.backends.layout import Layout
 from snnsim.errors import ParameterError, whole
+from snnsim.machine import cores
 from snnsim.network import Network
 
 #: Accumulators of a part: as many as 16 bits number.
@@ -86,3 +87,20 @@ class Partition:
         planes = (high - low) * receptors
         ends = np.cumsum(planes, axis=1)
         return cls(low, high, ends - planes, ends[:, -1])
+
+
+def paying_threads(network: Network) -> int:
+    """Return how many of the cores a long run of a network keeps busy.
+
+    Threads wait for each other once in the shortest delay, so each should have a microsecond of work until then. The
+    estimate takes half a nanosecond a neuron and tick, two an addition, and ten spikes a second.
+    """
+    delays = [network.minimum_delay(projection) for projection in network.projections]
+    window = min((delay for delay in delays if delay > 0), default=1)
+    neurons = sum(population.size for population in network.populations if not population.is_source)
+    synapses = 0.0
+    for projection in network.projections:
+        source, target = network.population(projection.source), network.population(projection.target)
+        synapses += projection.connectivity.expected(source.shape, target.shape)
+    nanoseconds = window * (0.5 * neurons + 2.0 * synapses * 10.0 * network.dt)
+    return max(1, min(cores(), int(nanoseconds / 1000.0)))

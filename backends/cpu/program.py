@@ -15,6 +15,7 @@ from snnsim.backends.cpu import engine as e
 from snnsim.backends.cpu import ranks
 from snnsim.backends.cpu.columns import RECORDED
 from snnsim.backends.cpu.long_run import LongRun, unsupported
+from snnsim.backends.cpu.partition import paying_threads
 from snnsim.backends.cpu.tables import Tables, tables_of
 from snnsim.backends.plastic import plastic_projections, refuse_recordings
 from snnsim.errors import CapabilityError
@@ -42,7 +43,7 @@ class CpuProgram(Program):
         network: Network,
         *,
         dtype: str = "float32",
-        threads: int = 1,
+        threads: int | None = None,
         visit: Visit = "auto",
         progress: bool = False,
         memory_limit: int | None = None,
@@ -51,6 +52,7 @@ class CpuProgram(Program):
             network, dtype=dtype, threads=threads, visit=visit, progress=progress, memory_limit=memory_limit
         )
         self._visit, self._progress = visit, progress
+        self._long_threads = paying_threads(network) if threads is None else threads
         self._in_parts = unsupported(network) is None
         self._check_plasticity()
         if self._in_parts and (not network.inputs or plastic_projections(network)):
@@ -69,7 +71,7 @@ class CpuProgram(Program):
             self.network,
             self.layout,
             self.dtype,
-            threads=self.threads,
+            threads=self._long_threads,
             visit=self._visit,
             progress=self._progress,
         )

@@ -41,7 +41,7 @@ class ReferenceProgram(Program):
         network: Network,
         *,
         dtype: str = "float32",
-        threads: int = 1,
+        threads: int | None = None,
         visit: Visit = "auto",
         progress: bool = False,
         memory_limit: int | None = None,

@@ -11,7 +11,7 @@ from typing import Any
 from snnsim import __version__
 from snnsim.backends import registry
 from snnsim.errors import DataError
-from snnsim.simulation import cores
+from snnsim.machine import cores
 from snnsim.tables import table
 
 _PACKAGES = ("numpy", "numba", "h5py", "torch", "tonic", "scikit-learn", "matplotlib", "spikingjelly", "norse", "nir")

@@ -7,7 +7,6 @@ without chance in it compiles nothing.
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from snnsim import rng
 from snnsim.connectivity.base import Synapses
 from snnsim.connectivity.recipe import CHANCE, CONSTANT, COUNTED, SAME, Room, Values, Wiring
+from snnsim.machine import cores
 
 #: Synapses that a thread draws at once: enough to forget what a call costs, few enough to show progress.
 CHUNK = 2**20
@@ -135,9 +135,3 @@ def spread(work: Callable[[Any], Any], parts: list[Any]) -> list[Any]:
         return [work(part) for part in parts]
     with ThreadPoolExecutor(threads) as pool:
         return list(pool.map(work, parts))
-
-
-def cores() -> int:
-    """Return the number of cores this process may use."""
-    # Only Linux tells which cores a process is bound to.
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
