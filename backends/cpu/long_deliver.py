@@ -36,8 +36,8 @@ from snnsim.backends.cpu.long_parts import (
 )
 
 _ONE = np.uint64(1)
-#: How many records ahead synapses are asked for, and up to how many of each.
-_AHEAD, _MOST = 6, 512
+#: How many synapses are asked for ahead, in whole records and at least one: more would drive the plane out of the cache.
+_AHEAD = 512
 
 
 @bare
@@ -87,7 +87,6 @@ def add_synapses(part, shared, group, first, count, numbers):
 @bare
 def ask_for(part, group, first, count):
     """Ask for the cache lines of synapses that are added soon."""
-    count = min(count, _MOST)
     for i in range(first, first + count + 31, 32):
         prefetch(part.targets, i)
     weights = part.groups[group, WEIGHTS]
@@ -123,14 +122,17 @@ def deliver_due(part, shared, carried, tick):
             n += 1
         elif when < following:
             following = when
-    for k in range(min(_AHEAD, n)):
-        i = due[k]
-        ask_for(part, active[GROUP, i], active[SYNAPSE, i], active[COUNT, i])
+    asked, ahead = 0, 0
     for k in range(n):
-        if k + _AHEAD < n:
-            i = due[k + _AHEAD]
-            ask_for(part, active[GROUP, i], active[SYNAPSE, i], active[COUNT, i])
         i = due[k]
+        if asked > k:
+            ahead -= active[COUNT, i]
+        while asked < n and (ahead < _AHEAD or asked <= k + 1):
+            j = due[asked]
+            ask_for(part, active[GROUP, j], active[SYNAPSE, j], active[COUNT, j])
+            if asked > k:
+                ahead += active[COUNT, j]
+            asked += 1
         if shared.groups[active[GROUP, i], PLASTIC]:
             due[plastic] = i  # which is not beyond k
             plastic += 1
