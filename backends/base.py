@@ -223,6 +223,11 @@ class Program(ABC):
         return self.run(state, request)
 
     @property
+    def stepped_neurons(self) -> int:
+        """How many neurons a long run advances at every tick."""
+        return sum(population.size for population in self.network.populations if not population.is_source)
+
+    @property
     def writes_files(self) -> bool:
         """Whether this process writes files; of many processes that run one network together one does."""
         return True

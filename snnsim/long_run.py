@@ -15,8 +15,9 @@ from snnsim.recording import Probes
 from snnsim.run_inputs import RunInputs
 from snnsim.sinks import Sink
 
-#: Neurons times ticks of the first block, from which the next ones learn how long a tick takes and what it records.
-_FIRST_BLOCK = 2**24
+#: Neurons times ticks of the first block, from which the next ones learn how long a tick takes and what it records;
+#: and seconds of simulated time where all neurons wait for events.
+_FIRST_BLOCK, _FIRST_SECONDS = 2**24, 1.0
 #: A block may be so many times as long as the one before it.
 _GROWTH = 32
 _LONGEST_BLOCK = 2**31
@@ -31,18 +32,18 @@ class Pace:
 
     Parameters
     ----------
-    neurons : int
-        Of the network, sources included.
+    first : int
+        Ticks of the first block.
     random_sources : int
         Sources whose events are drawn for each block.
     seconds : float
         How long a block should take.
     """
 
-    def __init__(self, neurons: int, random_sources: int, seconds: float) -> None:
+    def __init__(self, first: int, random_sources: int, seconds: float) -> None:
         self._most = max(1, min(_LONGEST_BLOCK, _MOST_DRAWN // max(random_sources, 1)))
         self._seconds = seconds
-        self._next = max(1, min(_FIRST_BLOCK // max(neurons, 1), self._most))
+        self._next = max(1, min(first, self._most))
 
     def next(self) -> int:
         """Return the length of the next block."""
@@ -89,8 +90,9 @@ class LongRun:
     def run(self, n_ticks: int, progress: bool) -> bool:
         """Run up to tick `n_ticks` of the run; return False where Ctrl-C has stopped it before."""
         sink, program = self._sink, self._program
-        neurons = sum(population.size for population in program.network.populations)
-        pace = Pace(neurons, self._inputs.random_sources, _SECONDS_WITH_BAR if progress else _SECONDS)
+        stepped = program.stepped_neurons
+        first = _FIRST_BLOCK // stepped if stepped else round(_FIRST_SECONDS / program.network.dt)
+        pace = Pace(first, self._inputs.random_sources, _SECONDS_WITH_BAR if progress else _SECONDS)
         with interruptible() as asked, bar(progress, n_ticks - sink.done, "ticks") as move:
             while sink.done < n_ticks:
                 count = min(pace.next(), n_ticks - sink.done, sink.room() or n_ticks)

@@ -36,7 +36,8 @@ from snnsim.backends.cpu.long_parts import (
 )
 
 _ONE = np.uint64(1)
-#: How many synapses are asked for ahead, in whole records and at least one: more would drive the plane out of the cache.
+#: How many synapses are asked for ahead, in whole records and at least one; more would drive the plane out of the
+#: cache.
 _AHEAD = 512
 
 
@@ -85,15 +86,17 @@ def add_synapses(part, shared, group, first, count, numbers):
 
 
 @bare
-def ask_for(part, group, first, count):
-    """Ask for the cache lines of synapses that are added soon."""
-    for i in range(first, first + count + 31, 32):
-        prefetch(part.targets, i)
+def ask_for(part, active, i):
+    """Ask for the cache lines of the synapses of a record that are added soon, and of what comes after them."""
+    group, first, count = active[GROUP, i], active[SYNAPSE, i], active[COUNT, i]
+    prefetch(part.segments, active[SEGMENT, i])
+    for place in range(first, first + count + 31, 32):
+        prefetch(part.targets, place)
     weights = part.groups[group, WEIGHTS]
     if weights >= 0:
         begin = first - part.groups[group, TARGETS] + weights
-        for i in range(begin, begin + count + 15, 16):
-            prefetch(part.weights, i)
+        for place in range(begin, begin + count + 15, 16):
+            prefetch(part.weights, place)
 
 
 @bare
@@ -129,7 +132,7 @@ def deliver_due(part, shared, carried, tick):
             ahead -= active[COUNT, i]
         while asked < n and (ahead < _AHEAD or asked <= k + 1):
             j = due[asked]
-            ask_for(part, active[GROUP, j], active[SYNAPSE, j], active[COUNT, j])
+            ask_for(part, active, j)
             if asked > k:
                 ahead += active[COUNT, j]
             asked += 1

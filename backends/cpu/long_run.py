@@ -192,6 +192,12 @@ class LongRun:
         )
 
     @property
+    def stepped_neurons(self) -> int:
+        """How many neurons are advanced at every tick."""
+        populations = self.network.populations
+        return sum(p.size for p, waits in zip(populations, self._by_events, strict=True) if not (p.is_source or waits))
+
+    @property
     def nbytes(self) -> int:
         """Bytes of the synapses of all parts."""
         return sum(

@@ -84,6 +84,11 @@ class CpuProgram(Program):
         return self._long.run(state, request) if self._in_parts else super().run_long(state, request)
 
     @property
+    def stepped_neurons(self) -> int:
+        """How many neurons a long run advances at every tick; others wait for events."""
+        return self._long.stepped_neurons if self._in_parts else super().stepped_neurons
+
+    @property
     def writes_files(self) -> bool:
         """Whether this process is the first of the ranks."""
         world = ranks.world()
