@@ -136,7 +136,8 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     if options.part != "scaled":
         options.threads = options.threads or sorted({1, int(harness.versions()["cores"])})
         options.duration = seconds
-        rows += simulators.compare("microcircuit", options, {})
+        for case in ("microcircuit", "microcircuit dc"):
+            rows += simulators.compare(case, options, {})
     settings = {"seeds": len(seeds), "discard": discard, "seconds": seconds, "quick": options.quick}
     return harness.finish("microcircuit", settings, rows, options.json)
 

@@ -68,4 +68,7 @@ CASES: dict[str, Case] = {
     "microcircuit": Case(
         "potjans_diesmann", {"scale": 1.0, "background": "poisson"}, {"scale": 0.1}, peers=(), note="full size"
     ),
+    "microcircuit dc": Case(
+        "potjans_diesmann", {"scale": 1.0}, {"scale": 0.1}, peers=(), note="full size, constant currents from outside"
+    ),
 }
