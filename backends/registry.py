@@ -53,7 +53,7 @@ def compile_network(
     backend: str,
     *,
     dtype: str = "float32",
-    threads: int = 1,
+    threads: int | None = None,
     visit: Visit = "auto",
     progress: bool = False,
     memory_limit: int | None = None,
