@@ -151,7 +151,7 @@ def arrive_at(part, active, i, tick, flights):
 # -- postsynaptic spikes -------------------------------------------------------------------------------------------
 
 
-@inner
+@bare
 def fire(part, shared, p, count, tick, flights):
     """Put the spikes of a population into the histories of its neurons."""
     learning = part.learning

@@ -117,45 +117,41 @@ def next_segment(part, active, i):
 def deliver_due(part, shared, carried, tick):
     """Add all synapses that are due in this tick, those of plastic groups last; return when the next ones are."""
     active, due, numbers = carried.active, carried.due, carried.numbers
-    n, plastic, following = 0, 0, NEVER
+    fixed, learning, following = 0, 0, NEVER
     for i in range(numbers[ACTIVE]):
         when = active[DUE, i]
         if when == tick:
-            due[n] = i
-            n += 1
+            if shared.groups[active[GROUP, i], PLASTIC]:
+                due[1, learning] = i
+                learning += 1
+            else:
+                due[0, fixed] = i
+                fixed += 1
         elif when < following:
             following = when
-    asked, ahead = 0, 0
-    for k in range(n):
-        i = due[k]
-        if asked > k:
-            ahead -= active[COUNT, i]
-        while asked < n and (ahead < _AHEAD or asked <= k + 1):
-            j = due[asked]
-            ask_for(part, active, j)
+    for plastic in range(2):
+        n = learning if plastic else fixed
+        asked, ahead = 0, 0
+        for k in range(n):
+            i = due[plastic, k]
             if asked > k:
-                ahead += active[COUNT, j]
-            asked += 1
-        if shared.groups[active[GROUP, i], PLASTIC]:
-            due[plastic] = i  # which is not beyond k
-            plastic += 1
-            continue
-        while active[DUE, i] == tick:
-            first, count = active[SYNAPSE, i], active[COUNT, i]
-            add_synapses(part, shared, active[GROUP, i], first, count, numbers)
-            active[SYNAPSE, i] = first + count
-            next_segment(part, active, i)
-        following = min(following, next_due(active, i, numbers))
-    for k in range(plastic):
-        i = due[k]
-        while active[DUE, i] == tick:
-            first, count = active[SYNAPSE, i], active[COUNT, i]
-            arrive_at(part, active, i, tick, carried.flights)
-            if shared.groups[active[GROUP, i], TRACKED]:
-                touch(part, first, count, numbers)
-            active[SYNAPSE, i] = first + count
-            next_segment(part, active, i)
-        following = min(following, next_due(active, i, numbers))
+                ahead -= active[COUNT, i]
+            while asked < n and (ahead < _AHEAD or asked <= k + 1):
+                ask_for(part, active, due[plastic, asked])
+                if asked > k:
+                    ahead += active[COUNT, due[plastic, asked]]
+                asked += 1
+            while active[DUE, i] == tick:
+                first, count = active[SYNAPSE, i], active[COUNT, i]
+                if plastic:
+                    arrive_at(part, active, i, tick, carried.flights)
+                    if shared.groups[active[GROUP, i], TRACKED]:
+                        touch(part, first, count, numbers)
+                else:
+                    add_synapses(part, shared, active[GROUP, i], first, count, numbers)
+                active[SYNAPSE, i] = first + count
+                next_segment(part, active, i)
+            following = min(following, next_due(active, i, numbers))
     return following
 
 

@@ -102,7 +102,7 @@ def begin(part, shared, run, senders, mail):
     learning = part.learning
     carried = Carried(
         np.empty((N_FIELDS, 1024), np.int64),
-        np.empty(1024, np.int64),
+        np.empty((2, 1024), np.int64),
         numbers,
         np.empty(1024, np.int64),
         np.empty(1024, np.int32),
@@ -171,7 +171,7 @@ def with_room(part, carried, more, tick):
     active, due, flights = carried.active, carried.due, carried.flights
     if not forget_done(active, carried.numbers, more):
         active = enlarged(active, carried.numbers, more)
-        due = np.empty(active.shape[1], np.int64)
+        due = np.empty((2, active.shape[1]), np.int64)
     if part.learning.table.shape[0] > 0:
         flights = flights_with_room(part.learning, flights, more, tick)
     return Carried(

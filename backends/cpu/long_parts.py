@@ -230,8 +230,8 @@ class Carried(NamedTuple):
     ----------
     active : ndarray of int64, shape (fields, spikes)
         Spikes on their way, in order of sending.
-    due : ndarray of int64, shape (spikes,)
-        Room for numbers of spikes.
+    due : ndarray of int64, shape (2, spikes)
+        Room for numbers of spikes: over groups that learn nothing, and over plastic ones.
     numbers : ndarray of int64
     log_keys : ndarray of int64
     log_neurons : ndarray of int32

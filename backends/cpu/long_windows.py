@@ -156,7 +156,8 @@ def advance_window(part, shared, run, senders, mail, box, traces, carried, first
             part.marks[slot] = 1
         numbers[TOUCHED] = ready
         if learns:
-            normalise(part, shared, tick, carried.flights)
+            if next_normalisation(part.learning, tick) == tick:
+                normalise(part, shared, tick, carried.flights)
             following = min(following, next_normalisation(part.learning, tick + 1))
         record(part, shared, run, traces, tick)
         tick += 1
