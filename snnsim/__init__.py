@@ -18,6 +18,7 @@ from snnsim.connectivity import SumPool2d as SumPool2d
 from snnsim.connectivity import Uniform as Uniform
 from snnsim.errors import SnnsimError as SnnsimError
 from snnsim.events import Events as Events
+from snnsim.learnable import Learnable as Learnable
 from snnsim.network import Network as Network
 from snnsim.network import Population as Population
 from snnsim.network import Projection as Projection

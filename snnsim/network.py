@@ -28,6 +28,7 @@ from snnsim.connectivity.base import describe_values, size_of
 from snnsim.connectivity.distributions import Distribution, Values, as_values
 from snnsim.delays import drawn_delays, longest_drawn
 from snnsim.errors import NetworkError, ParameterError
+from snnsim.learnable import Learnable
 from snnsim.memory import MemoryForecast
 from snnsim.neurons import Input, NeuronModel, PoissonDrive, Source, check_weights
 from snnsim.plasticity import PlasticityRule
@@ -107,9 +108,10 @@ class Projection:
         Names of the populations.
     connectivity : Connectivity
         For instance ``Dense(weights)``.
-    delay : float, array or Distribution
+    delay : float, array, Distribution or Learnable
         Seconds, whole ticks of the network's `dt`; one for all synapses, or one a synapse (in the shape or order of
-        the connectivity's weights; values of a Distribution are rounded to ticks, at least one tick).
+        the connectivity's weights; values of a Distribution are rounded to ticks, at least one tick). `Learnable` ones
+        are random until `snnsim.training` learns them.
     receptor : str, optional
         Name of the target's receptor; default its first.
     name : str, optional
@@ -121,7 +123,7 @@ class Projection:
     source: str
     target: str
     connectivity: Connectivity
-    delay: Values = 0.0
+    delay: Values | Learnable = 0.0
     receptor: str | None = None
     name: str = ""
     plasticity: PlasticityRule | None = None
@@ -140,7 +142,10 @@ class Projection:
         if self.name == "":
             object.__setattr__(self, "name", f"{self.source}->{self.target}")
         _check_name("projection", self.name)
-        object.__setattr__(self, "delay", as_values(f"{self.name}: delay", self.delay))
+        if self.delay is Learnable:
+            raise ParameterError(f"projection {self.name!r}: delay is the class; write Learnable(maximum=...)")
+        if not isinstance(self.delay, Learnable):
+            object.__setattr__(self, "delay", as_values(f"{self.name}: delay", self.delay))
         if isinstance(self.plasticity, type):
             raise ParameterError(
                 f"projection {self.name!r}: plasticity is the class; write {self.plasticity.__name__}(...)"
@@ -346,6 +351,12 @@ class Network:
                 # Which of the window's synapses a spike takes, and so its delay, would be a matter of order.
                 raise NetworkError(f"projection {projection.name!r}: MaxPool2d takes one delay, not a Distribution")
             return delay
+        if isinstance(delay, Learnable):
+            if type(projection.connectivity).__name__ != "Dense":
+                kind = type(projection.connectivity).__name__
+                raise NetworkError(f"projection {projection.name!r}: {kind} has no learnable delays; Dense has")
+            n, m = self.population(projection.source).size, self.population(projection.target).size
+            return delay.initial_ticks(n * m, self.dt, self.seed, projection.name).reshape(n, m)
         name = f"projection {projection.name!r}: delay"
         ticks = to_ticks(delay, self.dt, name=name)
         check_length(ticks, self.dt, name=name)
@@ -422,6 +433,8 @@ class Network:
                 if drawn.order is not None:
                     delay = np.empty_like(seconds)
                     delay[drawn.order] = seconds
+            elif isinstance(delay, Learnable):
+                delay = to_seconds(self._delay_values(projection), self.dt)
             projections.append(replace(projection, connectivity=rule, delay=delay))
         return replace(self, projections=tuple(projections))
 
@@ -470,7 +483,7 @@ class Network:
             projection.name,
             "random" if count is None else f"{count:,}",
             projection.connectivity.describe(),
-            f"{delay:g} s" if isinstance(delay, float) else describe_values(delay),
+            _describe_delay(delay),
             projection.receptor or model.receptor_list[0].name,
             "" if projection.plasticity is None else projection.plasticity.describe(),
         )
@@ -520,6 +533,12 @@ class Network:
         from snnsim.network_storage import load
 
         return load(path)
+
+
+def _describe_delay(delay: Values | Learnable) -> str:
+    if isinstance(delay, Learnable):
+        return delay.describe()
+    return f"{delay:g} s" if isinstance(delay, float) else describe_values(delay)
 
 
 def _check_name(what: str, name: object) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from snnsim.connectivity import DISTRIBUTIONS, RULES
 from snnsim.errors import DataError, SnnsimError
+from snnsim.learnable import Learnable
 from snnsim.network import Network, Population, Projection
 from snnsim.neurons import MODELS, RECEPTORS, SOURCES, PoissonDrive
 from snnsim.plasticity import PLASTICITY, Normalisation
@@ -23,7 +24,7 @@ _TYPES: dict[str, Any] = {
     **DISTRIBUTIONS,
     **RECEPTORS,
     **PLASTICITY,
-    **{kind.__name__: kind for kind in (PoissonDrive, Population, Projection, Normalisation)},
+    **{kind.__name__: kind for kind in (PoissonDrive, Population, Projection, Learnable, Normalisation)},
 }
 
 

@@ -16,6 +16,7 @@ from snnsim.training.loop import train as train
 from snnsim.training.losses import Loss as Loss
 from snnsim.training.losses import PerTickCrossEntropy as PerTickCrossEntropy
 from snnsim.training.losses import SummedCrossEntropy as SummedCrossEntropy
+from snnsim.training.losses import SummedSoftmaxCrossEntropy as SummedSoftmaxCrossEntropy
 from snnsim.training.memory import MemoryReport as MemoryReport
 from snnsim.training.model import TrainableNetwork as TrainableNetwork
 from snnsim.training.rules import BPTT as BPTT

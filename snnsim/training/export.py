@@ -9,6 +9,7 @@ import numpy as np
 
 from snnsim.connectivity import Conv2d, Dense, OneToOne, Sparse
 from snnsim.network import Network, Population, Projection
+from snnsim.timebase import to_seconds
 from snnsim.training.plan import Link, Stage
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ def export_network(model: TrainableNetwork) -> Network:
     """Return the description with learned values; see `TrainableNetwork.network`.
 
     With factor f and shift b of each neuron, batch norm turns a drive x into f x + b, and the model then works out
-    gain * (f x + b) + gain * bias: f goes into the weights, b into the bias.
+    gain * (f x + b) + gain * bias: f goes into the weights, b into the bias. Delays are rounded to ticks.
     """
     network = model.plan.network
     populations = [_population(model, stage, network.population(stage.name)) for stage in model.plan.stages]
@@ -55,7 +56,10 @@ def _population(model: TrainableNetwork, stage: Stage, population: Population) -
 
 
 def _projection(model: TrainableNetwork, stage: Stage, link: Link, projection: Projection) -> Projection:
-    weights = _array(model, "weights", link.name)
+    weights, delays = _array(model, "weights", link.name), _array(model, "delays", link.name)
+    if delays is not None:
+        whole = np.clip(np.rint(delays), 0, link.delays.longest if link.delays else 0).astype(np.int64)
+        projection = replace(projection, delay=to_seconds(whole, model.plan.network.dt))
     if weights is None:
         return projection
     rule = link.rule

@@ -19,11 +19,13 @@ from snnsim.errors import NetworkError, ParameterError, one_of, positive
 from snnsim.events import Events
 from snnsim.progress import interruptible
 from snnsim.training.checkpoint import Checkpoint, copied, optimiser_state, restore_optimiser
+from snnsim.training.delay_schedule import sharpness_at
 from snnsim.training.history import History
 from snnsim.training.losses import Loss, as_loss
 from snnsim.training.model import TrainableNetwork
 from snnsim.training.rules import SLTT, Rule
 from snnsim.training.running import keyed_generator
+from snnsim.training.schedules import SCHEDULES, make_optimiser, set_rates
 from snnsim.training.threads import working
 
 Numbers = NDArray[np.int64]
@@ -53,9 +55,11 @@ def train(
     learning_rate: float = 1e-3,
     weight_decay: float = 0.0,
     schedule: str | None = "cosine",
+    delay_learning_rate: float = 0.1,
+    sharpening: str = "decreasing",
     epochs: int = 10,
     batch_size: int = 32,
-    validation: float = 0.1,
+    validation: float | LabelledEvents = 0.1,
     augment: Augmentation | None = None,
     seed: int = 0,
     checkpoint: str | Path | None = None,
@@ -72,17 +76,26 @@ def train(
     rule : Rule
         ``SLTT()`` by default, or ``SLTT(k=...)``, ``BPTT()``.
     loss : Loss or str
-        ``"per_tick_cross_entropy"``, or ``"summed_readout"`` with BPTT.
+        ``"per_tick_cross_entropy"``, or with BPTT ``"summed_readout"`` or ``"summed_softmax"``.
     optimiser : {"adam", "sgd"}
         SGD has momentum 0.9.
-    learning_rate, weight_decay : float
-    schedule : {"cosine", None}
-        Cosine from the learning rate to zero over all epochs, one step an epoch; None keeps it.
+    learning_rate : float
+        Of everything but delays.
+    weight_decay : float
+        Of everything; in a network with delays, of weights only.
+    schedule : {"cosine", "one_cycle", None}
+        Cosine from the learning rate to zero over all epochs, one step an epoch; one cycle up to the learning rate
+        and down again (`snnsim.training.schedules`); None keeps it.
+    delay_learning_rate : float
+        Of delays, in ticks a step with Adam; a cosine takes it to zero. After each step, delays are moved back into
+        their range.
+    sharpening : {"decreasing", "constant"}
+        Kernels of learned delays become narrow over the first quarter of the epochs, or are narrow from the beginning.
     epochs, batch_size : int
         The samples of an epoch are divided evenly into batches of at most `batch_size`.
-    validation : float
-        Share of `train_set` set aside, the same of each class, on which the best epoch is chosen; 0 keeps the last
-        epoch. Test data must not be used for this.
+    validation : float or data set
+        Share of `train_set` set aside, the same of each class, or other recordings, on which the best epoch is chosen,
+        with delays rounded; 0 keeps the last epoch. Test data must not be used for this.
     augment : callable, optional
         Changes the recordings of a batch, such as `snnsim.augmentation.RandomShift`; not those of the validation.
     seed : int
@@ -109,23 +122,23 @@ def train(
     """
     run = _Run(model, train_set, rule or SLTT(), as_loss(loss), seed, batch_size, augment)
     one_of("optimiser", optimiser, ("adam", "sgd"))
-    one_of("schedule", schedule, ("cosine", None))
+    one_of("schedule", schedule, (*SCHEDULES, None))
+    one_of("sharpening", sharpening, ("decreasing", "constant"))
     positive("learning_rate", learning_rate)
+    positive("delay_learning_rate", delay_learning_rate, zero=True)
     positive("weight_decay", weight_decay, zero=True)
     for name, value in (("epochs", epochs), ("batch_size", batch_size)):
         if not isinstance(value, int) or value < 1:
             raise ParameterError(f"{name}={value!r}: must be a whole number, 1 or above")
-    if not 0.0 <= validation < 1.0:
-        raise ParameterError(f"validation={validation!r}: must be 0 or above and below 1")
-    learn, held_out = stratified_split(run.labels, validation, seed)
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    if not parameters:
-        raise ParameterError("learn is empty: the network has no parameters to train")
-    steps: torch.optim.Optimizer
-    if optimiser == "adam":
-        steps = torch.optim.Adam(parameters, learning_rate, weight_decay=weight_decay, fused=True)
+    if isinstance(validation, (int, float)):
+        if not 0.0 <= validation < 1.0:
+            raise ParameterError(f"validation={validation!r}: must be 0 or above and below 1")
+        learn, held_out = stratified_split(run.labels, validation, seed)
+        judges: LabelledEvents | None = run.part(held_out) if held_out.size else None
     else:
-        steps = torch.optim.SGD(parameters, learning_rate, momentum=0.9, weight_decay=weight_decay, fused=True)
+        learn, judges = np.arange(run.labels.size), validation
+        _labels(model, validation)
+    steps = make_optimiser(model, optimiser, learning_rate, weight_decay, delay_learning_rate)
     settings = {
         "rule": repr(run.rule),
         "loss": repr(run.loss),
@@ -133,8 +146,10 @@ def train(
         "learning_rate": repr(float(learning_rate)),
         "weight_decay": repr(float(weight_decay)),
         "schedule": str(schedule),
+        "delay_learning_rate": repr(float(delay_learning_rate)),
+        "sharpening": sharpening,
         "batch_size": str(batch_size),
-        "validation": repr(float(validation)),
+        "validation": repr(float(validation)) if isinstance(validation, (int, float)) else f"{len(validation.events)}",
         "augment": repr(augment) if augment is None or "0x" not in repr(augment) else type(augment).__name__,
         "seed": str(seed),
         "samples": str(len(run.labels)),
@@ -159,11 +174,11 @@ def train(
     with interruptible() as interrupted, _bar(progress, max(0, epochs - first) * batches) as bar:
         for epoch in range(first, epochs):
             began = time.perf_counter()
-            rate = learning_rate * (0.5 + 0.5 * math.cos(math.pi * epoch / epochs) if schedule else 1.0)
-            for group in steps.param_groups:
-                group["lr"] = rate
+            rate = set_rates(steps, schedule, epoch, epochs)
+            if not model.hard:
+                model.sharpness = 1.0 if sharpening == "constant" else sharpness_at(epoch, epochs)
             mean, share = run.epoch(steps, learn, epoch, batches, interrupted, bar)
-            accuracy = run.accuracy(held_out) if held_out.size else math.nan
+            accuracy = math.nan if judges is None else evaluate(model, judges, loss=run.loss)
             history.add(mean, share, accuracy, rate, time.perf_counter() - began)
             if history.best_epoch == epoch + 1:
                 best = copied(model.state_dict())
@@ -172,25 +187,39 @@ def train(
     return history
 
 
-def evaluate(model: TrainableNetwork, data: LabelledEvents, *, batch_size: int = 128) -> float:
-    """Return the share of samples whose largest summed readout is their label, without dropout.
+def evaluate(
+    model: TrainableNetwork,
+    data: LabelledEvents,
+    *,
+    loss: Loss | str = "per_tick_cross_entropy",
+    soft_delays: bool = False,
+    batch_size: int = 128,
+) -> float:
+    """Return the share of samples that are answered right, without dropout.
 
     Parameters
     ----------
     model : TrainableNetwork
     data : EventDataset or anything with ``events`` and ``labels``
+    loss : Loss or str
+        The answer is the class with the highest of its scores: for most losses, of the readout summed over all ticks.
+    soft_delays : bool
+        Keep the kernels of training, instead of delays rounded to ticks as `TrainableNetwork.network` has them.
     batch_size : int
     """
-    labels = _labels(model, data)
-    training, right = model.training, 0
+    labels, criterion = _labels(model, data), as_loss(loss)
+    training, soft, right = model.training, model.soft_delays, 0
+    model.soft_delays = soft_delays
     model.eval()
     try:
         with torch.no_grad():
             for start in range(0, labels.size, batch_size):
                 readout = model.readout(data.events[start : start + batch_size])
-                right += int((readout.sum(1).argmax(1).numpy() == labels[start : start + batch_size]).sum())
+                answers = criterion.scores(readout.transpose(0, 1)).argmax(1).numpy()
+                right += int((answers == labels[start : start + batch_size]).sum())
     finally:
         model.train(training)
+        model.soft_delays = soft
     return right / max(1, labels.size)
 
 
@@ -256,6 +285,7 @@ class _Run:
                 )
             with working():
                 optimiser.step()
+                self.model.clamp_delays()
             total += outcome.loss * batch.size
             right += outcome.correct(labels)
             seen += batch.size
@@ -264,9 +294,9 @@ class _Run:
                 raise KeyboardInterrupt
         return total / seen, right / seen
 
-    def accuracy(self, which: Numbers) -> float:
-        """Return the share of right answers among some samples."""
-        return evaluate(self.model, _Part(self.data.events[which], self.labels[which]))
+    def part(self, which: Numbers) -> LabelledEvents:
+        """Return some of the samples."""
+        return _Part(self.data.events[which], self.labels[which])
 
 
 class _Part:

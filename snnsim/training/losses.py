@@ -32,6 +32,15 @@ class Loss(ABC):
             Number of ticks of the whole sample, by which a mean divides.
         """
 
+    def scores(self, readout: Tensor) -> Tensor:
+        """Return a number a class, of which the largest is the answer, shape (batch, classes).
+
+        Parameters
+        ----------
+        readout : Tensor, shape (ticks, batch, classes)
+        """
+        return readout.sum(0)
+
 
 @dataclass(frozen=True)
 class PerTickCrossEntropy(Loss):
@@ -79,10 +88,29 @@ class SummedCrossEntropy(Loss):
         return functional.cross_entropy(readout.sum(0), labels)
 
 
+@dataclass(frozen=True)
+class SummedSoftmaxCrossEntropy(Loss):
+    """Cross entropy whose logits are the softmax of the readout, summed over all ticks (arXiv:2306.17670).
+
+    A tick adds at most one to a class, so that no moment decides alone. It needs BPTT.
+    """
+
+    per_tick = False
+
+    def value(self, readout: Tensor, labels: Tensor, ticks: int) -> Tensor:
+        """Return the loss of the whole sample."""
+        return functional.cross_entropy(self.scores(readout), labels)
+
+    def scores(self, readout: Tensor) -> Tensor:
+        """Return the summed softmax."""
+        return functional.softmax(readout, dim=2).sum(0)
+
+
 #: Losses by the name that `train` takes.
 LOSSES: dict[str, type[Loss]] = {
     "per_tick_cross_entropy": PerTickCrossEntropy,
     "summed_readout": SummedCrossEntropy,
+    "summed_softmax": SummedSoftmaxCrossEntropy,
 }
 
 

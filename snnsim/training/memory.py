@@ -92,7 +92,9 @@ def report(model: TrainableNetwork, ticks: int, batch: int, rule: Any) -> Memory
         positive(name, value)
     spatial = isinstance(rule, SLTT)
     gradients = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
-    if model.path == "plain":
+    if model.plan.delayed:
+        kept, working, chunk = _sequence(model, ticks, batch)
+    elif model.path == "plain":
         saved = _saved_per_tick(model) * batch
         kept, working, chunk = (0 if spatial else saved * ticks), saved, 1
     else:
@@ -122,6 +124,21 @@ def _fused(model: TrainableNetwork, ticks: int, batch: int, spatial: Any) -> tup
     working += sum(rows * model.plan.network.population(name).size * item for name in dense) + max(transient)
     kept = of_one_tick * ticks
     return (0, working + of_one_tick * chunk, chunk) if spatial is not None else (kept, working, chunk)
+
+
+def _sequence(model: TrainableNetwork, ticks: int, batch: int) -> tuple[int, int, int]:
+    """Count the buffers of a network with delays: input, drives and spikes are kept, gradients work."""
+    from snnsim.training.sequence import extensions
+
+    longer, item = extensions(model.plan, model.lengthen), model.dtype.itemsize
+    kept = sum(ticks * batch * model.plan.network.population(name).size * item for name in model.plan.inputs)
+    working = 0
+    for stage in model.plan.stages:
+        values = (ticks + longer[stage.name]) * batch * stage.size
+        kept += values * (item + (1 if stage.spiking else 0))
+        working += values * item
+    # The plain path keeps padded copies, and every step of autograd, of about ten numbers a neuron and tick.
+    return (kept * 10 if model.path == "plain" else kept), working, ticks + longer[model.plan.output.name]
 
 
 def _saved_per_tick(model: TrainableNetwork) -> int:

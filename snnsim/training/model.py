@@ -16,16 +16,18 @@ from snnsim.network import Network
 from snnsim.neurons import LI, LIF, AdaptiveLIF, Exponential
 from snnsim.training import running
 from snnsim.training.coefficients import coefficient_rows, differentiable
+from snnsim.training.delay_schedule import kernel_width
 from snnsim.training.export import export_network
 from snnsim.training.memory import MemoryReport, report
 from snnsim.training.normalisation import TickBatchNorm
-from snnsim.training.plan import Link, Stage, make_plan
+from snnsim.training.plan import Delays, Link, Stage, make_plan
+from snnsim.training.sequence import extensions
 from snnsim.training.signals import Inputs
 from snnsim.training.surrogate import Surrogate, Triangle
 from snnsim.training.workspace import Workspace
 
 #: What can be learned, apart from batch norm.
-LEARNABLE = ("weights", "bias", "threshold", "time_constant")
+LEARNABLE = ("weights", "delays", "bias", "threshold", "time_constant")
 State = dict[str, dict[str, Tensor]]
 
 
@@ -38,15 +40,17 @@ class TrainableNetwork(nn.Module):
     Parameters
     ----------
     net : Network
-        Zero-delay projections of the rules Dense, Sparse, OneToOne, Conv2d, SumPool2d, MaxPool2d (random rules become
-        Sparse), from `Input` populations to one output population.
-    learn : sequence of {"weights", "bias", "threshold", "time_constant"}
-        `bias` is one a neuron, or one a channel of a convolution; `threshold` and `time_constant` are one a
-        population, unless the description gives one a neuron.
+        Projections of the rules Dense, Sparse, OneToOne, Conv2d, SumPool2d, MaxPool2d (random rules become Sparse),
+        from `Input` populations to one output population. A network with delays is fully connected (delays on Dense).
+    learn : sequence of {"weights", "delays", "bias", "threshold", "time_constant"}
+        `delays` are those of projections with ``delay=Learnable(...)``, one a synapse; where they are not learned, they
+        stay as they were drawn, rounded to ticks. `bias` is one a neuron, or one a channel of a convolution;
+        `threshold` and `time_constant` are one a population, unless the description gives one a neuron.
     surrogate : Surrogate
         Stands for the derivative of the step.
     batch_norm : sequence of str
-        Populations whose summed input is normalised, tick by tick; see `snnsim.training.normalisation`.
+        Populations whose summed input is normalised: tick by tick (`snnsim.training.normalisation`), or all ticks
+        together in a network with delays (`snnsim.training.sequence_norm`).
     dropout : dict of str to float
         Share of neurons of a population that are silenced in training, the same ones at all ticks of a sample.
     dtype : {"float32", "float64"}
@@ -54,11 +58,16 @@ class TrainableNetwork(nn.Module):
         Key of the default generator of dropout and of SLTT's random ticks; default the seed of the network.
     path : {"auto", "fused", "plain"}
         ``"plain"`` is the slow loop over ticks under autograd; ``"auto"`` takes it only where it must.
+    lengthen : {"end", "layer"}
+        Delays make a sample longer, by half a kernel a layer, so that late spikes still arrive (`extension` ticks
+        in all). ``"end"`` is silence after the sample, through which every population runs, as in a simulation of that
+        length; with ``"layer"`` each population stops half a kernel after the one before it, the convention of
+        DCLS-Delays (arXiv:2306.17670).
 
     Raises
     ------
     CapabilityError
-        The network holds what training does not compute (delays, sources that make their own events).
+        The network holds what training does not compute (recurrence, sources that make their own events).
     """
 
     def __init__(
@@ -72,6 +81,7 @@ class TrainableNetwork(nn.Module):
         dtype: str = "float32",
         seed: int | None = None,
         path: str = "auto",
+        lengthen: str = "end",
     ) -> None:
         super().__init__()
         if not isinstance(net, Network):
@@ -81,6 +91,8 @@ class TrainableNetwork(nn.Module):
         self.learn = (learn,) if isinstance(learn, str) else tuple(learn)
         for kind in self.learn:
             one_of("learn", kind, LEARNABLE)
+        one_of("lengthen", lengthen, ("end", "layer"))
+        self.lengthen = lengthen
         self.plan = make_plan(net, tuple(batch_norm), dict(dropout or {}))
         self.surrogate = Triangle() if surrogate is None else surrogate
         if not isinstance(self.surrogate, Surrogate):
@@ -88,16 +100,26 @@ class TrainableNetwork(nn.Module):
         self.dtype: torch.dtype = getattr(torch, dtype)
         self.seed = net.seed if seed is None else int(seed)
         self.path = self._choose(path)
+        #: Whether evaluation keeps the kernels of training in place of delays rounded to ticks.
+        self.soft_delays = False
         #: Work buffers of the fast path; `workspace.release()` gives them back.
         self.workspace = Workspace()
         self._links = {link.name: link for stage in self.plan.stages for link in stage.links}
         for link in self._links.values():
             if link.has_weights:
                 self._add(f"weights:{link.name}", torch.tensor(link.rule.weights, dtype=self.dtype), "weights")
+            if link.delays is not None:
+                self._add_delays(link.name, link.delays)
         for stage in self.plan.stages:
             self._add_neuron_parameters(stage)
             if stage.batch_norm:
                 self.add_module(self._norm_name(stage.name), TickBatchNorm(stage.channels, self.dtype))
+
+        if "delays" in self.learn:
+            if not any(link.delays is not None and link.delays.kernel for link in self._links.values()):
+                raise ParameterError("learn='delays': no projection has delay=Learnable(maximum=...)")
+            self.register_buffer("delay_progress", torch.zeros(2, dtype=torch.float64))
+            self.register_load_state_dict_post_hook(lambda module, _: module._round_hard_delays())
 
     # -- making ------------------------------------------------------------------------------------------
 
@@ -114,6 +136,13 @@ class TrainableNetwork(nn.Module):
         if path == "fused" and reasons:
             raise CapabilityError(f"path='fused': {reasons[0]}; path='plain' runs it")
         return "fused" if path != "plain" and not reasons else "plain"
+
+    def _add_delays(self, name: str, delays: Delays) -> None:
+        ticks = torch.tensor(delays.ticks, dtype=self.dtype)
+        if "delays" in self.learn and delays.kernel is None:
+            self.register_buffer(f"delays:{name}".replace(".", "_"), ticks, persistent=False)
+            return
+        self._add(f"delays:{name}", ticks if "delays" in self.learn else ticks.round(), "delays")
 
     def _add(self, name: str, value: Tensor, kind: str) -> None:
         key = name.replace(".", "_")
@@ -172,6 +201,86 @@ class TrainableNetwork(nn.Module):
             known = ", ".join(name for name, link in self._links.items() if link.has_weights)
             raise NetworkError(f"no projection {projection!r} with weights; there are: {known}")
         return found
+
+    # -- delays ------------------------------------------------------------------------------------------
+
+    @property
+    def extension(self) -> int:
+        """Ticks that the readout is longer than the input; simulate the network for so much longer."""
+        return extensions(self.plan, self.lengthen)[self.plan.output.name]
+
+    def delays(self, projection: str) -> Tensor:
+        """Return the delays of a projection in ticks, shape (sources, targets); real numbers while they are learned."""
+        found = self.value("delays", projection)
+        if found is None:
+            known = ", ".join(name for name, link in self._links.items() if link.delays is not None) or "none"
+            raise NetworkError(f"no projection {projection!r} with delays; there are: {known}")
+        return found
+
+    @property
+    def sharpness(self) -> float:
+        """How far the kernels have become narrow: 0 at the beginning, half a kernel wide, to 1, a standard deviation
+        of half a tick."""
+        progress = self._progress()
+        return 1.0 if progress is None else float(progress[0])
+
+    @sharpness.setter
+    def sharpness(self, value: float) -> None:
+        progress = self._progress()
+        if progress is None:
+            raise ParameterError("sharpness: no delays are learned")
+        if not 0.0 <= value <= 1.0:
+            raise ParameterError(f"sharpness={value!r}: must lie in 0 ... 1")
+        progress[0] = value
+
+    @property
+    def hard(self) -> bool:
+        """Whether delays are whole ticks for good; see `harden`."""
+        progress = self._progress()
+        return progress is None or bool(progress[1])
+
+    def harden(self) -> None:
+        """Round the delays to whole ticks and stop learning them; weights can then be tuned to what will run."""
+        progress = self._progress()
+        if progress is not None:
+            progress[1] = 1.0
+        self._round_hard_delays()
+
+    def _round_hard_delays(self) -> None:
+        for name, link in self._links.items():
+            if link.delays is not None and link.delays.kernel is not None and self.hard:
+                value = self.delays(name)
+                with torch.no_grad():
+                    value.round_()
+                value.requires_grad_(False)
+
+    def _progress(self) -> Tensor | None:
+        found = getattr(self, "delay_progress", None)
+        return found if isinstance(found, Tensor) else None
+
+    def clamp_delays(self) -> None:
+        """Move delays that a step has taken out of their range back to its end."""
+        with torch.no_grad():
+            for name, link in self._links.items():
+                if link.delays is not None:
+                    self.delays(name).clamp_(0, link.delays.longest)
+
+    def delays_now(self, projection: str) -> tuple[Tensor, str, float]:
+        """Return delays, kernel and width as the next call uses them; ``"whole"`` stands for rounded delays.
+
+        Returns
+        -------
+        delays : Tensor, shape (sources, targets)
+        kernel : {"gauss", "triangle", "two_tap", "whole"}
+        width : float
+            Standard deviation of the Gaussian or half-width of the triangle, in ticks.
+        """
+        found = self._links[projection].delays
+        assert found is not None
+        delays = self.delays(projection)
+        if found.kernel is None or self.hard or not (self.training or self.soft_delays):
+            return delays.detach().round(), "whole", 0.0
+        return delays, found.kernel, kernel_width(found.kernel, found.longest, self.sharpness)
 
     def differentiable_weights(self) -> dict[str, Tensor]:
         """Return the weights of every projection; those of `Sparse` as a matrix (sources, targets)."""
@@ -272,7 +381,7 @@ class TrainableNetwork(nn.Module):
         return running.spikes(self, inputs, None if wanted is None else tuple(wanted))
 
     def network(self) -> Network:
-        """Return the network with what was learned; batch norm becomes part of weights and bias."""
+        """Return the network with what was learned: batch norm becomes part of weights and bias, delays whole ticks."""
         return export_network(self)
 
     def memory_report(self, ticks: int, batch: int, rule: Any) -> MemoryReport:

@@ -84,10 +84,10 @@ def tick(
                 delivered = apply_frames(link, values, weight, scales[link.source])
             arrived[link.receptor] = arrived[link.receptor] + delivered
         before = state[stage.name]
-        drive, now = _drive(model, stage, before, arrived)
+        drive, now = receptor_drive(model, stage, before, arrived)
         if stage.batch_norm:
             drive = _normalise(model, stage, drive)
-        out, spikes = _advance(model, stage, before, now, drive, coefficients[stage.name], keep_reset)
+        out, spikes = advanced(model, stage, before, now, drive, coefficients[stage.name], keep_reset)
         after[stage.name] = now
         if spikes is not None:
             fired[stage.name] = out = spikes
@@ -101,7 +101,7 @@ def tick(
     return readout, after, fired
 
 
-def _drive(
+def receptor_drive(
     model: TrainableNetwork, stage: Stage, before: dict[str, Tensor], arrived: list[Any]
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Sum the receptors; arrivals on an exponential one act at the end of the tick."""
@@ -137,7 +137,7 @@ def _normalise(model: TrainableNetwork, stage: Stage, drive: Tensor) -> Tensor:
     ).view(batch, stage.size)
 
 
-def _advance(
+def advanced(
     model: TrainableNetwork,
     stage: Stage,
     before: dict[str, Tensor],

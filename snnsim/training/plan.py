@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from snnsim.connectivity import Conv2d, Dense, MaxPool2d, OneToOne, Sparse, SumPool2d
 from snnsim.connectivity.base import Connectivity, Shape
 from snnsim.errors import CapabilityError, NetworkError, ParameterError
-from snnsim.network import Network, Population
+from snnsim.learnable import Learnable
+from snnsim.network import Network, Population, Projection
 from snnsim.neurons import IF, LI, LIF, AdaptiveLIF, Delta, Exponential, Input, NeuronModel
 
 #: Models whose sweep over time is compiled.
@@ -16,6 +20,25 @@ FUSED_MODELS = (LIF, IF, LI)
 TRAINED_MODELS: tuple[type[NeuronModel], ...] = (*FUSED_MODELS, AdaptiveLIF)
 MATRIX_RULES = (Dense, Sparse)
 FRAME_RULES = (Conv2d, SumPool2d, MaxPool2d, OneToOne)
+
+
+@dataclass(frozen=True, eq=False)
+class Delays:
+    """Delays of a projection, one a synapse.
+
+    Parameters
+    ----------
+    ticks : ndarray of float64, shape (sources, targets)
+        Before any training; whole numbers unless they can be learned.
+    longest : int
+        Longest delay in ticks that there may be.
+    kernel : {"gauss", "triangle", "two_tap"} or None
+        Shape of a synapse over delays while they are learned; None where they cannot be.
+    """
+
+    ticks: NDArray[np.float64]
+    longest: int
+    kernel: str | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +51,7 @@ class Link:
     target_shape: Shape
     rule: Connectivity
     receptor: int
+    delays: Delays | None = None
 
     @property
     def has_weights(self) -> bool:
@@ -81,6 +105,11 @@ class Plan:
         """The readout."""
         return self.stages[-1]
 
+    @property
+    def delayed(self) -> bool:
+        """Whether any projection has delays."""
+        return any(link.delays is not None for stage in self.stages for link in stage.links)
+
     def stage(self, name: str) -> Stage:
         """Return the stage of a population."""
         for stage in self.stages:
@@ -100,6 +129,7 @@ def make_plan(network: Network, batch_norm: tuple[str, ...], dropout: dict[str, 
     ParameterError
         `batch_norm` or `dropout` name populations that cannot have them.
     """
+    described = {projection.name: projection for projection in network.projections}
     network = network.resolved()
     output = network.output
     for population in network.populations:
@@ -110,24 +140,21 @@ def make_plan(network: Network, batch_norm: tuple[str, ...], dropout: dict[str, 
             )
         _check_population(population)
     links: dict[str, list[Link]] = {population.name: [] for population in network.populations}
-    place = {number: i for i, number in enumerate(network.order)}
+    order = _feed_forward_order(network)
+    place = {number: i for i, number in enumerate(order)}
     for projection in sorted(network.projections, key=lambda p: place[network.population_number(p.source)]):
-        if not isinstance(projection.delay, float) or network.minimum_delay(projection) > 0:
-            raise CapabilityError(
-                f"training: projection {projection.name!r} has a delay; SLTT and BPTT here train projections of zero "
-                "delay only (recurrent projections need a delay, and are not trained either)"
-            )
         rule = projection.connectivity
         if not isinstance(rule, (*MATRIX_RULES, *FRAME_RULES)):
             raise CapabilityError(f"training: projection {projection.name!r}: {type(rule).__name__} is not trained")
+        delays = _delays(network, described[projection.name], projection)
         source, target = network.population(projection.source), network.population(projection.target)
         number = network.receptor_number(projection)
-        links[target.name].append(Link(projection.name, source.name, source.shape, target.shape, rule, number))
+        links[target.name].append(Link(projection.name, source.name, source.shape, target.shape, rule, number, delays))
     for name in (*batch_norm, *dropout):
         if network.population(name).is_source or not links[name]:
             raise ParameterError(f"batch_norm and dropout: {name!r} receives nothing that could be normalised or cut")
     stages = []
-    for number in network.order:
+    for number in order:
         population = network.populations[number]
         if isinstance(population.model, NeuronModel):
             stage = Stage(
@@ -143,6 +170,42 @@ def make_plan(network: Network, batch_norm: tuple[str, ...], dropout: dict[str, 
             stages.append(stage)
     stages.sort(key=lambda stage: stage.name == output.name)  # the readout last; nothing depends on it
     return Plan(network, tuple(p.name for p in network.inputs), tuple(stages))
+
+
+def _feed_forward_order(network: Network) -> list[int]:
+    """Return the numbers of the populations, each after all that project to it, with a delay or without."""
+    waiting = {i: set[int]() for i in range(len(network.populations))}
+    for projection in network.projections:
+        waiting[network.population_number(projection.target)].add(network.population_number(projection.source))
+    order: list[int] = []
+    while waiting:
+        ready = next((i for i, sources in waiting.items() if not sources - set(order)), None)
+        if ready is None:
+            names = ", ".join(repr(network.populations[i].name) for i in waiting)
+            raise CapabilityError(f"training: {names} project to each other; only feed-forward networks are trained")
+        order.append(ready)
+        del waiting[ready]
+    return order
+
+
+def _delays(network: Network, described: Projection, drawn: Projection) -> Delays | None:
+    """Return the delays of a projection, or None where all its spikes arrive at once."""
+    learnable = described.delay if isinstance(described.delay, Learnable) else None
+    if learnable is None and network.longest_delay(drawn) == 0:
+        return None
+    name = drawn.name
+    if not isinstance(drawn.connectivity, Dense):
+        raise CapabilityError(
+            f"training: projection {name!r}: {type(drawn.connectivity).__name__} is not trained with a delay; Dense is"
+        )
+    shape = network.population(drawn.source).size, network.population(drawn.target).size
+    if learnable is not None:
+        ticks = learnable.initial(shape[0] * shape[1], network.dt, network.seed, name).reshape(shape)
+        return Delays(ticks, learnable.longest(network.dt), learnable.kernel)
+    own = network.synapses(drawn).delays
+    whole = np.full(shape, network.minimum_delay(drawn)) if own is None else own.reshape(shape)
+    longest = int(whole.max())
+    return Delays(whole.astype(np.float64), longest + longest % 2, None)
 
 
 def _check_population(population: Population) -> None:

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from snnsim.errors import ParameterError
-from snnsim.training import plain, running
+from snnsim.errors import CapabilityError, ParameterError
+from snnsim.training import plain, plain_sequence, running
 from snnsim.training.fused import Fused
 from snnsim.training.losses import Loss, as_loss
+from snnsim.training.sequence import Sequence
 from snnsim.training.signals import Inputs, Source
 from snnsim.training.threads import Workers, working
 
@@ -35,7 +36,7 @@ class Outcome:
     loss : float
         Of the whole minibatch; with SLTT-K, of all ticks, those without a backward pass too.
     summed : Tensor, shape (batch, classes)
-        Readout summed over all ticks; its largest entry is the answer.
+        Scores of the classes, for most losses the readout summed over all ticks; the largest entry is the answer.
     """
 
     loss: float
@@ -99,10 +100,15 @@ class BPTT(Rule):
         masks = running.draw_masks(model, batch, generator)
         if model.path == "plain":
             with torch.enable_grad():
-                readout, _, _ = running.plain_all(model, sources, state, masks, not self.detach_reset)
-                total = criterion.value(readout, labels, ticks)
+                if model.plan.delayed:
+                    readout, _ = plain_sequence.forward_all(model, sources, masks, not self.detach_reset)
+                else:
+                    readout, _, _ = running.plain_all(model, sources, state, masks, not self.detach_reset)
+                total = criterion.value(readout, labels, len(readout))
             total.backward()  # type: ignore[no-untyped-call]
-            return Outcome(float(total.detach()), readout.detach().sum(0))
+            return Outcome(float(total.detach()), criterion.scores(readout.detach()))
+        if model.plan.delayed:
+            return self._sequence(model, sources, labels, criterion, masks)
         with working() as team:
             call = Fused(model, batch, masks, team, model.workspace)
             readout, records = running.forward_all(call, sources, state, model.training, keep=True)
@@ -110,7 +116,25 @@ class BPTT(Rule):
             sums = running.gradient_buffers(model)
             running.backward_all(call, records, gradient, sums, not self.detach_reset)
             running.hand_over(model, sums)
-            return Outcome(value, readout.sum(0))
+            return Outcome(value, criterion.scores(readout))
+
+    def _sequence(
+        self,
+        model: TrainableNetwork,
+        sources: dict[str, Source],
+        labels: Tensor,
+        criterion: Loss,
+        masks: dict[str, Tensor],
+    ) -> Outcome:
+        with working() as team:
+            call = Sequence(model, len(labels), masks, team, model.workspace)
+            readout, record = call.forward(sources, model.training)
+            value, gradient = _loss_and_gradient(criterion, readout, labels, len(readout))
+            scores = criterion.scores(readout)
+            sums = running.gradient_buffers(model)
+            call.backward(record, gradient, sums, not self.detach_reset)
+            running.hand_over(model, sums)
+            return Outcome(value, scores)
 
 
 @dataclass(frozen=True)
@@ -155,6 +179,8 @@ class SLTT(Rule):
                 f"loss={type(criterion).__name__}: SLTT back-propagates each tick when it is computed and needs a loss "
                 "of that tick alone; a loss of the summed readout couples all ticks: use per_tick_cross_entropy or BPTT"
             )
+        if model.plan.delayed:
+            raise CapabilityError("SLTT drops every route through time, and delays are such routes; use BPTT()")
         sources, state, batch, ticks = running.begin(model, inputs, None)
         check_labels(labels, batch)
         if self.k is not None and self.k > ticks:

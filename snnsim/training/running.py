@@ -12,9 +12,10 @@ from snnsim import rng
 from snnsim.connectivity import Conv2d
 from snnsim.errors import ParameterError
 from snnsim.events import Events
-from snnsim.training import plain
+from snnsim.training import plain, plain_sequence
 from snnsim.training.fused import Fused, Record
 from snnsim.training.plan import FRAME_RULES, Plan
+from snnsim.training.sequence import Sequence
 from snnsim.training.signals import Inputs, Source, check_inputs
 from snnsim.training.threads import working
 from snnsim.training.workspace import Workspace
@@ -64,6 +65,8 @@ def begin(model: TrainableNetwork, inputs: Inputs, state: State | None) -> tuple
     """Check the inputs and return them with a state of the call's own, the batch and the number of ticks."""
     sources = check_inputs(model.plan, inputs, model.dtype)
     first = next(iter(sources.values()))
+    if state is not None and model.plan.delayed:
+        raise ParameterError("state: a network with delays starts from rest; spikes on their way are not kept")
     if state is None:
         return sources, model.initial_state(first.batch), first.batch, first.ticks
     own: State = {}
@@ -142,6 +145,30 @@ class _Unrolled(torch.autograd.Function):
         return None, None, None, *(found.get(name) for name in names)
 
 
+class _WholeSequence(torch.autograd.Function):
+    """The forward pass of a network with delays as one node of a graph."""
+
+    @staticmethod
+    def forward(ctx: Any, call: Sequence, sources: dict[str, Source], *parameters: Tensor) -> Tensor:
+        """Return the readout, shape (ticks, batch, classes)."""
+        readout, ctx.record = call.forward(sources, call.model.training)
+        ctx.call, ctx.parameters = call, parameters
+        return readout.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradients of the parameters, in the order of `TrainableNetwork.parameters`."""
+        names = [name for name, _ in ctx.call.model.named_parameters()]
+        sums = gradient_buffers(ctx.call.model, fresh=True)
+        if ctx.record is None:
+            raise ParameterError("the graph of this readout was already used; call forward again")
+        with working():
+            ctx.call.backward(ctx.record, outer[0], sums, keep_reset=True)
+        ctx.record = None  # the way back overwrites what it has used
+        found = finished_gradients(ctx.call.model, sums)
+        return None, None, *(found.get(name) for name in names)
+
+
 def gradient_buffers(model: TrainableNetwork, fresh: bool = False) -> dict[str, Tensor]:
     """Return where the gradient of every parameter is added up, by names of the description.
 
@@ -175,6 +202,7 @@ def named_gradients(model: TrainableNetwork) -> dict[str, Tensor]:
     for stage in model.plan.stages:
         for link in stage.links:
             found[f"weights:{link.name}"] = model.value("weights", link.name)
+            found[f"delays:{link.name}"] = model.value("delays", link.name)
         found[f"bias:{stage.name}"] = model.value("bias", stage.name)
         if stage.batch_norm:
             norm = model.norm(stage.name)
@@ -206,6 +234,8 @@ def forward(
     masks = draw_masks(model, batch, generator)
     learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
     record = torch.is_grad_enabled() and bool(learned)
+    if model.plan.delayed:
+        return _forward_delayed(model, sources, batch, masks, record), {}
     if model.path == "plain":
         readout, own, _ = plain_all(model, sources, own, masks, keep_reset=True)
         return readout.transpose(0, 1), {name: {k: v.detach() for k, v in one.items()} for name, one in own.items()}
@@ -218,6 +248,20 @@ def forward(
         call = Fused(model, batch, masks, team, model.workspace)
         readout, _ = forward_all(call, sources, own, model.training, keep=False)
         return readout.transpose(0, 1), own
+
+
+def _forward_delayed(
+    model: TrainableNetwork, sources: dict[str, Source], batch: int, masks: dict[str, Tensor], record: bool
+) -> Tensor:
+    if model.path == "plain":
+        return plain_sequence.forward_all(model, sources, masks, keep_reset=True)[0].transpose(0, 1)
+    with working() as team:
+        if record:
+            call = Sequence(model, batch, masks, team, Workspace())
+            out: Tensor = _WholeSequence.apply(call, sources, *model.parameters())  # type: ignore[no-untyped-call]
+            return out.transpose(0, 1)
+        call = Sequence(model, batch, masks, team, model.workspace)
+        return call.forward(sources, model.training)[0].clone().transpose(0, 1)
 
 
 def plain_all(
@@ -247,7 +291,11 @@ def spikes(model: TrainableNetwork, inputs: Inputs, wanted: tuple[str, ...] | No
     model.eval()
     try:
         with torch.no_grad():
-            if model.path == "plain":
+            if model.plan.delayed:
+                for name, one in _spikes_delayed(model, sources, batch).items():
+                    if name in counts:
+                        counts[name] = [one]
+            elif model.path == "plain":
                 _, _, fired = plain_all(model, sources, state, {}, keep_reset=True)
                 for name in names:
                     counts[name] = [one[name][None] for one in fired]
@@ -258,6 +306,14 @@ def spikes(model: TrainableNetwork, inputs: Inputs, wanted: tuple[str, ...] | No
         model.train(training)
     dt = model.plan.network.dt
     return {name: Events.from_dense(torch.cat(parts).transpose(0, 1).numpy(), dt) for name, parts in counts.items()}
+
+
+def _spikes_delayed(model: TrainableNetwork, sources: dict[str, Source], batch: int) -> dict[str, Tensor]:
+    if model.path == "plain":
+        return plain_sequence.forward_all(model, sources, {}, keep_reset=True)[1]
+    with working() as team:
+        _, record = Sequence(model, batch, {}, team, model.workspace).forward(sources, training=False)
+    return {name: layer.spikes for name, layer in record.layers.items() if layer.spikes is not None}
 
 
 def _collect_spikes(call: Fused, sources: dict[str, Source], state: State, counts: dict[str, list[Tensor]]) -> None:

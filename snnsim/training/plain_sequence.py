@@ -1,0 +1,123 @@
+"""The slow, obvious path of networks with delays: convolutions along time and loops over ticks, under autograd.
+
+It runs every neuron model, is what `snnsim.training.sequence` is held to by the tests, and reads like the equations.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from snnsim.errors import CapabilityError
+from snnsim.training import plain
+from snnsim.training.normalisation import TickBatchNorm
+from snnsim.training.plan import MATRIX_RULES, Link, Stage
+from snnsim.training.sequence import extensions
+from snnsim.training.signals import Source
+
+if TYPE_CHECKING:
+    from snnsim.training.model import TrainableNetwork
+
+
+def dense_kernel(weights: Tensor, delays: Tensor, longest: int, kernel: str, width: float) -> Tensor:
+    """Return every synapse over delays ``0 ... longest``, shape (longest + 1, sources, targets)."""
+    taus = torch.arange(longest + 1, dtype=weights.dtype).view(-1, 1, 1)
+    away = taus - delays
+    if kernel == "whole":
+        return weights * (away == 0)
+    if kernel == "gauss":
+        bump = torch.exp(-0.5 * (away / width) ** 2)
+    else:
+        bump = torch.relu(width - away.abs())
+    return weights * (bump / (bump.sum(0) + 1e-7))
+
+
+def forward_all(
+    model: TrainableNetwork, sources: dict[str, Source], masks: dict[str, Tensor], keep_reset: bool
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Run all ticks from rest.
+
+    Returns
+    -------
+    readout : Tensor, shape (ticks, batch, classes)
+    fired : dict of str to Tensor, shape (ticks, batch, neurons)
+        Spikes of every population that fires, before dropout.
+    """
+    longer = extensions(model.plan, model.lengthen)
+    sent = {name: _values(source, model.dtype) for name, source in sources.items()}
+    ticks, batch = next(iter(sources.values())).ticks, next(iter(sources.values())).batch
+    weights, coefficients = model.differentiable_weights(), model.differentiable_coefficients()
+    state, fired = model.initial_state(batch), {}
+    readout: Tensor | None = None
+    for stage in model.plan.stages:
+        length = ticks + longer[stage.name]
+        arrived = [torch.zeros(length, batch, stage.size, dtype=model.dtype) for _ in stage.model.receptor_list]
+        for link in stage.links:
+            arrived[link.receptor] = arrived[link.receptor] + _delivered(model, link, sent[link.source], weights, length)
+        out, spikes = _advance(model, stage, arrived, state[stage.name], coefficients[stage.name], keep_reset)
+        if spikes is not None:
+            fired[stage.name] = out = spikes
+            if stage.name in masks:
+                out = spikes * masks[stage.name] * (1.0 / (1.0 - stage.dropout))
+            sent[stage.name] = out
+        readout = out
+    assert readout is not None
+    return readout, fired
+
+
+def _values(source: Source, dtype: torch.dtype) -> Tensor:
+    return source.window(0, source.ticks).plain(dtype).view(source.ticks, source.batch, source.size)
+
+
+def _delivered(
+    model: TrainableNetwork, link: Link, sent: Tensor, weights: dict[str, Tensor], length: int
+) -> Tensor:
+    """Return what a projection delivers at every tick, shape (length, batch, targets)."""
+    if not isinstance(link.rule, MATRIX_RULES):
+        raise CapabilityError(
+            f"training: projection {link.name!r}: {type(link.rule).__name__} is not trained beside delays"
+        )
+    if link.delays is None:
+        return functional.pad(sent @ weights[link.name], (0, 0, 0, 0, 0, length - len(sent)))
+    delays, kernel, width = model.delays_now(link.name)
+    taps = dense_kernel(weights[link.name], delays, link.delays.longest, kernel, width)
+    # conv1d correlates: the last tap of its kernel meets the present.
+    signal = functional.pad(sent.permute(1, 2, 0), (link.delays.longest, max(0, length - len(sent))))
+    return functional.conv1d(signal, taps.permute(2, 1, 0).flip(2)).permute(2, 0, 1)[:length]
+
+
+def _advance(
+    model: TrainableNetwork,
+    stage: Stage,
+    arrived: list[Tensor],
+    state: dict[str, Tensor],
+    coefficients: object,
+    keep_reset: bool,
+) -> tuple[Tensor, Tensor | None]:
+    """Integrate, test and reset tick by tick; return the first state of all ticks, and the spikes."""
+    if stage.batch_norm:  # on delta receptors alone, so that their sum is the drive
+        total = torch.stack(arrived).sum(0)
+        norm: TickBatchNorm = model.norm(stage.name)
+        rows = functional.batch_norm(
+            total.reshape(-1, stage.size),
+            norm.running_mean,
+            norm.running_variance,
+            norm.weight,
+            norm.bias,
+            model.training,
+            norm.momentum,
+            norm.epsilon,
+        )
+        arrived = [rows.view(total.shape), *(torch.zeros_like(total) for _ in arrived[1:])]
+    membranes, fired = [], []
+    for tick in range(len(arrived[0])):
+        drive, now = plain.receptor_drive(model, stage, state, [one[tick] for one in arrived])
+        membrane, spikes = plain.advanced(model, stage, state, now, drive, coefficients, keep_reset)
+        membranes.append(membrane)
+        if spikes is not None:
+            fired.append(spikes)
+        state = now
+    return torch.stack(membranes), torch.stack(fired) if fired else None

@@ -1,0 +1,342 @@
+"""Networks with delays: whole samples, a layer at a time, forward and backward.
+
+A delay couples ticks of a whole kernel's length, so there are no chunks of ticks: each layer is computed for all ticks
+before the next begins. Nothing here uses autograd; the backward pass is written out and held to
+`snnsim.training.plain_sequence` by the tests.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from snnsim.training import membrane_kernels, sequence_kernels
+from snnsim.training.delayed_product import DelayedProduct
+from snnsim.training.plan import Link, Plan, Stage
+from snnsim.training.sequence_norm import standardise, standardise_backward
+from snnsim.training.signals import Source
+from snnsim.training.threads import Workers
+from snnsim.training.workspace import Workspace
+
+if TYPE_CHECKING:
+    from snnsim.training.model import TrainableNetwork
+
+_EVERY_SPIKE = np.zeros((0, 0), np.uint8)
+
+
+def extensions(plan: Plan, lengthen: str) -> dict[str, int]:
+    """Return by how many ticks each population runs on after the input has ended.
+
+    A layer of delays makes a sample longer by half its kernel, so that late spikes still arrive.
+
+    Parameters
+    ----------
+    plan : Plan
+    lengthen : {"end", "layer"}
+        Every population runs as long as the last one, or no longer than what reaches it by half a kernel a layer.
+    """
+    own = dict.fromkeys(plan.inputs, 0)
+    for stage in plan.stages:
+        longer = [own[link.source] + (link.delays.longest // 2 if link.delays else 0) for link in stage.links]
+        own[stage.name] = max(longer, default=0)
+    if lengthen == "end":
+        last = own[plan.output.name]
+        own |= {stage.name: last for stage in plan.stages}
+    return own
+
+
+@dataclass
+class Layer:
+    """What one population leaves behind for the backward pass."""
+
+    #: Input, standardised where there is batch norm.
+    drive: Tensor
+    inverse: Tensor | None
+    #: Spikes after dropout, as bytes; None for a readout that does not fire.
+    spikes: Tensor | None
+    #: What a readout that does not fire is read by; None for others.
+    membrane: Tensor | None
+
+
+@dataclass
+class SequenceRecord:
+    """What a call leaves behind."""
+
+    inputs: dict[str, Tensor]
+    layers: dict[str, Layer]
+    training: bool
+
+    def sent(self, name: str) -> Tensor:
+        """Return what a population sent, shape (ticks, batch, neurons)."""
+        if name in self.inputs:
+            return self.inputs[name]
+        spikes = self.layers[name].spikes
+        assert spikes is not None
+        return spikes
+
+
+class Sequence:
+    """One call: parameters as they are now, masks of one minibatch, buffers of the model.
+
+    Parameters
+    ----------
+    model : TrainableNetwork
+    batch : int
+    masks : dict of str to Tensor of bool, shape (batch, neurons)
+        Spikes that dropout lets pass, for each population that has it.
+    workers : Workers
+    workspace : Workspace
+        Buffers; records live in them, so one that is shared ends with the call.
+    """
+
+    def __init__(
+        self, model: TrainableNetwork, batch: int, masks: dict[str, Tensor], workers: Workers, workspace: Workspace
+    ) -> None:
+        self.model, self.batch, self.workers, self.workspace = model, batch, workers, workspace
+        self.dtype = model.dtype
+        self.weights = model.effective_weights()
+        self.rows = {stage.name: model.coefficient_rows(stage).numpy() for stage in model.plan.stages}
+        self.masks = {name: mask.to(torch.uint8) for name, mask in masks.items()}
+        self.longer = extensions(model.plan, model.lengthen)
+        self.products = {
+            link.name: self._product(link) for stage in model.plan.stages for link in stage.links if link.delays
+        }
+
+    def _product(self, link: Link) -> DelayedProduct:
+        assert link.delays is not None
+        delays, kernel, sigma = self.model.delays_now(link.name)
+        return DelayedProduct(
+            self.weights[link.name].unsqueeze(0),
+            delays.unsqueeze(0),
+            longest=link.delays.longest,
+            kernel=kernel,
+            sigma=sigma,
+            workers=self.workers,
+            workspace=self.workspace,
+        )
+
+    # -- forward -----------------------------------------------------------------------------------------
+
+    def forward(self, sources: dict[str, Source], training: bool) -> tuple[Tensor, SequenceRecord]:
+        """Run all ticks from rest.
+
+        Returns
+        -------
+        readout : Tensor, shape (ticks, batch, classes)
+            In a buffer of the workspace.
+        record : SequenceRecord
+        """
+        ticks = next(iter(sources.values())).ticks
+        inputs = {name: self._input(name, source) for name, source in sources.items()}
+        record = SequenceRecord(inputs, {}, training)
+        for stage in self.model.plan.stages:
+            shape = (ticks + self.longer[stage.name], self.batch, stage.size)
+            drive = self.workspace.take(f"{stage.name}.sequence", shape, self.dtype)
+            if not stage.links:
+                drive.zero_()
+            for i, link in enumerate(stage.links):
+                self._deliver(link, record.sent(link.source), drive, fresh=i == 0)
+            inverse = None
+            if stage.batch_norm:
+                inverse = standardise(self.model.norm(stage.name), drive, training, self.workers)
+            spikes = self._fire(stage, drive) if stage.spiking else None
+            membrane = None if stage.spiking else self._integrate(stage, drive)
+            record.layers[stage.name] = Layer(drive, inverse, spikes, membrane)
+        last = record.layers[self.model.plan.output.name]
+        if last.membrane is not None:
+            return last.membrane, record
+        assert last.spikes is not None
+        return last.spikes.to(self.dtype), record
+
+    def _input(self, name: str, source: Source) -> Tensor:
+        signal = source.window(0, source.ticks)
+        values = signal.dense(f"{name}.input", self.dtype, self.workspace, self.workers)
+        return values.view(source.ticks, source.batch, source.size)
+
+    def _deliver(self, link: Link, sent: Tensor, drive: Tensor, fresh: bool) -> None:
+        scale = self._scale(link.source)
+        if link.delays is not None:
+            self.products[link.name].forward(sent, scale, drive, fresh)
+            return
+        weights = self.weights[link.name] * scale
+        if fresh:
+            drive[len(sent) :] = 0
+
+        def work(low: int, high: int) -> None:
+            for tick in range(low, high):
+                values = sent[tick].to(self.dtype)
+                if fresh:
+                    torch.mm(values, weights, out=drive[tick])
+                else:
+                    drive[tick].addmm_(values, weights)
+
+        self.workers.map(work, len(sent), sent.numel() * drive.shape[2] // 8)
+
+    def _scale(self, population: str) -> float:
+        if population not in self.masks:
+            return 1.0
+        return 1.0 / (1.0 - self.model.plan.stage(population).dropout)
+
+    def _affine(self, stage: Stage) -> tuple[Tensor, Tensor, Tensor]:
+        """Return factor and shift of the batch norm, and the membrane to begin with."""
+        start = torch.as_tensor(np.asarray(stage.model.initial_states()[0], np.float64)).to(self.dtype)
+        initial = start.expand(stage.size).contiguous()
+        if stage.batch_norm:
+            norm = self.model.norm(stage.name)
+            return norm.weight.detach(), norm.bias.detach(), initial
+        return torch.ones(stage.size, dtype=self.dtype), torch.zeros(stage.size, dtype=self.dtype), initial
+
+    def _mask(self, stage: Stage) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
+        return self.masks[stage.name].numpy() if stage.name in self.masks else _EVERY_SPIKE
+
+    def _fire(self, stage: Stage, drive: Tensor) -> Tensor:
+        spikes = self.workspace.take(f"{stage.name}.spikes", tuple(drive.shape), torch.uint8)
+        factor, shift, initial = (one.numpy() for one in self._affine(stage))
+        x, out, c, mask = drive.numpy(), spikes.numpy(), self.rows[stage.name], self._mask(stage)
+        strict = stage.model.is_strict
+        self.workers.map(
+            lambda low, high: sequence_kernels.fire_sequence(
+                x, factor, shift, initial, c, strict, mask, out, low, high
+            ),
+            self.batch,
+            4 * drive.numel(),
+        )
+        return spikes
+
+    def _integrate(self, stage: Stage, drive: Tensor) -> Tensor:
+        factor, shift, initial = self._affine(stage)
+        membrane = drive * factor + shift if stage.batch_norm else drive
+        state = initial.repeat(self.batch, 1).numpy()
+        x, c = membrane.numpy(), self.rows[stage.name]
+        self.workers.map(
+            lambda low, high: membrane_kernels.integrate_ticks(x, state, c, low, high), self.batch, drive.numel()
+        )
+        return membrane
+
+    # -- backward ----------------------------------------------------------------------------------------
+
+    def backward(
+        self, record: SequenceRecord, readout_gradient: Tensor, gradients: dict[str, Tensor], keep_reset: bool
+    ) -> None:
+        """Back-propagate through all ticks and add to `gradients`.
+
+        Parameters
+        ----------
+        record : SequenceRecord
+        readout_gradient : Tensor, shape (ticks, batch, classes)
+        gradients : dict of str to Tensor
+            By kind and name, such as ``"delays:input->hidden"``.
+        keep_reset : bool
+            Let the gradient pass through the reset.
+        """
+        output = self.model.plan.output
+        top = self.workspace.take(f"{output.name}.sequence gradient", tuple(readout_gradient.shape), self.dtype)
+        top.copy_(readout_gradient)
+        arrived = {output.name: top}
+        for stage in reversed(self.model.plan.stages):
+            if stage.name not in arrived:
+                continue
+            g, layer = arrived[stage.name], record.layers[stage.name]
+            self._sweep_back(stage, layer, g, keep_reset)
+            self._offset_gradient(stage, g, gradients)
+            if layer.inverse is not None:
+                norm = self.model.norm(stage.name)
+                pair = standardise_backward(norm, layer.drive, layer.inverse, g, record.training, self.workers)
+                for kind, value in zip(("weight", "bias"), pair, strict=True):
+                    key = f"norm:{stage.name}.{kind}"
+                    if key in gradients:
+                        gradients[key] += value
+            for link in stage.links:
+                self._link_back(link, record, g, gradients, arrived)
+
+    def _sweep_back(self, stage: Stage, layer: Layer, g: Tensor, keep_reset: bool) -> None:
+        c, x = self.rows[stage.name], g.numpy()
+        if not stage.spiking:
+            after = np.zeros((self.batch, stage.size), x.dtype)
+            self.workers.map(
+                lambda low, high: membrane_kernels.leak_ticks(x, after, c, low, high), self.batch, g.numel()
+            )
+            return
+        factor, shift, initial = (one.numpy() for one in self._affine(stage))
+        drive, mask, strict = layer.drive.numpy(), self._mask(stage), stage.model.is_strict
+        kind, parameter = self.model.surrogate.number, x.dtype.type(self.model.surrogate.parameter)
+        assert kind is not None
+        self.workers.map(
+            lambda low, high: sequence_kernels.back_through_sequence(
+                x, drive, factor, shift, initial, c, strict, mask, kind, parameter, keep_reset, low, high
+            ),
+            self.batch,
+            8 * g.numel(),
+        )
+
+    def _offset_gradient(self, stage: Stage, g: Tensor, gradients: dict[str, Tensor]) -> None:
+        """Pass from the membrane to the drive, and take the gradient of the bias, which shares the gain."""
+        gain = self.rows[stage.name][1]
+        if np.any(gain != 1):
+            g *= torch.from_numpy(gain)
+        key = f"bias:{stage.name}"
+        if key in gradients:
+            gradients[key] += g.sum((0, 1))
+
+    def _link_back(
+        self,
+        link: Link,
+        record: SequenceRecord,
+        g: Tensor,
+        gradients: dict[str, Tensor],
+        arrived: dict[str, Tensor],
+    ) -> None:
+        sent, scale = record.sent(link.source), self._scale(link.source)
+        below, fresh = None, link.source not in arrived
+        if link.source in record.layers:
+            below = self.workspace.take(f"{link.source}.sequence gradient", tuple(sent.shape), self.dtype)
+            arrived[link.source] = below
+        of_weights, of_delays = (gradients.get(f"{kind}:{link.name}") for kind in ("weights", "delays"))
+        if link.delays is None:
+            self._matrix_back(link, sent, scale, g[: len(sent)], below, fresh, of_weights)
+            return
+        self.products[link.name].backward(
+            sent,
+            scale,
+            g,
+            below,
+            fresh,
+            None if of_weights is None else of_weights.unsqueeze(0),
+            None if of_delays is None else of_delays.unsqueeze(0),
+        )
+
+    def _matrix_back(
+        self,
+        link: Link,
+        sent: Tensor,
+        scale: float,
+        g: Tensor,
+        below: Tensor | None,
+        fresh: bool,
+        of_weights: Tensor | None,
+    ) -> None:
+        weights = self.weights[link.name]
+        work = sent.numel() * g.shape[2] // 8
+        if below is not None:
+            target, transposed = below, weights.t() * scale
+
+            def to_source(low: int, high: int) -> None:
+                for tick in range(low, high):
+                    if fresh:
+                        torch.mm(g[tick], transposed, out=target[tick])
+                    else:
+                        target[tick].addmm_(g[tick], transposed)
+
+            self.workers.map(to_source, len(sent), work)
+        if of_weights is not None:
+            out = of_weights
+
+            def to_weights(low: int, high: int) -> None:
+                for tick in range(len(sent)):
+                    out[low:high].addmm_(sent[tick, :, low:high].t().to(self.dtype), g[tick], alpha=scale)
+
+            self.workers.map(to_weights, sent.shape[2], work)
