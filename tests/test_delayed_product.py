@@ -262,7 +262,7 @@ def test_long_recordings_go_by_segments(longest: int) -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_nothing_reaches_ticks_long_after_the_input(method: str) -> None:
-    case, weights, delays, x, gradient = problem(2, ticks_in=4, ticks_out=900, longest=3)
+    case, weights, delays, x, _ = problem(2, ticks_in=4, ticks_out=900, longest=3)
     made = product(case, weights, delays, method)
     drive = drive_of(made, x, 900, 4, torch.float64)
     assert drive[:7].abs().max() > 0.1

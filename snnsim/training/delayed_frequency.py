@@ -14,7 +14,7 @@ are called pair `p`. Long recordings go by segments of output ticks, each with t
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -144,15 +144,6 @@ class FrequencyMethod:
     def _take(self, name: str, shape: tuple[int, ...]) -> Tensor:
         return self.workspace.take(name, shape, self.dtype)
 
-    def _share(self, total: int, operations: int, work: Callable[[int, int, int], None]) -> None:
-        """Call ``work(worker, low, high)`` on ranges of pieces; the pieces do not depend on how many workers there are."""
-        count = self.workers.count
-
-        def part(first: int, last: int) -> None:
-            work(first, total * first // count, total * last // count)
-
-        self.workers.map(part, count, operations)
-
     def _taps(self) -> Tensor:
         """Return the taps of all synapses, shape (longest + 1, sources, targets)."""
         extent = self.longest + 1
@@ -170,7 +161,7 @@ class FrequencyMethod:
                 add_taps(self.weights[:, held], self.delays[:, held], self.kernel, self.sigma, made, spare)
                 taps[:, held] = made
 
-        self._share(chunks, 10 * taps.numel() * self.weights.shape[0], work)
+        self.workers.share(work, chunks, 10 * taps.numel() * self.weights.shape[0])
         return taps
 
     def _transformed(self, name: str, signal: Tensor, start: int, length: int, scale: float) -> Tensor:
@@ -193,7 +184,7 @@ class FrequencyMethod:
                     part = held[worker, :, : columns.stop - columns.start].copy_(part)
                 torch.mm(matrix, part, out=result[:, columns])
 
-        self._share(-(-width // COLUMNS), length * ticks * width, work)
+        self.workers.share(work, -(-width // COLUMNS), length * ticks * width)
         return result.view(length, batch, neurons)
 
     def _bring_back(self, matrix: Tensor, result: Tensor, out: Tensor, fresh: bool) -> None:
@@ -209,7 +200,7 @@ class FrequencyMethod:
                 else:
                     flat[:, columns].addmm_(matrix, rows[:, columns])
 
-        self._share(-(-width // COLUMNS), matrix.numel() * width, work)
+        self.workers.share(work, -(-width // COLUMNS), matrix.numel() * width)
 
     def _multiply(self, signal: Tensor, taps: Tensor, result: Tensor, *, forward: bool) -> None:
         """Multiply transforms with those of the taps, or for the way back with their conjugate transposes."""
@@ -238,7 +229,7 @@ class FrequencyMethod:
                         _conjugate_product(source, real, imaginary, target, sums[worker], mixed)
 
         work_of = 3 * batch + 4 * self.longest
-        self._share(-(-pairs // PAIRS), pairs * self.sources * self.targets * work_of, work)
+        self.workers.share(work, -(-pairs // PAIRS), pairs * self.sources * self.targets * work_of)
 
     def _gradients(self, signal: Tensor, drive: Tensor, of_weights: Tensor | None, of_delays: Tensor | None) -> None:
         """Add the gradients of weights and delays, a range of sources at a time."""
@@ -288,7 +279,7 @@ class FrequencyMethod:
                     (scratch[0], scratch[1]),
                 )
 
-        self._share(chunks, pairs * self.sources * self.targets * (3 * batch + 2 * extent), work)
+        self.workers.share(work, chunks, pairs * self.sources * self.targets * (3 * batch + 2 * extent))
 
 
 def _uncovered(pieces: list[Segment], ticks_out: int) -> bool:

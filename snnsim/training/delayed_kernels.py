@@ -15,12 +15,9 @@ import math
 from typing import Any
 
 from snnsim.compilation import compiled
-from snnsim.training.compiled import kernel
-
-
-def _contracted(function: Any) -> Any:
-    """Compile a loop in which a product and a sum may become one instruction, with one rounding."""
-    return compiled(function, cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+from snnsim.training import delayed_lanes
+from snnsim.training.compiled import kernel, kernel_with
+from snnsim.training.delayed_lanes import STRETCH, add_stretches
 
 
 def _reordered(function: Any) -> Any:
@@ -61,7 +58,7 @@ def lay_out(signal: Any, scale: float, sample: int, rows: Any, lead: int, width:
 
 
 @kernel
-def _bump(triangle: bool, sigma: float, distance: float) -> float:
+def _height(triangle: bool, sigma: float, distance: float) -> float:
     if triangle:
         return max(0.0, sigma - abs(distance))
     return math.exp(-0.5 * (distance / sigma) ** 2)
@@ -71,9 +68,9 @@ def _bump(triangle: bool, sigma: float, distance: float) -> float:
 def _range_of(triangle: bool, delay: float, reach: float, longest: int) -> tuple[int, int]:
     """Return the first tap of a bump and the one after the last."""
     if triangle:
-        first, stop = int(math.floor(delay - reach)) + 1, int(math.ceil(delay + reach))
+        first, stop = math.floor(delay - reach) + 1, math.ceil(delay + reach)
     else:
-        first, stop = int(math.ceil(delay - reach)), int(math.floor(delay + reach)) + 1
+        first, stop = math.ceil(delay - reach), math.floor(delay + reach) + 1
     return max(first, 0), min(stop, longest + 1)
 
 
@@ -81,46 +78,29 @@ def _range_of(triangle: bool, delay: float, reach: float, longest: int) -> tuple
 def list_terms(
     weights: Any,
     delays: Any,
-    triangle: bool,
-    sigma: float,
-    reach: float,
-    longest: int,
-    floor: float,
+    bump: tuple[bool, float, float, int, float],
     group: int,
-    row: int,
-    lead: int,
-    sign: int,
-    width: int,
-    low: int,
-    high: int,
-    capacity: int,
+    layout: tuple[int, int, int, int],
+    part: tuple[int, int, int],
     places: Any,
     values: Any,
     starts: Any,
 ) -> None:
-    """List the terms of the groups ``low ... high - 1``.
+    """List the terms of a range of groups.
 
     Parameters
     ----------
     weights, delays : ndarray, shape (count, inner neurons, outer neurons)
-    triangle : bool
-        The form of the bump; otherwise a Gaussian.
-    sigma, reach : float
-        Its width, and the distance (ticks) from which on it is zero.
-    longest : int
-        Longest delay.
-    floor : float
-        Added to the sum of a bump.
+    bump : tuple
+        Whether it is a triangle, and not a Gaussian; its width; the distance (ticks) from which on it is zero; the
+        longest delay; what is added to its sum.
     group : int
         Inner neurons of a group.
-    row : int
-        Ticks of a row.
-    lead, sign : int
-        Output tick `t` reads tick ``lead + sign * delay + t`` of a row.
-    width : int
-        Samples of a block.
-    capacity : int
-        Terms that a group has room for.
+    layout : tuple of int
+        Ticks of a row; `lead` and `sign`, with which output tick `t` reads tick ``lead + sign * delay + t`` of a row;
+        samples of a block.
+    part : tuple of int
+        First group, the one after the last, and the terms that a group has room for.
     places : ndarray of int32
         Out: where in all rows the stretch of a term begins.
     values : ndarray
@@ -129,6 +109,9 @@ def list_terms(
         Out: where the terms of each outer neuron begin.
     """
     count, inner, outer = weights.shape
+    triangle, sigma, reach, longest, floor = bump
+    row, lead, sign, width = layout
+    low, high, capacity = part
     for g in range(low, high):
         k = g * capacity
         for o in range(outer):
@@ -139,11 +122,11 @@ def list_terms(
                     first, stop = _range_of(triangle, delay, reach, longest)
                     area = floor
                     for tau in range(first, stop):
-                        area += _bump(triangle, sigma, tau - delay)
+                        area += _height(triangle, sigma, tau - delay)
                     factor = weights[c, i, o] / area
                     for tau in range(first, stop):
                         places[k] = (i * row + lead + sign * tau) * width
-                        values[k] = factor * _bump(triangle, sigma, tau - delay)
+                        values[k] = factor * _height(triangle, sigma, tau - delay)
                         k += 1
         starts[g, outer] = k
 
@@ -153,11 +136,7 @@ def add_gradients(
     found: Any,
     weights: Any,
     delays: Any,
-    triangle: bool,
-    sigma: float,
-    reach: float,
-    longest: int,
-    floor: float,
+    bump: tuple[bool, float, float, int, float],
     group: int,
     low: int,
     high: int,
@@ -176,6 +155,7 @@ def add_gradients(
     See `list_terms` for the others, and `snnsim.training.delay_taps.add_gradients` for the equations.
     """
     count, inner, outer = weights.shape
+    triangle, sigma, reach, longest, floor = bump
     for g in range(low, high):
         k = starts[g, 0]
         for o in range(outer):
@@ -186,16 +166,16 @@ def add_gradients(
                     area, slopes, along, steep = floor, 0.0, 0.0, 0.0
                     for tau in range(first, stop):
                         distance = tau - delay
-                        bump = _bump(triangle, sigma, distance)
+                        height = _height(triangle, sigma, distance)
                         if not triangle:
-                            slope = bump * distance / sigma**2
+                            slope = height * distance / sigma**2
                         elif distance == 0.0:
                             slope = 0.0
                         else:
                             slope = 1.0 if distance > 0.0 else -1.0
-                        area += bump
+                        area += height
                         slopes += slope
-                        along += bump * found[k]
+                        along += height * found[k]
                         steep += slope * found[k]
                         k += 1
                     along /= area
@@ -205,7 +185,7 @@ def add_gradients(
                         of_delays[c, i, o] += weights[c, i, o] * (steep - slopes * along) / area
 
 
-@_contracted
+@kernel_with(delayed_lanes)
 def add_shifted(
     rows: Any,
     places: Any,
@@ -215,13 +195,10 @@ def add_shifted(
     scale: float,
     sample: int,
     width: int,
-    tile: int,
-    low: int,
-    high: int,
     totals: Any,
     fresh: bool,
 ) -> None:
-    """Add up the terms of the outer neurons ``low ... high - 1`` for one block of samples.
+    """Add up the terms of all outer neurons for one block of samples.
 
     Parameters
     ----------
@@ -235,56 +212,32 @@ def add_shifted(
         Multiplies the sums.
     sample, width : int
         First sample of the block, and its samples.
-    tile : int
-        Ticks at a time.
-    totals : ndarray, shape (high - low, tile * width)
+    totals : ndarray, shape (outer neurons * numbers of a stretch,)
         Scratch.
     """
-    ticks = out.shape[0]
+    ticks, outer = out.shape[0], out.shape[2]
     there = min(width, out.shape[1] - sample)
     factor = rows.dtype.type(scale)
-    for tick in range(0, ticks, tile):
-        held = min(tile, ticks - tick)
-        n = held * width
-        base = tick * width
+    stretch = STRETCH // rows.itemsize
+    at_once = stretch // width
+    for tick in range(0, ticks, at_once):
         totals[:] = 0
         for g in range(starts.shape[0]):
-            for o in range(low, high):
-                total = totals[o - low]
-                k, stop = starts[g, o], starts[g, o + 1]
-                while k + 8 <= stop:
-                    p, q, r, s = places[k] + base, places[k + 1] + base, places[k + 2] + base, places[k + 3] + base
-                    t, u, v, w = places[k + 4] + base, places[k + 5] + base, places[k + 6] + base, places[k + 7] + base
-                    a0, a1, a2, a3 = rows[p : p + n], rows[q : q + n], rows[r : r + n], rows[s : s + n]
-                    a4, a5, a6, a7 = rows[t : t + n], rows[u : u + n], rows[v : v + n], rows[w : w + n]
-                    w0, w1, w2, w3 = values[k], values[k + 1], values[k + 2], values[k + 3]
-                    w4, w5, w6, w7 = values[k + 4], values[k + 5], values[k + 6], values[k + 7]
-                    for e in range(n):
-                        near = total[e] + w0 * a0[e] + w1 * a1[e] + w2 * a2[e] + w3 * a3[e]
-                        total[e] = near + w4 * a4[e] + w5 * a5[e] + w6 * a6[e] + w7 * a7[e]
-                    k += 8
-                while k + 2 <= stop:
-                    p, q = places[k] + base, places[k + 1] + base
-                    a0, a1 = rows[p : p + n], rows[q : q + n]
-                    w0, w1 = values[k], values[k + 1]
-                    for e in range(n):
-                        total[e] = total[e] + w0 * a0[e] + w1 * a1[e]
-                    k += 2
-                if k < stop:
-                    p = places[k] + base
-                    a0, w0 = rows[p : p + n], values[k]
-                    for e in range(n):
-                        total[e] += w0 * a0[e]
-        for near_tick in range(held):
-            for one in range(there):
-                line = out[tick + near_tick, sample + one]
-                at = near_tick * width + one
-                if fresh:
-                    for o in range(low, high):
-                        line[o] = factor * totals[o - low, at]
-                else:
-                    for o in range(low, high):
-                        line[o] += factor * totals[o - low, at]
+            for o in range(outer):
+                add_stretches(totals, o * stretch, rows, tick * width, places, values, starts[g, o], starts[g, o + 1])
+        # Sixteen outer neurons are one line of the cache in `out`, and a few of them in `totals`.
+        for near in range(0, outer, 16):
+            far = min(near + 16, outer)
+            for later in range(min(at_once, ticks - tick)):
+                for one in range(there):
+                    line = out[tick + later, sample + one]
+                    place = later * width + one
+                    if fresh:
+                        for o in range(near, far):
+                            line[o] = factor * totals[o * stretch + place]
+                    else:
+                        for o in range(near, far):
+                            line[o] += factor * totals[o * stretch + place]
 
 
 @_reordered
