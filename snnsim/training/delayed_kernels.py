@@ -17,7 +17,7 @@ from typing import Any
 from snnsim.compilation import compiled
 from snnsim.training import delayed_lanes
 from snnsim.training.compiled import kernel, kernel_with
-from snnsim.training.delayed_lanes import STRETCH, add_stretches
+from snnsim.training.delayed_lanes import REGISTER, STRETCH, add_stretches, add_turned, write_turned
 
 
 def _reordered(function: Any) -> Any:
@@ -25,13 +25,17 @@ def _reordered(function: Any) -> Any:
     return compiled(function, cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc"})
 
 
-@kernel
-def lay_out(signal: Any, scale: float, sample: int, rows: Any, lead: int, width: int) -> None:
+@kernel_with(delayed_lanes)
+def lay_out(
+    signal: Any, shape: tuple[int, int, int], scale: float, sample: int, rows: Any, lead: int, width: int
+) -> None:
     """Write the rows of one block of samples.
 
     Parameters
     ----------
-    signal : ndarray, shape (ticks, batch, neurons)
+    signal : ndarray
+        Flat, of shape (ticks, batch, neurons).
+    shape : tuple of int
     scale : float
         Multiplies the signal.
     sample : int
@@ -43,18 +47,28 @@ def lay_out(signal: Any, scale: float, sample: int, rows: Any, lead: int, width:
     width : int
         Samples of a block.
     """
-    rows[:] = 0
+    ticks, batch, neurons = shape
+    size = rows.shape[1]
     factor = rows.dtype.type(scale)
-    neurons = signal.shape[2]
-    there = min(width, signal.shape[1] - sample)
-    for tick in range(signal.shape[0]):
-        at = (lead + tick) * width
-        for near in range(0, neurons, 16):
-            far = min(near + 16, neurons)
+    there = min(width, batch - sample)
+    lanes = REGISTER // rows.itemsize
+    whole = neurons - neurons % lanes if there == lanes else 0
+    flat = rows.reshape(-1)
+    if there < width:
+        rows[:] = 0
+    for neuron in range(neurons):
+        rows[neuron, : lead * width] = 0
+        rows[neuron, (lead + ticks) * width :] = 0
+    for first in range(0, ticks, 2):  # two ticks of eight samples are a line of the cache
+        for neuron in range(0, whole, lanes):
+            for tick in range(first, min(first + 2, ticks)):
+                at = (tick * batch + sample) * neurons + neuron
+                write_turned(signal, at, neurons, flat, neuron * size + (lead + tick) * width, size, factor)
+        for tick in range(first, min(first + 2, ticks)):
             for one in range(there):
-                line = signal[tick, sample + one]
-                for neuron in range(near, far):
-                    rows[neuron, at + one] = factor * line[neuron]
+                at = (tick * batch + sample + one) * neurons
+                for neuron in range(whole, neurons):
+                    rows[neuron, (lead + tick) * width + one] = factor * signal[at + neuron]
 
 
 @kernel
@@ -192,6 +206,7 @@ def add_shifted(
     values: Any,
     starts: Any,
     out: Any,
+    shape: tuple[int, int, int],
     scale: float,
     sample: int,
     width: int,
@@ -206,8 +221,9 @@ def add_shifted(
         The rows of all inner neurons, flat.
     places, values, starts : ndarray
         Terms, as `list_terms` made them.
-    out : ndarray, shape (ticks, batch, outer neurons)
-        Written where `fresh`, else added to.
+    out : ndarray
+        Flat, of shape (ticks, batch, outer neurons); written where `fresh`, else added to.
+    shape : tuple of int
     scale : float
         Multiplies the sums.
     sample, width : int
@@ -215,29 +231,30 @@ def add_shifted(
     totals : ndarray, shape (outer neurons * numbers of a stretch,)
         Scratch.
     """
-    ticks, outer = out.shape[0], out.shape[2]
-    there = min(width, out.shape[1] - sample)
+    ticks, batch, outer = shape
+    there = min(width, batch - sample)
     factor = rows.dtype.type(scale)
-    stretch = STRETCH // rows.itemsize
+    lanes, stretch = REGISTER // rows.itemsize, STRETCH // rows.itemsize
+    whole = outer - outer % lanes if there == lanes else 0
     at_once = stretch // width
     for tick in range(0, ticks, at_once):
         totals[:] = 0
         for g in range(starts.shape[0]):
             for o in range(outer):
                 add_stretches(totals, o * stretch, rows, tick * width, places, values, starts[g, o], starts[g, o + 1])
-        # Sixteen outer neurons are one line of the cache in `out`, and a few of them in `totals`.
-        for near in range(0, outer, 16):
-            far = min(near + 16, outer)
-            for later in range(min(at_once, ticks - tick)):
-                for one in range(there):
-                    line = out[tick + later, sample + one]
-                    place = later * width + one
-                    if fresh:
-                        for o in range(near, far):
-                            line[o] = factor * totals[o * stretch + place]
-                    else:
-                        for o in range(near, far):
-                            line[o] += factor * totals[o * stretch + place]
+        for later in range(min(at_once, ticks - tick)):
+            at = ((tick + later) * batch + sample) * outer
+            for o in range(0, whole, lanes):
+                if fresh:
+                    write_turned(totals, o * stretch + later * width, stretch, out, at + o, outer, factor)
+                else:
+                    add_turned(totals, o * stretch + later * width, stretch, out, at + o, outer, factor)
+            for one in range(there):
+                for o in range(whole, outer):
+                    total = factor * totals[o * stretch + later * width + one]
+                    if not fresh:
+                        total += out[at + one * outer + o]
+                    out[at + one * outer + o] = total
 
 
 @_reordered

@@ -77,3 +77,60 @@ def add_stretches(
 
     number = types.intp
     return types.void(total, number, rows, number, places, values, number, number), code
+
+
+def _turned(adding: bool) -> Any:
+    def turn(
+        typing_context: Any, source: Any, at: Any, step: Any, target: Any, place: Any, stride: Any, factor: Any
+    ) -> Any:
+        del typing_context
+
+        def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            def pointer(which: int) -> Any:
+                return context.make_array(signature.args[which])(context, builder, arguments[which]).data
+
+            number, held = context.get_value_type(target.dtype), context.get_value_type(source.dtype)
+            size, taken = target.dtype.bitwidth // 8, source.dtype.bitwidth // 8
+            lanes = REGISTER // size
+            index, short = ir.IntType(64), ir.IntType(32)
+            vector, raw = ir.VectorType(number, lanes), ir.VectorType(held, lanes)
+
+            def lines(array: Any, first: Any, apart: Any, kind: Any) -> list[Any]:
+                places = [builder.add(first, builder.mul(apart, ir.Constant(index, r))) for r in range(lanes)]
+                return [builder.bitcast(builder.gep(array, [one]), kind.as_pointer()) for one in places]
+
+            values = [builder.load(one, align=taken) for one in lines(pointer(0), arguments[1], arguments[2], raw)]
+            if isinstance(source.dtype, types.Integer):
+                values = [builder.uitofp(value, vector) for value in values]
+            half = lanes // 2
+            low = [lane // 2 + lanes * (lane % 2) for lane in range(lanes)]
+            # Element (row, column) has the number `row * lanes + column`; dealing two rows out in turn moves the
+            # highest bit of the number to the end, so doing that for each bit of the row exchanges row and column.
+            for _ in range(half.bit_length()):
+                dealt = []
+                for one, other in zip(values[:half], values[half:], strict=True):
+                    for start in (0, half):
+                        mask = ir.Constant(ir.VectorType(short, lanes), [start + lane for lane in low])
+                        dealt.append(builder.shuffle_vector(one, other, mask))
+                values = dealt
+            nothing = ir.Constant(vector, ir.Undefined)
+            one = builder.insert_element(nothing, arguments[6], ir.Constant(short, 0))
+            factors = builder.shuffle_vector(one, nothing, ir.Constant(ir.VectorType(short, lanes), [0] * lanes))
+            for value, to in zip(values, lines(pointer(3), arguments[4], arguments[5], vector), strict=True):
+                scaled = builder.fmul(value, factors)
+                if adding:
+                    scaled = builder.fadd(builder.load(to, align=size), scaled)
+                builder.store(scaled, to, align=size)
+            return context.get_dummy_value()
+
+        number = types.intp
+        return types.void(source, number, number, target, number, number, target.dtype), code
+
+    return turn
+
+
+#: ``write_turned(source, at, step, target, place, stride, factor)`` writes the transpose of a square of `source`, whose
+#: rows begin at ``at``, ``at + step`` and so on and have as many numbers as a register, times `factor`, into `target`.
+write_turned = intrinsic(_turned(adding=False))
+#: As `write_turned`, but adds.
+add_turned = intrinsic(_turned(adding=True))

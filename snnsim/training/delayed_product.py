@@ -140,8 +140,13 @@ class DelayedProduct:
         of_weights, of_delays : Tensor or None, shape (count, sources, targets)
             Gradients of weights and delays: added to.
         """
-        x = self._checked(x, gradient)
         gradient = gradient.contiguous()
+        x = self._checked(x, gradient)
+        if below is not None and not (below.is_contiguous() and below.shape == x.shape):
+            raise ParameterError(
+                f"below has shape {tuple(below.shape)} and strides {below.stride()}; allowed: contiguous, of the shape "
+                f"of x, {tuple(x.shape)}"
+            )
         self._method(x, gradient).backward(x, scale, gradient, below, fresh, of_weights, of_delays)
 
     def _checked(self, x: Tensor, out: Tensor) -> Tensor:
@@ -155,6 +160,8 @@ class DelayedProduct:
             raise ParameterError(
                 f"x and drive are of {x.dtype} and {out.dtype}; allowed: {self._weights.dtype}, and uint8 for x"
             )
+        if not out.is_contiguous():
+            raise ParameterError(f"the drive has strides {out.stride()}; allowed: contiguous")
         return x.detach().contiguous()
 
     def _method(self, x: Tensor, out: Tensor) -> ShiftMethod | FrequencyMethod:
