@@ -51,6 +51,17 @@ class Workers:
         for one in waiting:
             one.result()
 
+    def share(self, function: Callable[[int, int, int], None], total: int, operations: int) -> None:
+        """Call ``function(worker, low, high)`` on ranges that cover ``0 ... total - 1``, and wait for all.
+
+        As `map`, for work that needs memory of its own a worker: `worker` counts from 0 to ``count - 1``.
+        """
+
+        def part(first: int, last: int) -> None:
+            function(first, total * first // self.count, total * last // self.count)
+
+        self.map(part, self.count, operations)
+
 
 @functools.cache
 def _workers_of(count: int, process: int) -> Workers:
