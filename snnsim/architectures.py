@@ -1,16 +1,18 @@
 """Ready networks for event classification: layers of LIF neurons between an input and a linear readout.
 
-The readout has no memory (an `LI` of time constant 0): its membrane is the answer of each tick, and the class is the
+Of `fully_connected` and `convolutional`, the readout has no memory (an `LI` of time constant 0): its membrane is the answer of each tick, and the class is the
 one with the largest sum over ticks. That is the readout of SLTT training and of Dynamic Confidence alike.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
 from snnsim.connectivity import Conv2d, Dense, Kaiming
-from snnsim.errors import ParameterError, positive
+from snnsim.errors import ParameterError, positive, whole
+from snnsim.learnable import Learnable
 from snnsim.network import Network, Population, Projection
 from snnsim.neurons import LI, LIF, Input
 
@@ -100,6 +102,63 @@ def convolutional(
         populations.append(Population(f"conv{number}", shape, model))
         rules.append(Conv2d(Kaiming(gain), kernel=kernel, stride=stride))
     return _chain(populations, rules, classes, dt, seed, "convolutional")
+
+
+def delayed(
+    sensor_shape: int | Sequence[int],
+    classes: int,
+    *,
+    hidden: Sequence[int] = (256, 256),
+    maximum_delay: float = 0.25,
+    kernel_count: int = 1,
+    kernel: str = "gauss",
+    dt: float = 10e-3,
+    time_constant: float = 10.05e-3,
+    seed: int = 0,
+) -> Network:
+    """Return a fully connected network with a delay a synapse in every layer, as of DCLS-Delays (arXiv:2306.17670).
+
+    The defaults are the paper's for the Spiking Heidelberg Digits; the leak is so strong that the neurons have next to
+    no memory, and time is in the delays alone. `snnsim.training.TrainableNetwork` with ``learn=("weights", "delays")``
+    learns them, with ``learn=("weights",)`` they stay as they were drawn, in whole ticks.
+
+    Parameters
+    ----------
+    sensor_shape : int or sequence of int
+        Shape of the input.
+    classes : int
+        Size of the readout, a leaky integrator.
+    hidden : sequence of int
+        Sizes of the hidden layers, named ``hidden1`` and so on.
+    maximum_delay : float
+        Seconds, see `Learnable`; 0 for a network without delays.
+    kernel_count : int
+        Synapses between any two neurons, each with weight and delay of its own.
+    kernel : {"gauss", "triangle", "two_tap"}
+        As for `Learnable`.
+    dt : float
+        Seconds a tick.
+    time_constant : float
+        Of membranes and readout, in seconds.
+    seed : int
+        Key of the first weights and delays.
+    """
+    whole("classes", classes, at_least=1)
+    count = whole("kernel_count", kernel_count, at_least=1)
+    positive("maximum_delay", maximum_delay, zero=True)
+    model = LIF(time_constant, reset="zero", integration="euler")
+    populations = [Population("input", sensor_shape, Input())]
+    populations += [Population(f"hidden{number}", size, model) for number, size in enumerate(hidden, start=1)]
+    populations.append(Population("output", classes, LI(time_constant, integration="euler")))
+    delay = Learnable(maximum_delay, kernel) if maximum_delay > 0 else 0.0
+    projections = []
+    for source, target in itertools.pairwise(population.name for population in populations):
+        for number in range(count):
+            name = f"{source}->{target}" + (f" {number + 1}" if count > 1 else "")
+            projections.append(
+                Projection(source, target, Dense(Kaiming(math.sqrt(2.0 / count))), delay=delay, name=name)
+            )
+    return Network(populations, projections, dt=dt, seed=seed, name="delayed")
 
 
 def _chain(

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from snnsim.errors import ParameterError
+from snnsim.errors import ParameterError, one_of
 from snnsim.events import Events
 from snnsim.tables import table
 
@@ -122,16 +122,29 @@ class Result:
             return self.spikes[population].to_dense(np.float64)
         raise ParameterError(f"readout: population={population!r} was not recorded; recorded are: {', '.join(names)}")
 
-    def predictions(self, population: str | None = None) -> NDArray[np.int64]:
-        """Return the class with the largest readout summed over the computed ticks, shape (recordings,)."""
+    def predictions(self, population: str | None = None, *, score: str = "readout") -> NDArray[np.int64]:
+        """Return the class with the largest score summed over the computed ticks, shape (recordings,).
+
+        Parameters
+        ----------
+        population : str, optional
+            As for `readout`.
+        score : {"readout", "softmax"}
+            What is summed: the readout itself, or its softmax at each tick, as after training with the loss
+            ``"summed_softmax"``.
+        """
+        one_of("score", score, ("readout", "softmax"))
         readout = self.readout(population)
+        if score == "softmax":
+            readout = np.exp(readout - readout.max(axis=2, keepdims=True))
+            readout /= readout.sum(axis=2, keepdims=True)
         computed = np.arange(readout.shape[1]) < self.exit_ticks[:, None]
         return np.asarray(np.where(computed[..., None], readout, 0.0).sum(axis=1).argmax(axis=1))
 
-    def accuracy(self, labels: ArrayLike, population: str | None = None) -> float:
-        """Return the share of recordings whose prediction is the label."""
+    def accuracy(self, labels: ArrayLike, population: str | None = None, *, score: str = "readout") -> float:
+        """Return the share of recordings whose prediction is the label; see `predictions`."""
         expected = np.asarray(labels)
-        predicted = self.predictions(population)
+        predicted = self.predictions(population, score=score)
         if expected.shape != predicted.shape:
             raise ParameterError(f"labels has shape {expected.shape}, expected {predicted.shape}")
         return float(np.mean(predicted == expected))
