@@ -5,7 +5,8 @@ and German, ten each, spoken by twelve people, two of whom are in the test split
 Commands 0.02. Form of the files: `snnsim.datasets.SpikesFile`.
 
 Cramer, Stradmann, Schemmel, Zenke: The Heidelberg spiking data sets for the systematic evaluation of spiking neural
-networks, IEEE Transactions on Neural Networks and Learning Systems 33:2744 (2022, online 2020), doi:10.1109/TNNLS.2020.3044364.
+networks, IEEE Transactions on Neural Networks and Learning Systems 33:2744 (2022, online 2020),
+doi:10.1109/TNNLS.2020.3044364.
 Licence of the data: CC BY 4.0.
 """
 

@@ -213,7 +213,8 @@ def seconds_to_ticks(
     """
     for recording in range(offsets.size - 1):
         begin, end = offsets[recording], offsets[recording + 1]
-        earliest, latest, previous = np.inf, 0.0, 0.0
+        latest = 0.0
+        earliest = seconds[begin] if begin < end else 0.0
         falls = False
         for event in range(begin, end):
             time = seconds[event]
@@ -223,10 +224,11 @@ def seconds_to_ticks(
                 return NOT_FINITE, recording, event - begin
             if units[event] < 0 or units[event] >= n_units:
                 return NO_SUCH_UNIT, recording, event - begin
-            if time < previous:
+            if time >= latest:
+                latest = time
+            else:
                 falls = True
-            previous = time
-            earliest, latest = min(earliest, time), max(latest, time)
+                earliest = min(earliest, time)
         unordered[recording] = falls
         origin = earliest if from_first else 0.0
         last = np.int64(0)
@@ -239,12 +241,18 @@ def seconds_to_ticks(
             last = np.int64(nearest) if on_the_grid else np.int64(np.floor(exact))
             if closed_end and on_the_grid and last > 0:
                 last -= 1
+        tick, since, until = np.int64(0), np.inf, -np.inf
         for event in range(begin, end):
-            exact = (seconds[event] - origin) / dt
-            nearest = np.rint(exact)
-            if abs(exact - nearest) > max(NEAR, exact * NEAR_OF_MANY):
-                nearest = np.floor(exact)
-            ticks[event] = min(np.int64(nearest), last)
+            time = seconds[event] - origin
+            if time < since or time >= until:  # dividing costs more than all the rest: only where the tick may change
+                exact = time / dt
+                nearest = np.rint(exact)
+                if abs(exact - nearest) > max(NEAR, exact * NEAR_OF_MANY):
+                    nearest = np.floor(exact)
+                # From here to well before the border, all lies in this tick.
+                since, until = time, (nearest + 1.0 - 10 * max(NEAR, exact * NEAR_OF_MANY)) * dt
+                tick = min(np.int64(nearest), last)
+            ticks[event] = tick
             sources[event] = units[event]
     return FINE, -1, -1
 

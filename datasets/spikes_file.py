@@ -5,7 +5,8 @@ The form, in HDF5: ``spikes/times`` and ``spikes/units`` hold one array of their
 ``extra/keys`` the names of the classes and ``extra/meta_info`` whatever else is known, if they are there.
 
 Cramer, Stradmann, Schemmel, Zenke: The Heidelberg spiking data sets for the systematic evaluation of spiking neural
-networks, IEEE Transactions on Neural Networks and Learning Systems 33:2744 (2022, online 2020), doi:10.1109/TNNLS.2020.3044364.
+networks, IEEE Transactions on Neural Networks and Learning Systems 33:2744 (2022, online 2020),
+doi:10.1109/TNNLS.2020.3044364.
 """
 
 from __future__ import annotations
