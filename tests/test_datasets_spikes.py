@@ -17,7 +17,6 @@ from snnsim.datasets import EventDataset, SpikesFile, read_spikes_hdf5
 from snnsim.errors import DataError, ParameterError, ResourceError
 
 
-
 def plain_ticks(times, dt, from_first=False, closed_end=True):
     """Return the tick of each time, one by one, in words a reader can follow."""
     origin = min(times) if from_first else 0.0
@@ -219,10 +218,10 @@ def test_frames_are_counts_padded_to_the_longest(tmp_path, write_spikes):
 def test_frames_from_the_file_are_those_from_memory(tmp_path, write_spikes):
     write_spikes(tmp_path / "a.h5", 50)
     file = SpikesFile(tmp_path / "a.h5")
-    for settings in ({}, {"from_first_event": True, "dt": 0.005}, {"closed_end": False}):
-        data = read_spikes_hdf5(tmp_path / "a.h5", **settings).pooled(7)
+    for times in ({}, {"from_first_event": True, "dt": 0.005}, {"closed_end": False}):
+        data = read_spikes_hdf5(tmp_path / "a.h5", **times).pooled(7)
         for epoch in (0, 1):
-            ours = list(file.frame_batches(16, 3, epoch, pool=7, drop_last=True, **settings))
+            ours = list(file.frame_batches(16, 3, epoch, pool=7, drop_last=True, **times))
             theirs = list(data.frame_batches(16, 3, epoch, drop_last=True))
             assert len(ours) == len(theirs) == 3
             for a, b in zip(ours, theirs, strict=True):
