@@ -72,7 +72,7 @@ class SpikesFile:
     ----------
     path : path
     n_units : int, optional
-        Number of channels; by default the attribute ``n_units`` of the file, or 700 without one.
+        Number of channels; by default the attribute ``channels`` of the file, or 700 without one.
     sort : bool
         Accept samples whose times are not in order, and sort them.
     allow_empty : bool
@@ -87,6 +87,8 @@ class SpikesFile:
         ``extra/speaker``. Speakers that are named by text are numbered by a hash of it, the same in every file.
     meta : dict of str to ndarray
         What is in ``extra/meta_info``.
+    description : str
+        The attribute of this name of the file, or nothing.
 
     Raises
     ------
@@ -107,7 +109,7 @@ class SpikesFile:
         with open_hdf5(self.path) as file:
             found: Description = describe(file, self.path, n_units, UNITS)
         self.n_units, self.labels, self.classes = found.n_units, found.labels, found.classes
-        self.groups, self.meta = found.groups, found.meta
+        self.groups, self.meta, self.description = found.groups, found.meta, found.description
         self._opened: tuple[int, h5py.File] | None = None
 
     # -- between processes -------------------------------------------------------------------------------

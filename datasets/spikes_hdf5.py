@@ -49,7 +49,7 @@ def read_spikes_hdf5(
         Name of the data set; by default ``file-`` and the name of the file. Names of published sets are refused:
         `load_shd` and `load_ssc` give them, to what is published.
     source : str, optional
-        Where the data come from, in a sentence.
+        Where the data come from, in a sentence; by default the attribute ``description`` of the file.
     dt, from_first_event, closed_end
         Ticks and how times become ticks, as for `SpikesFile.events`.
     duration : float, optional
@@ -90,17 +90,17 @@ def read_spikes_hdf5(
         whole("limit", limit, at_least=1)
     if duration is not None:
         tick_count(duration, dt, name="duration")
-    origin = f"spikes read from the file {where.name}" if source is None else source
 
     def build() -> EventDataset:
         file = SpikesFile(where, n_units=n_units, sort=sort, allow_empty=allow_empty)
+        origin = (file.description or f"spikes read from the file {where.name}") if source is None else source
         return read_samples(file, title, origin, dt, duration, crop, from_first_event, closed_end, limit, progress)
 
     if not cache or not where.is_file():
         return build()
     settings = {"dt": float(dt), "duration": duration, "crop": crop, "from_first_event": from_first_event}
     settings |= {"closed_end": closed_end, "n_units": n_units, "sort": sort, "allow_empty": allow_empty}
-    key = {"reader": READER_VERSION, "name": title, "source": origin, "limit": limit, **settings}
+    key = {"reader": READER_VERSION, "name": title, "source": source, "limit": limit, **settings}
     return cached(build, name=title, key={**key, "content": fingerprint(where)})
 
 

@@ -24,6 +24,7 @@ class Description(NamedTuple):
     groups: IntArray | None
     meta: dict[str, NDArray[Any]]
     n_units: int
+    description: str
 
 
 def describe(file: h5py.File, path: Path, n_units: int | None, usual_units: int) -> Description:
@@ -39,7 +40,8 @@ def describe(file: h5py.File, path: Path, n_units: int | None, usual_units: int)
         groups = _speakers(file, path, labels.size)
         classes = _classes(file, path, labels)
         meta = _meta(file)
-        said = file.attrs.get("n_units", usual_units)
+        said = file.attrs.get("channels", usual_units)
+        description = _text(file.attrs.get("description", ""))
     except (OSError, RuntimeError, KeyError) as error:
         reason = str(error).splitlines()[0].strip("'\"")
         raise DataError(f"{path}: the file is damaged or not complete ({reason}); get it afresh") from error
@@ -48,8 +50,8 @@ def describe(file: h5py.File, path: Path, n_units: int | None, usual_units: int)
     except (TypeError, ValueError) as error:
         if n_units is not None:
             raise
-        raise DataError(f"{path}: the attribute n_units={said!r} is no number of channels") from error
-    return Description(labels, classes, groups, meta, units)
+        raise DataError(f"{path}: the attribute channels={said!r} is no number of channels") from error
+    return Description(labels, classes, groups, meta, units, description)
 
 
 def _labels(file: h5py.File, path: Path) -> IntArray:

@@ -146,8 +146,14 @@ def test_a_file_without_extras(tmp_path, write_spikes):
     assert data.sensor_shape == (70,)
     assert data.classes == tuple(str(i) for i in range(data.labels.max() + 1))
     with h5py.File(tmp_path / "a.h5", "a") as file:
-        file.attrs["n_units"] = 70
-    assert read_spikes_hdf5(tmp_path / "a.h5").sensor_shape == (70,)
+        file.attrs.update(channels=70, description="words of nobody")
+    data = read_spikes_hdf5(tmp_path / "a.h5")
+    assert data.sensor_shape == (70,)
+    assert data.source == "words of nobody"
+    with h5py.File(tmp_path / "a.h5", "a") as file:
+        file.attrs["channels"] = "many"
+    with pytest.raises(DataError, match=r"a\.h5: the attribute channels='many' is no number"):
+        read_spikes_hdf5(tmp_path / "a.h5")
 
 
 def test_speakers_by_name_have_the_same_number_in_every_file(tmp_path, write_spikes):

@@ -77,7 +77,7 @@ def holds_spike_trains(path: Path) -> bool:
         return False
     try:
         with h5py.File(path, "r") as file:
-            return "kind" not in file.attrs and "spikes" in file
+            return "spikes" in file
     except OSError:
         return False
 
