@@ -14,15 +14,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from snnsim.datasets.cache import cached, fingerprint
+from snnsim.datasets.cache import cached
 from snnsim.datasets.dataset import EventDataset
 from snnsim.datasets.download import download
 from snnsim.datasets.manifest import DATASETS
 from snnsim.datasets.spikes_file import SpikesFile
-from snnsim.datasets.spikes_hdf5 import READER_VERSION, read_samples
+from snnsim.datasets.spikes_hdf5 import cache_key, checked_rounding, read_samples
 from snnsim.datasets.unpack import PACKED, unpack
-from snnsim.errors import DataError, one_of, whole
-from snnsim.timebase import check_dt, tick_count
+from snnsim.errors import DataError, one_of
 
 UNITS = 700
 CLASSES = {"shd": 20, "ssc": 35}
@@ -152,22 +151,16 @@ def _load(
     progress: bool,
 ) -> EventDataset:
     one_of("split", split, DATASETS[name].samples)
-    check_dt(dt)
-    if limit is not None:
-        whole("limit", limit, at_least=1)
-    if duration is not None:
-        tick_count(duration, dt, name="duration")
+    rounding = checked_rounding(dt, from_first_event, closed_end, duration, limit)
     file = _open(name, split, path, progress)
     title, source = f"{name}-{split}", SOURCE.format(title=DATASETS[name].title, split=split)
 
     def build() -> EventDataset:
-        return read_samples(file, title, source, dt, duration, crop, from_first_event, closed_end, limit, progress)
+        return read_samples(file, title, source, rounding, duration, crop, limit, progress)
 
     if not cache:
         return build()
-    settings = {"dt": float(dt), "duration": duration, "crop": crop, "from_first_event": from_first_event}
-    key = {"reader": READER_VERSION, "limit": limit, "closed_end": closed_end, **settings}
-    return cached(build, name=title, key={**key, "content": fingerprint(file.path)})
+    return cached(build, name=title, key=cache_key(file.path, rounding, duration, crop, limit))
 
 
 def _open(name: str, split: str, path: str | Path | None, progress: bool) -> SpikesFile:

@@ -16,7 +16,7 @@ import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import h5py
 import numpy as np
@@ -26,10 +26,10 @@ from tqdm import tqdm
 from snnsim.datasets.frames import FrameBatch, count_frames, pooled_channels, recording_lengths
 from snnsim.datasets.order import IntArray, batch_indices
 from snnsim.datasets.spikes_layout import Description, describe
+from snnsim.datasets.spikes_rounding import Columns, Rounding, as_seconds
 from snnsim.errors import DataError, ResourceError
 from snnsim.events import Events
 from snnsim.memory import available_memory, in_bytes
-from snnsim.timebase import check_dt
 
 #: Samples read at a time: enough to make the calls cheap, few enough for what HDF5 keeps of them at once.
 CHUNK = 64
@@ -51,14 +51,6 @@ def _unlock() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_unlock)
-
-
-class Columns(NamedTuple):
-    """Samples one after another: where each begins, and times (as they are stored) and units of all."""
-
-    offsets: IntArray
-    times: NDArray[Any]
-    units: NDArray[Any]
 
 
 class SpikesFile:
@@ -189,8 +181,12 @@ class SpikesFile:
         ResourceError
             The events do not fit into memory.
         """
-        numbers = np.arange(len(self))[slice(None) if which is None else which]
-        return self._events(np.atleast_1d(numbers), dt, from_first_event, closed_end, progress, ordered=True)
+        if which is None or isinstance(which, slice):
+            numbers = np.arange(len(self))[slice(None) if which is None else which]
+        else:
+            chosen = np.asarray(which) if np.size(which) else np.zeros(0, np.int64)
+            numbers = np.atleast_1d(np.arange(len(self))[chosen])
+        return self._events(numbers, Rounding(dt, from_first_event, closed_end), progress, ordered=True)
 
     def frame_batches(
         self,
@@ -228,12 +224,12 @@ class SpikesFile:
             As for `EventDataset.batches` and for `events`.
         """
         channels = pooled_channels(self.n_units, pool)
-        check_dt(dt)
+        rounding = Rounding(dt, from_first_event, closed_end)
         indices = batch_indices(len(self), batch_size, seed, epoch, drop_last=drop_last)
 
         def batches() -> Iterator[FrameBatch]:
             for chosen in indices:
-                events = self._events(chosen, dt, from_first_event, closed_end, False, ordered=False)
+                events = self._events(chosen, rounding, False, ordered=False)
                 lengths = recording_lengths(events)
                 frames = count_frames(events, np.arange(chosen.size), lengths, channels)
                 yield FrameBatch(frames, lengths, self.labels[chosen])
@@ -242,12 +238,9 @@ class SpikesFile:
 
     # -- reading -----------------------------------------------------------------------------------------
 
-    def _events(
-        self, numbers: IntArray, dt: float, from_first: bool, closed_end: bool, progress: bool, *, ordered: bool
-    ) -> Events:
+    def _events(self, numbers: IntArray, rounding: Rounding, progress: bool, *, ordered: bool) -> Events:
         from snnsim.datasets.kernels import order_recordings
 
-        tick = check_dt(dt)
         # First all as it is stored, which for the published files is a third of what it becomes; then the room that
         # is needed is known, and each part makes way for what is made of it.
         parts = list(self._parts(numbers, progress))
@@ -258,12 +251,13 @@ class SpikesFile:
         done = begin = 0
         for part in _taken(parts):
             after, end = done + part.offsets.size - 1, begin + part.times.size
-            self._round(part, numbers[done:after], tick, from_first, closed_end, ticks[begin:end], sources[begin:end])
+            names = [self._named(number) for number in numbers[done:after]]
+            rounding.apply(part, self.n_units, names, self.sort, ticks[begin:end], sources[begin:end])
             if ordered:
                 order_recordings(ticks[begin:end], sources[begin:end], part.offsets, self.n_units)
             offsets[done + 1 : after + 1] = begin + part.offsets[1:]
             done, begin = after, end
-        return Events.unchecked(ticks, sources, offsets, self.n_units, int(ticks.max(initial=-1)) + 1, tick)
+        return Events.unchecked(ticks, sources, offsets, self.n_units, int(ticks.max(initial=-1)) + 1, rounding.dt)
 
     def _parts(self, numbers: IntArray, progress: bool) -> Iterator[Columns]:
         # None: only where standard error is a terminal.
@@ -302,51 +296,8 @@ class SpikesFile:
             reason = str(error).splitlines()[0]
             raise DataError(f"{self._named(numbers[0])}: damaged ({reason}); get the file afresh") from error
 
-    def _round(
-        self,
-        part: Columns,
-        numbers: IntArray,
-        dt: float,
-        from_first: bool,
-        closed_end: bool,
-        ticks: NDArray[np.int64],
-        sources: NDArray[np.int32],
-    ) -> None:
-        from snnsim.datasets.kernels import seconds_to_ticks
-
-        units = part.units if part.units.dtype == np.uint16 else part.units.astype(np.int64)
-        seconds, unordered = as_seconds(part.times), np.zeros(numbers.size, np.bool_)
-        wrong, sample, event = seconds_to_ticks(
-            seconds, units, part.offsets, dt, self.n_units, from_first, closed_end, ticks, sources, unordered
-        )
-        if wrong:
-            at = part.offsets[sample] + event
-            raise self._wrong(wrong, int(numbers[sample]), event, float(seconds[at]), int(units[at]), dt)
-        for sample in np.flatnonzero(unordered):
-            one = slice(part.offsets[sample], part.offsets[sample + 1])
-            if not self.sort:
-                at = int(np.argmax(np.diff(seconds[one]) < 0)) + 1
-                raise DataError(
-                    f"{self._named(numbers[sample])}: times are out of order at spike {at} ({seconds[one][at]:g} after "
-                    f"{seconds[one][at - 1]:g} s); pass sort=True to accept and sort them"
-                )
-            order = np.lexsort((sources[one], ticks[one]))
-            ticks[one], sources[one] = ticks[one][order], sources[one][order]
-
     def _named(self, number: Any) -> str:
         return f"{self.path}: sample {int(number)}"
-
-    def _wrong(self, wrong: int, number: int, event: int, time: float, unit: int, dt: float) -> DataError:
-        from snnsim.datasets import kernels
-
-        reason = {
-            kernels.NOT_FINITE: f"has the time {time}, which is no number of seconds; the file is damaged",
-            kernels.NEGATIVE: f"is at {time:g} s, before the sample begins at 0 s",
-            kernels.TOO_LATE: f"is at {time:g} s, more ticks of {dt:g} s than fit in 64 bits",
-            kernels.NO_SUCH_UNIT: f"comes from unit {unit}, outside 0 ... {self.n_units - 1}; pass n_units=... for "
-            "another number of channels",
-        }[wrong]
-        return DataError(f"{self._named(number)}: spike {event} {reason}")
 
 
 def open_hdf5(path: Path) -> h5py.File:
@@ -360,17 +311,6 @@ def open_hdf5(path: Path) -> h5py.File:
         raise DataError(
             f"{path}: not a readable HDF5 file; it may be cut short or of another format ({reason})"
         ) from error
-
-
-#: The value of each of the 65,536 half-precision numbers: looking it up takes a tenth of the time of converting.
-_HALVES = np.arange(2**16, dtype=np.uint16).view(np.float16).astype(np.float64)
-
-
-def as_seconds(times: NDArray[Any]) -> NDArray[np.float64]:
-    """Return times as they are stored as float64, exactly."""
-    if times.dtype.itemsize == 2:
-        return _HALVES[times.astype(np.float16, copy=False).view(np.uint16)]
-    return times.astype(np.float64, copy=False)
 
 
 def _taken(parts: list[Columns]) -> Iterator[Columns]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from snnsim.datasets.cache import cached, fingerprint
 from snnsim.datasets.dataset import EventDataset
 from snnsim.datasets.spikes_file import SpikesFile
+from snnsim.datasets.spikes_rounding import Rounding
 from snnsim.errors import DataError, ParameterError, whole
 from snnsim.events import Events
 from snnsim.timebase import tick_count, to_seconds
@@ -86,44 +89,55 @@ def read_spikes_hdf5(
             "say what is in the file"
         )
     title = f"file-{where.stem}" if name is None else name
-    if limit is not None:
-        whole("limit", limit, at_least=1)
-    if duration is not None:
-        tick_count(duration, dt, name="duration")
+    rounding = checked_rounding(dt, from_first_event, closed_end, duration, limit)
 
     def build() -> EventDataset:
         file = SpikesFile(where, n_units=n_units, sort=sort, allow_empty=allow_empty)
         origin = (file.description or f"spikes read from the file {where.name}") if source is None else source
-        return read_samples(file, title, origin, dt, duration, crop, from_first_event, closed_end, limit, progress)
+        return read_samples(file, title, origin, rounding, duration, crop, limit, progress)
 
     if not cache or not where.is_file():
         return build()
-    settings = {"dt": float(dt), "duration": duration, "crop": crop, "from_first_event": from_first_event}
-    settings |= {"closed_end": closed_end, "n_units": n_units, "sort": sort, "allow_empty": allow_empty}
-    key = {"reader": READER_VERSION, "name": title, "source": source, "limit": limit, **settings}
-    return cached(build, name=title, key={**key, "content": fingerprint(where)})
+    accepted = {"n_units": n_units, "sort": sort, "allow_empty": allow_empty, "name": title, "source": source}
+    return cached(build, name=title, key={**accepted, **cache_key(where, rounding, duration, crop, limit)})
+
+
+def cache_key(path: Path, rounding: Rounding, duration: float | None, crop: bool, limit: int | None) -> dict[str, Any]:
+    """Return what the result of `read_samples` depends on."""
+    settings = {"duration": duration, "crop": crop, "limit": limit, **asdict(rounding)}
+    return {"reader": READER_VERSION, "content": fingerprint(path), **settings}
+
+
+def checked_rounding(
+    dt: float, from_first_event: bool, closed_end: bool, duration: float | None, limit: int | None
+) -> Rounding:
+    """Return how to round, once all settings are known to be allowed."""
+    rounding = Rounding(dt, from_first_event, closed_end)
+    if limit is not None:
+        whole("limit", limit, at_least=1)
+    if duration is not None:
+        tick_count(duration, dt, name="duration")
+    return rounding
 
 
 def read_samples(
     file: SpikesFile,
     name: str,
     source: str,
-    dt: float,
+    rounding: Rounding,
     duration: float | None,
     crop: bool,
-    from_first_event: bool,
-    closed_end: bool,
     limit: int | None,
     progress: bool,
 ) -> EventDataset:
     """Read the first samples of an open file as a data set, and close it."""
     chosen = slice(limit)
     try:
-        events = file.events(chosen, dt=dt, from_first_event=from_first_event, closed_end=closed_end, progress=progress)
+        events = file.events(chosen, progress=progress, **asdict(rounding))
     finally:
         file.close()
     if duration is not None:
-        events = _fitted(events, tick_count(duration, dt, name="duration"), crop, file)
+        events = _fitted(events, tick_count(duration, rounding.dt, name="duration"), crop, file)
     groups = None if file.groups is None else file.groups[chosen]
     return EventDataset(events, file.labels[chosen], file.classes, (file.n_units,), name, source, groups)
 

@@ -78,7 +78,7 @@ def _labels(file: h5py.File, path: Path) -> IntArray:
     for name in needed[:2]:
         if len(file[name]) != labels.size:
             raise DataError(f"{path}: {labels.size} labels, but {len(file[name])} samples in {name}")
-    return labels.astype(np.int64)
+    return np.asarray(labels, np.int64)
 
 
 def _member(file: h5py.File, name: str) -> Any:

@@ -54,11 +54,11 @@ def unpack(packed: Path, *, progress: bool = True) -> Path:
 
 
 @contextlib.contextmanager
-def _opened(packed: Path, name: str) -> Iterator[IO[bytes]]:
+def _opened(packed: Path, name: str) -> Iterator[IO[bytes] | gzip.GzipFile]:
     with contextlib.ExitStack() as stack:
         with _damage(packed):
             if packed.suffix.lower() == ".gz":
-                content: IO[bytes] = stack.enter_context(gzip.open(packed))
+                content: IO[bytes] | gzip.GzipFile = stack.enter_context(gzip.open(packed))
             else:
                 archive = stack.enter_context(zipfile.ZipFile(packed))
                 members = [entry for entry in archive.namelist() if entry.rsplit("/", 1)[-1].lower() == name.lower()]
