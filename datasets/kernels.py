@@ -188,8 +188,8 @@ def count_channels(
 
 #: What `seconds_to_ticks` finds wrong with a time or a unit.
 FINE, NOT_FINITE, NEGATIVE, TOO_LATE, NO_SUCH_UNIT = 0, 1, 2, 3, 4
-#: As in `snnsim.timebase`: a time this near to a whole tick lies on it.
-NEAR, NEAR_OF_MANY, MOST_TICKS = 1e-6, 4e-16, 2.0**62
+#: A time this near to a whole tick, in ticks, lies on it: doubles cannot hold decimal fractions of seconds exactly.
+NEAR, NEAR_OF_MANY, MOST_TICKS = 1e-9, 4e-16, 2.0**62
 
 
 @kernel

@@ -159,7 +159,7 @@ class SpikesFile:
         which : slice or array_like of int, optional
             Samples; all by default.
         dt : float
-            Seconds a tick. A spike at `t` lies in tick floor(t / dt); a time within a millionth of a tick of the
+            Seconds a tick. A spike at `t` lies in tick floor(t / dt); a time within a billionth of a tick of the
             border between two counts as lying on it.
         from_first_event : bool
             Count the times of a sample from its first spike instead of from 0, as spikingjelly does.

@@ -21,7 +21,7 @@ def plain_ticks(times, dt, from_first=False, closed_end=True):
     """Return the tick of each time, one by one, in words a reader can follow."""
     origin = min(times) if from_first else 0.0
     exact = [(time - origin) / dt for time in times]
-    border = [round(x) if abs(x - round(x)) <= 1e-6 else None for x in exact]
+    border = [round(x) if abs(x - round(x)) <= 1e-9 else None for x in exact]
     ticks = [math.floor(x) if whole is None else whole for x, whole in zip(exact, border, strict=True)]
     if closed_end:
         latest = exact.index(max(exact))
@@ -88,7 +88,7 @@ def test_every_spike_is_kept_and_rounded_once(scratch, write_spikes, trains, dt,
     if closed_end and not from_first:
         # A recording has ceil(last / dt) ticks, and one where all happens at 0.
         exact = [max(times) / dt for times, _ in columns]
-        whole = [abs(x - round(x)) <= 1e-6 for x in exact]
+        whole = [abs(x - round(x)) <= 1e-9 for x in exact]
         expected = [max(round(x) if on else math.ceil(x), 1) for x, on in zip(exact, whole, strict=True)]
         assert data.lengths.tolist() == expected
     # Finer ticks made coarse later are the same as coarse ones from the start.
