@@ -99,6 +99,7 @@ class SpikesFile:
         self.path = Path(path).absolute()
         self.sort, self.allow_empty = sort, allow_empty
         with open_hdf5(self.path) as file:
+            self._version = _version(self.path)
             found: Description = describe(file, self.path, n_units, UNITS)
         self.n_units, self.labels, self.classes = found.n_units, found.labels, found.classes
         self.groups, self.meta, self.description = found.groups, found.meta, found.description
@@ -117,7 +118,11 @@ class SpikesFile:
                 if self._opened is not None:
                     with contextlib.suppress(Exception):  # the parent's: only the copy in this process is closed
                         self._opened[1].close()
-                self._opened = (process, open_hdf5(self.path))
+                file = open_hdf5(self.path)
+                if _version(self.path) != self._version:
+                    file.close()
+                    raise DataError(f"{self.path}: has changed since its labels were read; make the SpikesFile anew")
+                self._opened = (process, file)
             return self._opened[1]
 
     def close(self) -> None:
@@ -311,6 +316,11 @@ def open_hdf5(path: Path) -> h5py.File:
         raise DataError(
             f"{path}: not a readable HDF5 file; it may be cut short or of another format ({reason})"
         ) from error
+
+
+def _version(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
 
 
 def _taken(parts: list[Columns]) -> Iterator[Columns]:

@@ -306,6 +306,15 @@ def test_handles_are_not_pickled(tmp_path, write_spikes):
     assert copy.labels.tolist() == file.labels.tolist()
 
 
+def test_a_file_that_was_replaced_is_not_read_with_the_labels_of_before(tmp_path, write_spikes):
+    write_spikes(tmp_path / "a.h5")
+    file = SpikesFile(tmp_path / "a.h5")
+    write_spikes(tmp_path / "b.h5", seed=1)
+    (tmp_path / "b.h5").replace(tmp_path / "a.h5")
+    with pytest.raises(DataError, match=r"a\.h5: has changed since its labels were read"):
+        file[0]
+
+
 def test_threads_share_a_file(tmp_path, write_spikes):
     trains = write_spikes(tmp_path / "a.h5", 60)
     file = SpikesFile(tmp_path / "a.h5")
