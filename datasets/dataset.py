@@ -11,7 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from snnsim.datasets.order import IntArray, check_seed, shuffled, stratified_folds, stratified_part
+from snnsim.datasets.frames import FrameBatch, frame_batches, pooled_channels, recording_lengths
+from snnsim.datasets.order import (
+    IntArray,
+    batch_indices,
+    check_seed,
+    grouped_part,
+    stratified_folds,
+    stratified_part,
+)
 from snnsim.errors import DataError, ParameterError
 from snnsim.events import Events
 from snnsim.storage import read_hdf5, write_hdf5
@@ -36,6 +44,8 @@ class EventDataset:
         Short name, such as ``"nmnist-train"``.
     source : str
         Where the data come from, in a sentence; simulated data say so here.
+    groups : ndarray of int64, shape (samples,), optional
+        What samples have in common besides their class, such as the number of the speaker.
 
     Raises
     ------
@@ -49,6 +59,7 @@ class EventDataset:
     sensor_shape: tuple[int, ...]
     name: str
     source: str
+    groups: IntArray | None = None
 
     def __post_init__(self) -> None:
         labels = np.asarray(self.labels)
@@ -70,6 +81,14 @@ class EventDataset:
                 f"sensor_shape={self.sensor_shape} has {int(np.prod(self.sensor_shape))} sources, "
                 f"the recordings have {self.events.n_sources}"
             )
+        if self.groups is not None:
+            groups = np.asarray(self.groups)
+            if groups.shape != labels.shape or (groups.size and groups.dtype.kind not in "iu"):
+                raise DataError(
+                    f"groups: {groups.dtype} of shape {groups.shape}; must be a whole number for each of the "
+                    f"{len(self)} samples, or None"
+                )
+            object.__setattr__(self, "groups", np.ascontiguousarray(groups, np.int64))
 
     # -- looking -----------------------------------------------------------------------------------------
 
@@ -83,12 +102,17 @@ class EventDataset:
     def __getitem__(self, which: int | slice | ArrayLike) -> EventDataset:
         """Return the chosen samples as a data set (an int gives a data set of one)."""
         if isinstance(which, (int, np.integer)) and not isinstance(which, (bool, np.bool_)):
-            return replace(self, events=self.events[int(which)], labels=self.labels[[int(which)]])
+            events, kept = self.events[int(which)], np.array([int(which)])
+            return self._part(events, kept)
         if not isinstance(which, slice):
             which = np.asarray(which)
             if which.size == 0:
                 which = np.zeros(0, np.int64)
-        return replace(self, events=self.events[which], labels=self.labels[which])
+        return self._part(self.events[which], which)
+
+    def _part(self, events: Events, which: slice | NDArray[Any]) -> EventDataset:
+        groups = None if self.groups is None else self.groups[which]
+        return replace(self, events=events, labels=self.labels[which], groups=groups)
 
     @property
     def class_counts(self) -> IntArray:
@@ -99,6 +123,11 @@ class EventDataset:
     def event_counts(self) -> IntArray:
         """Number of events of each sample, shape (samples,)."""
         return np.diff(self.events.offsets)
+
+    @property
+    def lengths(self) -> IntArray:
+        """Ticks of each sample up to its last event, included, shape (samples,); 0 where there is none."""
+        return recording_lengths(self.events)
 
     def __repr__(self) -> str:
         shape = "x".join(str(size) for size in self.sensor_shape)
@@ -116,6 +145,8 @@ class EventDataset:
             lines.append(f"  events   {low:,} to {high:,} a sample, median {middle:,.0f}")
         pairs = (f"{name} {count}" for name, count in zip(self.classes, self.class_counts, strict=True))
         lines.append(f"  classes  {', '.join(pairs)}")
+        if self.groups is not None:
+            lines.append(f"  groups   {np.unique(self.groups).size:,}")
         return "\n".join(lines)
 
     # -- changing ----------------------------------------------------------------------------------------
@@ -130,6 +161,24 @@ class EventDataset:
     def binarised(self) -> EventDataset:
         """Return the samples with repeated events of one (tick, source) merged into one."""
         return replace(self, events=self.events.binarised())
+
+    def pooled(self, size: int) -> EventDataset:
+        """Return the samples with `size` neighbouring sources summed into one, such as 700 channels into 140.
+
+        Events stay apart: two of one tick that come into one channel are counted twice.
+
+        Raises
+        ------
+        ParameterError
+            The sensor has more than one dimension, or `size` does not divide the number of sources.
+        """
+        if len(self.sensor_shape) != 1:
+            raise ParameterError(f"sensor_shape={self.sensor_shape}: only sources in a row can be pooled")
+        channels = pooled_channels(self.events.n_sources, size).astype(np.int32)
+        events, count = self.events, int(channels[-1]) + 1
+        sources = channels[events.sources]  # ascending within a tick as before
+        pooled = Events.unchecked(events.ticks, sources, events.offsets, count, events.n_ticks, events.dt)
+        return replace(self, events=pooled, sensor_shape=(count,))
 
     def frames(
         self, which: slice | ArrayLike | None = None, dtype: DTypeLike = np.int16, *, out: NDArray[Any] | None = None
@@ -199,6 +248,28 @@ class EventDataset:
             raise ParameterError(f"fraction={fraction!r} of {len(self)} samples leaves one of the two parts empty")
         return self[np.flatnonzero(chosen)], self[np.flatnonzero(~chosen)]
 
+    def split_by_group(self, fraction: float, seed: int) -> tuple[EventDataset, EventDataset]:
+        """Divide into two that have no group in common, such as speakers to train with and speakers to validate with.
+
+        Parameters
+        ----------
+        fraction : float
+            Share of the groups in the first part, rounded to whole groups; each part has one at least.
+        seed : int
+            Which groups they are.
+
+        Raises
+        ------
+        ParameterError
+            The samples have no groups, or are all of one; `fraction` is out of range.
+        """
+        if self.groups is None:
+            raise ParameterError(f"{self.name}: the samples have no groups to divide by; split(...) divides samples")
+        if not isinstance(fraction, (int, float, np.number)) or not 0 < fraction < 1:
+            raise ParameterError(f"fraction={fraction!r}: must lie above 0 and below 1")
+        chosen = grouped_part(self.groups, float(fraction), check_seed("seed", seed))
+        return self[np.flatnonzero(chosen)], self[np.flatnonzero(~chosen)]
+
     def folds(self, k: int, seed: int) -> list[tuple[IntArray, IntArray]]:
         """Return `k` stratified (train indices, test indices) for cross-validation.
 
@@ -233,17 +304,32 @@ class EventDataset:
         ParameterError
             `batch_size` is not a whole number of at least 1, or seed or epoch is negative.
         """
-        if isinstance(batch_size, bool) or not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
-            raise ParameterError(f"batch_size={batch_size!r}: must be a whole number, 1 or above")
-        check_seed("epoch", epoch)
-        order = np.arange(len(self)) if seed is None else shuffled(len(self), seed, stream=int(epoch))
-        return self._batches(order, int(batch_size), drop_last)
+        indices = batch_indices(len(self), batch_size, seed, epoch, drop_last=drop_last)
+        return ((self.events[chosen], self.labels[chosen]) for chosen in indices)
 
-    def _batches(self, order: IntArray, batch_size: int, drop_last: bool) -> Iterator[tuple[Events, IntArray]]:
-        for start in range(0, len(self), batch_size):
-            chosen = order[start : start + batch_size]
-            if chosen.size == batch_size or not drop_last:
-                yield self.events[chosen], self.labels[chosen]
+    def frame_batches(
+        self, batch_size: int, seed: int | None = None, epoch: int = 0, *, drop_last: bool = False
+    ) -> Iterator[FrameBatch]:
+        """Iterate over (frames, lengths, labels) of `batch_size` samples, each padded to the longest of its batch.
+
+        Parameters
+        ----------
+        batch_size, seed, epoch, drop_last
+            As for `batches`, with the same order.
+
+        Yields
+        ------
+        FrameBatch
+            ``frames`` are float32 counts of shape (samples, ticks, sources), in which the ticks are those of the
+            longest sample of the batch, ``lengths`` the ticks of each sample, ``mask`` tells them from padding.
+
+        Raises
+        ------
+        ParameterError
+            As for `batches`.
+        """
+        indices = batch_indices(len(self), batch_size, seed, epoch, drop_last=drop_last)
+        return frame_batches(self.events, self.lengths, self.labels, indices)
 
     # -- keeping -----------------------------------------------------------------------------------------
 
@@ -258,6 +344,8 @@ class EventDataset:
                 **attributes,
             )
             file.create_dataset("labels", data=self.labels)
+            if self.groups is not None:
+                file.create_dataset("groups", data=self.groups)
             self.events.write(file.create_group("events"))
 
     @classmethod
@@ -278,6 +366,7 @@ class EventDataset:
                     tuple(json.loads(file.attrs["sensor_shape"])),
                     str(file.attrs["name"]),
                     str(file.attrs["source"]),
+                    file["groups"][()] if "groups" in file else None,
                 )
             except DataError:
                 raise

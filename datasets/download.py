@@ -13,6 +13,7 @@ from pathlib import Path
 from snnsim.datasets.folders import data_folder
 from snnsim.datasets.manifest import DATASETS, RemoteFile
 from snnsim.datasets.transfer import RefusedError, transfer
+from snnsim.datasets.unpack import PACKED, unpacked_name
 from snnsim.errors import DataError, ParameterError, one_of
 
 #: Reasons for which the next attempt or mirror is tried.
@@ -70,12 +71,19 @@ def download(
         # A file that serves all splits at once, put there by hand or fetched by name, is as good as its parts.
         if any(not file.splits and (where / file.name).is_file() for file in card.files):
             return where
-        wanted = [file for file in card.files if chosen & set(file.splits)]
+        wanted = [file for file in card.files if chosen & set(file.splits) and not _otherwise(where, file.name)]
         if all(_unpacked(where, split) for split in chosen):
             return where
     for remote in wanted:
         fetch(remote, where, offline=offline, verify=verify, progress=progress)
     return where
+
+
+def _otherwise(folder: Path, name: str) -> bool:
+    """Return whether what is in a packed file is there unpacked, or packed in the other way."""
+    inner = unpacked_name(name)
+    others = (inner, *(f"{inner}{ending}" for ending in PACKED))
+    return inner != name and any((folder / other).is_file() for other in others if other != name)
 
 
 def _unpacked(folder: Path, split: str) -> bool:

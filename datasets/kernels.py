@@ -168,3 +168,106 @@ def count_events(
         frame = counts[recording]
         for event in range(offsets[recording], offsets[recording + 1]):
             frame[ticks[event], sources[event]] += 1
+
+
+@kernel
+def count_channels(
+    ticks: NDArray[np.int64],
+    sources: NDArray[np.int32],
+    offsets: NDArray[np.int64],
+    chosen: NDArray[np.int64],
+    channels: NDArray[np.int64],
+    counts: NDArray[Any],
+) -> None:
+    """Add one to ``counts[row, tick, channels[source]]`` for each event of the recording ``chosen[row]``."""
+    for row in range(chosen.size):
+        frame = counts[row]
+        for event in range(offsets[chosen[row]], offsets[chosen[row] + 1]):
+            frame[ticks[event], channels[sources[event]]] += 1
+
+
+#: What `seconds_to_ticks` finds wrong with a time or a unit.
+FINE, NOT_FINITE, NEGATIVE, TOO_LATE, NO_SUCH_UNIT = 0, 1, 2, 3, 4
+#: A time this near to a whole tick, in ticks, lies on it: doubles cannot hold decimal fractions of seconds exactly.
+NEAR, NEAR_OF_MANY, MOST_TICKS = 1e-9, 4e-16, 2.0**62
+
+
+@kernel
+def seconds_to_ticks(
+    seconds: NDArray[np.float64],
+    units: NDArray[Any],
+    offsets: NDArray[np.int64],
+    dt: float,
+    n_units: int,
+    from_first: bool,
+    closed_end: bool,
+    ticks: NDArray[np.int64],
+    sources: NDArray[np.int32],
+    unordered: NDArray[np.bool_],
+) -> tuple[int, int, int]:
+    """Round times down to ticks; return (what is wrong, recording, event) of the first that is, or (FINE, -1, -1).
+
+    With `from_first`, times count from the earliest of the recording. With `closed_end`, the last tick of a recording
+    includes its end, so that its number is ceil(latest / dt). `ticks`, `sources` and `unordered` (does time fall
+    within the recording?) are filled.
+    """
+    for recording in range(offsets.size - 1):
+        begin, end = offsets[recording], offsets[recording + 1]
+        latest = 0.0
+        earliest = seconds[begin] if begin < end else 0.0
+        falls = False
+        for event in range(begin, end):
+            time = seconds[event]
+            if not time >= 0.0:
+                return (NEGATIVE if time < 0.0 else NOT_FINITE), recording, event - begin
+            if time == np.inf:
+                return NOT_FINITE, recording, event - begin
+            if units[event] < 0 or units[event] >= n_units:
+                return NO_SUCH_UNIT, recording, event - begin
+            if time >= latest:
+                latest = time
+            else:
+                falls = True
+                earliest = min(earliest, time)
+        unordered[recording] = falls
+        origin = earliest if from_first else 0.0
+        last = np.int64(0)
+        if begin < end:
+            exact = (latest - origin) / dt
+            if exact > MOST_TICKS:
+                return TOO_LATE, recording, int(np.argmax(seconds[begin:end]))
+            nearest = np.rint(exact)
+            on_the_grid = abs(exact - nearest) <= max(NEAR, exact * NEAR_OF_MANY)
+            last = np.int64(nearest) if on_the_grid else np.int64(np.floor(exact))
+            if closed_end and on_the_grid and last > 0:
+                last -= 1
+        tick, since, until = np.int64(0), np.inf, -np.inf
+        for event in range(begin, end):
+            time = seconds[event] - origin
+            if time < since or time >= until:  # dividing costs more than all the rest: only where the tick may change
+                exact = time / dt
+                nearest = np.rint(exact)
+                if abs(exact - nearest) > max(NEAR, exact * NEAR_OF_MANY):
+                    nearest = np.floor(exact)
+                # From here to well before the border, all lies in this tick.
+                since, until = time, (nearest + 1.0 - 10 * max(NEAR, exact * NEAR_OF_MANY)) * dt
+                tick = min(np.int64(nearest), last)
+            ticks[event] = tick
+            sources[event] = units[event]
+    return FINE, -1, -1
+
+
+@kernel
+def order_recordings(
+    ticks: NDArray[np.int64], sources: NDArray[np.int32], offsets: NDArray[np.int64], n_sources: int
+) -> None:
+    """Order the events of each tick by source, in place; ticks must not fall within a recording."""
+    for recording in range(offsets.size - 1):
+        begin, end = offsets[recording], offsets[recording + 1]
+        if begin == end:
+            continue
+        n_ticks = ticks[end - 1] + 1
+        if end - begin > 8 * n_ticks:
+            _order_by_counting(ticks[begin:end], sources[begin:end], n_ticks, n_sources)
+        else:
+            _order_runs(ticks[begin:end], sources[begin:end])

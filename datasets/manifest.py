@@ -67,7 +67,7 @@ class DatasetCard:
     samples : mapping of str to int
         Samples of each split.
     sensor_shape : tuple of int
-        (polarity, y, x) for a camera.
+        (polarity, y, x) for a camera, (channels,) for sound.
     licence, citation, doi, homepage : str
     download : str
         What is downloaded, in words.

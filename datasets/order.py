@@ -6,6 +6,8 @@ promise for `Generator.permutation` and its like.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -53,3 +55,25 @@ def stratified_folds(labels: IntArray, k: int, seed: int) -> list[IntArray]:
     by_label = order[np.argsort(labels[order], kind="stable")]
     # Dealt out like cards, running on from one label to the next: both totals and labels come out even.
     return [np.sort(by_label[fold::k]) for fold in range(k)]
+
+
+def grouped_part(groups: IntArray, fraction: float, seed: int) -> NDArray[np.bool_]:
+    """Return which samples belong to a share of the groups drawn from the seed; neither part is without a group."""
+    values = np.unique(groups)
+    if values.size < 2:
+        raise ParameterError(f"the samples are of {values.size} group(s); dividing by group takes two or more")
+    count = min(max(round(fraction * values.size), 1), values.size - 1)
+    return np.isin(groups, values[shuffled(values.size, seed)[:count]])
+
+
+def batch_indices(
+    size: int, batch_size: int, seed: int | None = None, epoch: int = 0, *, drop_last: bool = False
+) -> Iterator[IntArray]:
+    """Return an iterator over the sample numbers of each batch; see `EventDataset.batches` for the parameters."""
+    if isinstance(batch_size, bool) or not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
+        raise ParameterError(f"batch_size={batch_size!r}: must be a whole number, 1 or above")
+    check_seed("epoch", epoch)
+    order = np.arange(size) if seed is None else shuffled(size, seed, stream=int(epoch))
+    step = int(batch_size)
+    stop = size - size % step if drop_last else size
+    return (order[start : start + step] for start in range(0, stop, step))

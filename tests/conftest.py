@@ -2,8 +2,11 @@
 
 import os
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 os.environ["MPLBACKEND"] = "Agg"
@@ -20,6 +23,46 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("no shared recordings: ../shared/data is not there")
     return folder
+
+
+@pytest.fixture(scope="session")
+def write_spikes() -> Callable[..., list[tuple[np.ndarray, np.ndarray]]]:
+    """Return a function that writes a small file of made-up spike trains in the form of SHD, for tests only."""
+    return _write_spikes
+
+
+def _write_spikes(
+    path: Path,
+    samples: int = 12,
+    *,
+    trains: Sequence[tuple[Any, Any]] | None = None,
+    units: int = 700,
+    classes: int = 20,
+    speakers: Sequence[Any] | None = (0, 1, 2, 6),
+    keys: bool = True,
+    kind: str = "float16",
+    unit_kind: str = "uint16",
+    seed: int = 0,
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Write trains, or random ones of up to 80 spikes in 1.2 s; return times (float64) and units as they are stored."""
+    import h5py
+
+    random = np.random.default_rng(seed)
+    if trains is None:
+        sizes = random.integers(1, 80, samples)
+        trains = [(np.sort(random.random(size)) * 1.2, random.integers(0, units, size)) for size in sizes]
+    with h5py.File(path, "w") as file:
+        times = file.create_dataset("spikes/times", (len(trains),), h5py.vlen_dtype(np.dtype(kind)))
+        numbers = file.create_dataset("spikes/units", (len(trains),), h5py.vlen_dtype(np.dtype(unit_kind)))
+        for i, (when, which) in enumerate(trains):
+            times[i], numbers[i] = np.asarray(when, kind), np.asarray(which, unit_kind)
+        file["labels"] = (np.arange(len(trains)) * 7 % classes).astype(np.uint16)
+        if speakers is not None:
+            file["extra/speaker"] = np.array([speakers[i % len(speakers)] for i in range(len(trains))])
+        if keys:
+            file["extra/keys"] = np.array([f"word {i}" for i in range(classes)], "S")
+            file["extra/meta_info/age"] = np.arange(4)
+    return [(np.asarray(np.asarray(when, kind), float), np.asarray(which, int)) for when, which in trains]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -140,7 +140,33 @@ def test_info_shows_versions_and_files(network, capsys):
 
 def test_data_list(capsys):
     assert run("data", "list") == 0
-    assert "nmnist" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    for part in ("nmnist", "shd", "8,156 train, 2,264 test", "ssc", "75,466 train, 9,981 validation, 20,382 test"):
+        assert part in out
+
+
+def test_data_show_of_spike_trains(tmp_path, capsys, write_spikes):
+    write_spikes(tmp_path / "words.h5")
+    picture = tmp_path / "words.png"
+    assert run("data", "show", tmp_path / "words.h5", "--sample", 3, "--figure", picture) == 0
+    out = capsys.readouterr().out
+    assert "'file-words': 12 samples, 20 classes, sensor 700" in out
+    assert "groups   4" in out
+    assert picture.stat().st_size > 1000
+    (tmp_path / "words.h5").write_bytes((tmp_path / "words.h5").read_bytes()[:3000])
+    assert run("data", "show", tmp_path / "words.h5") == 1
+    assert "words.h5" in error_line(capsys)
+
+
+@pytest.mark.parametrize("name", ["shd", "ssc"])
+def test_spoken_sets_that_are_not_there(name, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("SNNSIM_DATA", str(tmp_path))
+    monkeypatch.setenv("SNNSIM_OFFLINE", "1")
+    for command in (("data", "fetch", name), ("data", "show", name)):
+        assert run(*command) == 1
+        assert f"{name}_t" in error_line(capsys)
+    assert run("data", "show", "shd", "--split", "validation") == 1
+    assert "split='validation'" in error_line(capsys)
 
 
 def test_usage_errors_exit_with_two(capsys):

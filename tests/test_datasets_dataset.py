@@ -1,5 +1,7 @@
 """EventDataset: indexing, division, batches, files."""
 
+from dataclasses import replace
+
 import h5py
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snnsim import Events
-from snnsim.datasets import EventDataset
+from snnsim.datasets import EventDataset, apply_protocol
 from snnsim.datasets.order import shuffled, stratified_folds, stratified_part
 from snnsim.errors import DataError, ParameterError
 
@@ -111,6 +113,92 @@ def test_folds_of_a_data_set_are_pairs_of_indices():
     for train, test in data.folds(4, seed=1):
         assert np.array_equal(np.sort(np.concatenate((train, test))), np.arange(60))
         assert test.size == 15
+
+
+def grouped(groups=(3, 5, 7, 9, 11), samples=60):
+    data = make(samples)
+    return replace(data, groups=np.array([groups[i % len(groups)] for i in range(samples)]))
+
+
+def test_groups_stay_with_their_samples(tmp_path):
+    data = grouped()
+    for which in (slice(3, 9), np.array([5, 5, 1]), data.labels == 1, [], 7):
+        part = data[which]
+        assert part.groups.tolist() == np.atleast_1d(data.groups[which if not isinstance(which, list) else []]).tolist()
+    data.save(tmp_path / "toy.h5")
+    assert EventDataset.load(tmp_path / "toy.h5").groups.tolist() == data.groups.tolist()
+    assert data.with_dt(5e-3).binarised().groups.tolist() == data.groups.tolist()
+    assert "groups   5" in data.summary()
+    assert make().groups is None
+    assert "groups" not in make().summary()
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(2, 12), st.floats(0.01, 0.99), st.integers(0, 99))
+def test_a_split_by_group_divides_groups(count, fraction, seed):
+    data = grouped(tuple(range(10, 10 + count)))
+    kept, held_out = data.split_by_group(fraction, seed)
+    assert not set(kept.groups) & set(held_out.groups)
+    assert len(kept) + len(held_out) == len(data)
+    assert np.unique(kept.groups).size == min(max(round(fraction * count), 1), count - 1)
+    again, _ = data.split_by_group(fraction, seed)
+    assert again.events == kept.events
+
+
+def test_lengths_are_up_to_the_last_event():
+    events = Events([0, 4, 2], [1, 0, 0], [0, 2, 2, 3], 2, 9, 1e-3)
+    data = EventDataset(events, [0, 0, 0], ("a",), (2,), "toy", "made up")
+    assert data.lengths.tolist() == [5, 0, 3]
+    assert data[[2, 0]].lengths.tolist() == [3, 5]
+    frames, lengths, labels = next(data.frame_batches(3))
+    assert frames.shape == (3, 5, 2)
+    assert frames.sum() == 3
+    assert lengths.tolist() == [5, 0, 3]
+    assert labels.tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("protocol", ["clean", "paper"])
+def test_protocols_say_what_was_chosen_on(protocol):
+    train, test = grouped(), grouped((3, 5, 13), 30)
+    parts = apply_protocol(train, test, protocol, seed=2)
+    assert parts.test is test
+    if protocol == "paper":
+        assert parts.validation is test
+        assert parts.train is train
+        assert "ON THE TEST SPLIT" in parts.statement
+        return
+    assert not set(parts.train.groups) & set(parts.validation.groups)
+    assert np.unique(parts.validation.groups).size == 1
+    assert len(parts.train) + len(parts.validation) == 60
+    known = len({3, 5} & set(parts.train.groups))
+    assert f"12 samples of 1 held-out of 5 training groups, learned from the other 48; {known} of 3" in parts.statement
+    assert apply_protocol(train, test, seed=2).validation.events == parts.validation.events
+    assert "test groups" not in apply_protocol(train, replace(test, groups=None)).statement
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda data: make().split_by_group(0.5, 0), "toy: the samples have no groups"),
+        (lambda data: grouped((4,)).split_by_group(0.5, 0), r"of 1 group\(s\)"),
+        (lambda data: data.split_by_group(1.0, 0), r"fraction=1\.0"),
+        (lambda data: data.split_by_group(0.5, -1), "seed=-1"),
+        (lambda data: apply_protocol(data, data, "best"), "protocol='best'.*'clean', 'paper'"),
+        (lambda data: apply_protocol(data, data.with_dt(2e-3)), r"ticks of 0\.001 s, test of 0\.002"),
+        (lambda data: apply_protocol(data, replace(data, classes=("a", "b", "c"))), "differ in classes"),
+        (lambda data: apply_protocol(make(), data), "no groups"),
+        (lambda data: data.frame_batches(0), "batch_size=0"),
+    ],
+)
+def test_nonsense_with_groups(call, message):
+    with pytest.raises(ParameterError, match=message):
+        call(grouped())
+
+
+@pytest.mark.parametrize("groups", [np.zeros(3, int), np.zeros(60), [["a"] * 60]])
+def test_groups_that_do_not_fit(groups):
+    with pytest.raises(DataError, match=r"groups: .* must be a whole number for each of the 60 samples"):
+        replace(make(), groups=groups)
 
 
 def test_batches():

@@ -1,14 +1,29 @@
 """Downloads, against a small server on this machine that can be made to fail in the ways real ones do."""
 
+import gzip
 import hashlib
 import http.server
 import importlib
+import io
+import os
 import threading
+import zipfile
 from dataclasses import dataclass, field, replace
 
 import pytest
 
-from snnsim.datasets import DATASETS, RemoteFile, data_folder, download, fetch
+from snnsim.datasets import (
+    DATASETS,
+    RemoteFile,
+    data_folder,
+    download,
+    fetch,
+    load_shd,
+    load_ssc,
+    open_shd,
+    open_ssc,
+    read_spikes_hdf5,
+)
 from snnsim.datasets.manifest import read_manifest
 from snnsim.errors import DataError, ParameterError
 
@@ -260,15 +275,22 @@ def test_a_file_without_a_known_hash_is_refused(server, tmp_path):
 
 
 def test_the_manifest_knows_every_file_by_hash():
-    assert set(DATASETS) == {"nmnist", "digits"}
+    assert set(DATASETS) == {"nmnist", "digits", "shd", "ssc"}
     for card in DATASETS.values():
         assert card.licence
         assert card.doi
-        assert set(card.samples) == {"train", "test"}
+        assert {"train", "test"} <= set(card.samples) <= {"train", "validation", "test"}
         for file in card.files:
             assert file.hash is not None
             assert set(file.splits) <= set(card.samples)
     assert {file.name for file in DATASETS["nmnist"].files if file.splits} == {"Train.zip", "Test.zip"}
+    assert dict(DATASETS["shd"].samples) == {"train": 8_156, "test": 2_264}
+    assert dict(DATASETS["ssc"].samples) == {"train": 75_466, "validation": 9_981, "test": 20_382}
+    for name in ("shd", "ssc"):
+        assert DATASETS[name].licence == "CC BY 4.0"
+        assert DATASETS[name].doi == "10.1109/TNNLS.2020.3044364"
+        for split in DATASETS[name].samples:
+            assert sum(split in file.splits for file in DATASETS[name].files) == 1
 
 
 @pytest.mark.parametrize(
@@ -329,3 +351,149 @@ def test_download_by_name(server, tmp_path, monkeypatch):
         download("toy", splits=["validation"])
     with pytest.raises(ParameterError, match=r"files='a\.zip'.*'Train\.zip'"):
         download("toy", files=["a.zip"])
+
+
+# -- packed spike trains ---------------------------------------------------------------------------------
+
+
+def zipped(content, name):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def published(server, tmp_path, monkeypatch, write_spikes):
+    """Publish small files as SHD and SSC on the server; what it sends is the training split of SHD."""
+    write_spikes(tmp_path / "original.h5", 40)
+    contents = {"shd_train.h5.gz": gzip.compress((tmp_path / "original.h5").read_bytes())}
+    write_spikes(tmp_path / "valid.h5", 9, classes=35)
+    contents["ssc_valid.h5.zip"] = zipped((tmp_path / "valid.h5").read_bytes(), "ssc_valid.h5")
+    cards = {name: DATASETS[name] for name in ("shd", "ssc")}
+    for name, samples in (("shd", {"train": 40, "test": 7}), ("ssc", {"train": 9, "validation": 9, "test": 9})):
+        files = tuple(
+            replace(
+                file,
+                mirrors=(address(server, file.name),),
+                md5=hashlib.md5(contents.get(file.name, b"")).hexdigest(),
+            )
+            for file in cards[name].files
+        )
+        cards[name] = replace(cards[name], samples=samples, files=files)
+    for module in ("download", "heidelberg"):
+        monkeypatch.setattr(importlib.import_module(f"snnsim.datasets.{module}"), "DATASETS", cards)
+    monkeypatch.setenv("SNNSIM_DATA", str(tmp_path / "data"))
+    server.behaviour.content = contents["shd_train.h5.gz"]
+    return contents
+
+
+def test_shd_is_downloaded_and_unpacked_once(server, published, tmp_path, monkeypatch):
+    data = load_shd()
+    assert data.events == read_spikes_hdf5(tmp_path / "original.h5").events
+    assert (data.name, len(data), len(data.classes), data.sensor_shape) == ("shd-train", 40, 20, (700,))
+    for part in ("Spiking Heidelberg Digits", "Cramer", "10.1109/TNNLS.2020.3044364", "CC BY 4.0", "train split"):
+        assert part in data.source
+    folder = tmp_path / "data" / "shd"
+    names = {".shd_train.h5.gz.checked", "shd_train.h5", "shd_train.h5.gz"}
+    assert {path.name for path in folder.iterdir()} == names
+    monkeypatch.setenv("SNNSIM_OFFLINE", "1")
+    (folder / "shd_train.h5.gz").unlink()
+    assert load_shd(cache=True).events == data.events
+    assert load_shd(cache=True, dt=0.02).events == data.events.with_dt(0.02)
+    assert len(open_shd()) == 40
+    assert [request[0] for request in server.behaviour.requests] == ["/shd_train.h5.gz"]
+
+
+def test_ssc_comes_as_a_zip_and_has_a_validation_split(server, published, tmp_path):
+    server.behaviour.content = published["ssc_valid.h5.zip"]
+    data = load_ssc("validation")
+    assert data.events == read_spikes_hdf5(tmp_path / "valid.h5").events
+    assert (data.name, len(data.classes)) == ("ssc-validation", 35)
+    assert "validation split" in data.source
+    assert len(next(open_ssc("validation").frame_batches(4)).labels) == 4
+
+
+def test_an_interrupted_download_of_shd_goes_on(server, published, tmp_path):
+    half = len(published["shd_train.h5.gz"]) // 2
+    server.behaviour.break_after = [half]
+    assert len(load_shd()) == 40
+    assert server.behaviour.requests[-1][1:] == (f"bytes={half}-", 206)
+
+
+def test_shd_offline(server, published, tmp_path, monkeypatch):
+    monkeypatch.setenv("SNNSIM_OFFLINE", "1")
+    with pytest.raises(DataError, match=r"shd_train\.h5\.gz is not in .*offline.*md5"):
+        load_shd()
+    folder = tmp_path / "data" / "shd"
+    folder.mkdir(parents=True)
+    (folder / "shd_train.h5.zip").write_bytes(zipped((tmp_path / "original.h5").read_bytes(), "inner/shd_train.h5"))
+    assert len(load_shd()) == 40  # put there by hand, packed in the other way
+    assert not server.behaviour.requests
+
+
+def test_files_put_anywhere(published, tmp_path):
+    content = (tmp_path / "original.h5").read_bytes()
+    expected = read_spikes_hdf5(tmp_path / "original.h5").events
+    forms = {"h5": content, "h5.gz": gzip.compress(content), "h5.zip": zipped(content, "shd_train.h5")}
+    for ending, packed in forms.items():
+        folder = tmp_path / ending
+        folder.mkdir()
+        (folder / f"shd_train.{ending}").write_bytes(packed)
+        assert load_shd(path=folder).events == expected
+        assert load_shd(path=folder / f"shd_train.{ending}").events == expected
+    with pytest.raises(DataError, match=r"no shd_test\.h5, shd_test\.h5\.gz or shd_test\.h5\.zip in it"):
+        load_shd("test", path=tmp_path / "h5")
+
+
+def test_a_newer_packed_file_is_unpacked_again(published, tmp_path, write_spikes):
+    where = tmp_path / "shd_train.h5.gz"
+    where.write_bytes(published["shd_train.h5.gz"])
+    before = load_shd(path=where)
+    os.utime(tmp_path / "shd_train.h5", (1, 1))
+    write_spikes(tmp_path / "other.h5", 40, seed=5)
+    where.write_bytes(gzip.compress((tmp_path / "other.h5").read_bytes()))
+    assert load_shd(path=where).events != before.events
+
+
+@pytest.mark.parametrize("ending", ["gz", "zip"])
+def test_a_damaged_packed_file_leaves_nothing_behind(published, tmp_path, ending):
+    content = (tmp_path / "original.h5").read_bytes()
+    whole = gzip.compress(content) if ending == "gz" else zipped(content, "shd_train.h5")
+    middle = len(whole) // 2
+    bad = {"cut": whole[:middle], "changed": whole[:middle] + bytes(50) + whole[middle + 50 :], "foreign": b"nonsense"}
+    for name, damaged in bad.items():
+        folder = tmp_path / f"{ending} {name}"
+        folder.mkdir()
+        (folder / f"shd_train.h5.{ending}").write_bytes(damaged)
+        with pytest.raises(DataError, match=rf"shd_train\.h5\.{ending}: cannot be unpacked .*get it afresh"):
+            load_shd(path=folder)
+        assert [path.name for path in folder.iterdir()] == [f"shd_train.h5.{ending}"]
+
+
+def test_another_file_is_never_called_shd(published, tmp_path, write_spikes):
+    write_spikes(tmp_path / "shd_train.h5", 39)
+    with pytest.raises(DataError, match=r"39 samples of 20 classes.*SHD has 40 of 20; .*read_spikes_hdf5"):
+        load_shd(path=tmp_path)
+    write_spikes(tmp_path / "shd_train.h5", 40, classes=10)
+    with pytest.raises(DataError, match="40 samples of 10 classes"):
+        load_shd(path=tmp_path / "shd_train.h5")
+    (tmp_path / "empty.h5.zip").write_bytes(zipped(b"", "readme.txt"))
+    with pytest.raises(DataError, match=r"no empty\.h5 in it, found readme\.txt"):
+        load_shd(path=tmp_path / "empty.h5.zip")
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: load_shd("validation"), "split='validation'.*'train', 'test'"),
+        (lambda: load_ssc("valid"), "split='valid'.*'train', 'validation', 'test'"),
+        (lambda: load_shd(dt=0), "dt=0"),
+        (lambda: load_shd(limit=-1), "limit=-1"),
+        (lambda: load_shd(duration=0.0155), r"duration=0\.0155"),
+    ],
+)
+def test_nonsense_for_shd(server, published, call, message):
+    with pytest.raises(ParameterError, match=message):
+        call()
+    assert not server.behaviour.requests  # asked before anything is downloaded

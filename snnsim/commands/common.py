@@ -18,8 +18,9 @@ def add_data_options(command: argparse.ArgumentParser, *, default: str | None) -
         "--data",
         default=default,
         metavar="NAME|PATH",
-        help="digits (simulated recordings, no download), nmnist (downloads), or a path: a zip or folder of N-MNIST "
-        "recordings, one .bin recording, or a data set in HDF5" + (" (default: %(default)s)" if default else ""),
+        help="digits (simulated recordings, no download), nmnist, shd or ssc (download), or a path: a zip or folder of "
+        "N-MNIST recordings, one .bin recording, a data set in HDF5, or spike trains in HDF5 in the form of SHD"
+        + (" (default: %(default)s)" if default else ""),
     )
     command.add_argument(
         "--dt",
@@ -51,15 +52,34 @@ def load_data(name: str, split: str, dt: float) -> EventDataset:
         return datasets.load_digits_events(split=split, dt=dt)
     if name == "nmnist":
         return datasets.load_nmnist(split=split, dt=dt)
+    if name in ("shd", "ssc"):
+        return (datasets.load_shd if name == "shd" else datasets.load_ssc)(split, dt=dt)
     path = Path(name)
     if not path.exists():
-        raise DataError(f"--data {name}: no such file or folder, and no data set of that name (digits, nmnist)")
+        raise DataError(
+            f"--data {name}: no such file or folder, and no data set of that name (digits, nmnist, shd, ssc)"
+        )
     if path.suffix in (".h5", ".hdf5"):
+        if holds_spike_trains(path):
+            return datasets.read_spikes_hdf5(path, dt=dt)
         found = datasets.EventDataset.load(path)
         return found if found.events.dt == dt else found.with_dt(dt)
     if path.suffix == ".bin":
         return _one_recording(path, dt)
     return datasets.load_nmnist(path, split=split, dt=dt)
+
+
+def holds_spike_trains(path: Path) -> bool:
+    """Return whether a file is HDF5 in the form of SHD; what it is otherwise, its reader says."""
+    import h5py
+
+    if not path.is_file() or not h5py.is_hdf5(path):
+        return False
+    try:
+        with h5py.File(path, "r") as file:
+            return "spikes" in file
+    except OSError:
+        return False
 
 
 def _one_recording(path: Path, dt: float) -> EventDataset:

@@ -9,6 +9,8 @@ from snnsim.commands.common import check_outputs, load_data, save_figure
 from snnsim.errors import ParameterError
 from snnsim.tables import table
 
+SPLITS = ("train", "validation", "test")
+
 
 def add_parser(commands: Any) -> None:
     """Add the command to the parser."""
@@ -22,16 +24,16 @@ def add_parser(commands: Any) -> None:
     listing.set_defaults(function=list_data)
     fetch = actions.add_parser("fetch", help="download a data set")
     fetch.add_argument("name", help="name of a data set, as `snnsim data list` shows it")
-    fetch.add_argument("--split", choices=("train", "test"), default=None, help="default: all")
+    fetch.add_argument("--split", choices=SPLITS, default=None, help="default: all")
     fetch.add_argument("--to", metavar="FOLDER", default=None, help="default: the data folder")
     fetch.add_argument("--offline", action="store_true", help="do not download; say what is missing and where it goes")
     fetch.set_defaults(function=fetch_data)
     show = actions.add_parser("show", help="summarise a data set and draw one of its recordings")
-    show.add_argument("name", metavar="NAME|PATH", help="digits, nmnist, or a path")
-    show.add_argument("--split", choices=("train", "test"), default="test", help="default: test")
+    show.add_argument("name", metavar="NAME|PATH", help="digits, nmnist, shd, ssc, or a path")
+    show.add_argument("--split", choices=SPLITS, default="test", help="default: test")
     show.add_argument("--dt", type=float, default=1e-3, metavar="SECONDS", help="default: 0.001")
     show.add_argument("--sample", type=int, default=0, help="which recording to draw")
-    show.add_argument("--figure", metavar="FILE", help="save frames of the recording (PNG, PDF, SVG)")
+    show.add_argument("--figure", metavar="FILE", help="save frames or spikes of the recording (PNG, PDF, SVG)")
     show.set_defaults(function=show_data)
 
 
@@ -67,6 +69,9 @@ def show_data(options: argparse.Namespace) -> int:
 
         if not 0 <= options.sample < len(data):
             raise ParameterError(f"--sample {options.sample}: must lie in 0 ... {len(data) - 1}")
-        save_figure(plot.events_frames(data.events[options.sample], data.sensor_shape), options.figure)
+        one = data.events[options.sample]
+        # What is not an image is drawn as one point a spike.
+        drawn = plot.raster(one) if len(data.sensor_shape) == 1 else plot.events_frames(one, data.sensor_shape)
+        save_figure(drawn, options.figure)
         print(f"saved {options.figure}")
     return 0
