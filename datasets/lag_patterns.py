@@ -89,5 +89,10 @@ def lag_patterns(
     )
     names = tuple("".join(str(channel) for channel in orders[i]) for i in picked)
     return EventDataset(
-        events, labels, names, (channels,), "lag-patterns", "made up by snnsim: one spike a channel, the order is the class"
+        events,
+        labels,
+        names,
+        (channels,),
+        "lag-patterns",
+        "made up by snnsim: one spike a channel, the order is the class",
     )

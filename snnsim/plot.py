@@ -25,6 +25,8 @@ from snnsim.plot_activity import intervals as intervals
 from snnsim.plot_activity import irregularity as irregularity
 from snnsim.plot_activity import population_activity as population_activity
 from snnsim.plot_activity import weights as weights
+from snnsim.plot_delays import delay_histogram as delay_histogram
+from snnsim.plot_delays import distributions as delays
 from snnsim.plot_graph import network as network
 from snnsim.plot_style import BLUE, GREY, LIGHT, PALETTE, VERMILION, one_axes, style, time_unit, whole_numbers
 from snnsim.plot_style import save as save
@@ -39,6 +41,8 @@ __all__ = [
     "activity",
     "confidence",
     "correlation",
+    "delay_histogram",
+    "delays",
     "events_frames",
     "firing_rates",
     "intervals",

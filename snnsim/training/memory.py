@@ -67,10 +67,14 @@ class MemoryReport:
             assert self.free is not None
             room = self.free - self.working - self.gradients
             smaller = max(0, int(self.batch * room / max(self.kept, 1)))
-            way = f"a batch of {smaller} would fit, or use" if 0 < smaller < self.batch else "use"
+            ways = [f"a batch of {smaller} would fit"] if 0 < smaller < self.batch else []
+            if self.chunk < self.ticks or not ways:
+                ways.append(
+                    "SLTT(), for networks without delays, needs memory that does not grow with the number of ticks"
+                )
             raise ParameterError(
                 f"{self.rule}: {self.ticks} ticks at batch {self.batch} need {_size(self.total)}, "
-                f"{_size(self.free)} are free; {way} SLTT(), whose memory does not grow with the number of ticks"
+                f"{_size(self.free)} are free; {', or '.join(ways)}"
             )
 
     def __str__(self) -> str:
@@ -92,7 +96,7 @@ def report(model: TrainableNetwork, ticks: int, batch: int, rule: Any) -> Memory
         positive(name, value)
     spatial = isinstance(rule, SLTT)
     gradients = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
-    if model.plan.delayed:
+    if model.whole_samples:
         kept, working, chunk = _sequence(model, ticks, batch)
     elif model.path == "plain":
         saved = _saved_per_tick(model) * batch

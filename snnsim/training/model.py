@@ -49,8 +49,10 @@ class TrainableNetwork(nn.Module):
     surrogate : Surrogate
         Stands for the derivative of the step.
     batch_norm : sequence of str
-        Populations whose summed input is normalised: tick by tick (`snnsim.training.normalisation`), or all ticks
-        together in a network with delays (`snnsim.training.sequence_norm`).
+        Populations whose summed input is normalised.
+    batch_norm_over : {"auto", "tick", "sequence"}
+        Statistics of each tick (`snnsim.training.normalisation`), or of all ticks of a batch together
+        (`snnsim.training.sequence_norm`), which is what ``"auto"`` takes for networks with delays and the only way there.
     dropout : dict of str to float
         Share of neurons of a population that are silenced in training, the same ones at all ticks of a sample.
     dtype : {"float32", "float64"}
@@ -77,6 +79,7 @@ class TrainableNetwork(nn.Module):
         *,
         surrogate: Surrogate | None = None,
         batch_norm: Iterable[str] = (),
+        batch_norm_over: str = "auto",
         dropout: Mapping[str, float] | None = None,
         dtype: str = "float32",
         seed: int | None = None,
@@ -94,6 +97,11 @@ class TrainableNetwork(nn.Module):
         one_of("lengthen", lengthen, ("end", "layer"))
         self.lengthen = lengthen
         self.plan = make_plan(net, tuple(batch_norm), dict(dropout or {}))
+        one_of("batch_norm_over", batch_norm_over, ("auto", "tick", "sequence"))
+        if batch_norm_over == "tick" and self.plan.delayed and batch_norm:
+            raise CapabilityError("batch_norm_over='tick': a network with delays is normalised over the sequence")
+        #: Whether samples are computed whole, a layer at a time: delays and batch norm over the sequence need it.
+        self.whole_samples = self.plan.delayed or batch_norm_over == "sequence"
         self.surrogate = Triangle() if surrogate is None else surrogate
         if not isinstance(self.surrogate, Surrogate):
             raise ParameterError(f"surrogate={surrogate!r}: expected a Surrogate such as Triangle()")

@@ -56,7 +56,9 @@ def forward_all(
         length = ticks + longer[stage.name]
         arrived = [torch.zeros(length, batch, stage.size, dtype=model.dtype) for _ in stage.model.receptor_list]
         for link in stage.links:
-            arrived[link.receptor] = arrived[link.receptor] + _delivered(model, link, sent[link.source], weights, length)
+            arrived[link.receptor] = arrived[link.receptor] + _delivered(
+                model, link, sent[link.source], weights, length
+            )
         out, spikes = _advance(model, stage, arrived, state[stage.name], coefficients[stage.name], keep_reset)
         if spikes is not None:
             fired[stage.name] = out = spikes
@@ -72,9 +74,7 @@ def _values(source: Source, dtype: torch.dtype) -> Tensor:
     return source.window(0, source.ticks).plain(dtype).view(source.ticks, source.batch, source.size)
 
 
-def _delivered(
-    model: TrainableNetwork, link: Link, sent: Tensor, weights: dict[str, Tensor], length: int
-) -> Tensor:
+def _delivered(model: TrainableNetwork, link: Link, sent: Tensor, weights: dict[str, Tensor], length: int) -> Tensor:
     """Return what a projection delivers at every tick, shape (length, batch, targets)."""
     if not isinstance(link.rule, MATRIX_RULES):
         raise CapabilityError(

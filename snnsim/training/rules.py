@@ -100,14 +100,14 @@ class BPTT(Rule):
         masks = running.draw_masks(model, batch, generator)
         if model.path == "plain":
             with torch.enable_grad():
-                if model.plan.delayed:
+                if model.whole_samples:
                     readout, _ = plain_sequence.forward_all(model, sources, masks, not self.detach_reset)
                 else:
                     readout, _, _ = running.plain_all(model, sources, state, masks, not self.detach_reset)
                 total = criterion.value(readout, labels, len(readout))
             total.backward()  # type: ignore[no-untyped-call]
             return Outcome(float(total.detach()), criterion.scores(readout.detach()))
-        if model.plan.delayed:
+        if model.whole_samples:
             return self._sequence(model, sources, labels, criterion, masks)
         with working() as team:
             call = Fused(model, batch, masks, team, model.workspace)
@@ -179,8 +179,11 @@ class SLTT(Rule):
                 f"loss={type(criterion).__name__}: SLTT back-propagates each tick when it is computed and needs a loss "
                 "of that tick alone; a loss of the summed readout couples all ticks: use per_tick_cross_entropy or BPTT"
             )
-        if model.plan.delayed:
-            raise CapabilityError("SLTT drops every route through time, and delays are such routes; use BPTT()")
+        if model.whole_samples:
+            raise CapabilityError(
+                "SLTT drops every route through time, and delays and batch norm over the sequence are such routes; "
+                "use BPTT()"
+            )
         sources, state, batch, ticks = running.begin(model, inputs, None)
         check_labels(labels, batch)
         if self.k is not None and self.k > ticks:

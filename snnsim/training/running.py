@@ -65,8 +65,8 @@ def begin(model: TrainableNetwork, inputs: Inputs, state: State | None) -> tuple
     """Check the inputs and return them with a state of the call's own, the batch and the number of ticks."""
     sources = check_inputs(model.plan, inputs, model.dtype)
     first = next(iter(sources.values()))
-    if state is not None and model.plan.delayed:
-        raise ParameterError("state: a network with delays starts from rest; spikes on their way are not kept")
+    if state is not None and model.whole_samples:
+        raise ParameterError("state: whole samples start from rest (spikes on their way are not kept)")
     if state is None:
         return sources, model.initial_state(first.batch), first.batch, first.ticks
     own: State = {}
@@ -234,7 +234,7 @@ def forward(
     masks = draw_masks(model, batch, generator)
     learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
     record = torch.is_grad_enabled() and bool(learned)
-    if model.plan.delayed:
+    if model.whole_samples:
         return _forward_delayed(model, sources, batch, masks, record), {}
     if model.path == "plain":
         readout, own, _ = plain_all(model, sources, own, masks, keep_reset=True)
@@ -291,7 +291,7 @@ def spikes(model: TrainableNetwork, inputs: Inputs, wanted: tuple[str, ...] | No
     model.eval()
     try:
         with torch.no_grad():
-            if model.plan.delayed:
+            if model.whole_samples:
                 for name, one in _spikes_delayed(model, sources, batch).items():
                     if name in counts:
                         counts[name] = [one]

@@ -67,7 +67,9 @@ def make_optimiser(
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             own = "delays" if name.startswith("delays:") else "all"
-            groups["norm" if own == "all" and model.plan.delayed and name.startswith("norm:") else own].append(parameter)
+            groups["norm" if own == "all" and model.whole_samples and name.startswith("norm:") else own].append(
+                parameter
+            )
     if not any(groups.values()):
         raise ParameterError("learn is empty: the network has no parameters to train")
     rates = {"all": learning_rate, "norm": learning_rate, "delays": delay_learning_rate}
