@@ -1,10 +1,10 @@
-"""Spoken digits with delays: none, fixed, learned; accuracy over seeds, soft, rounded and fine-tuned; and deployed.
+"""Spoken digits with delays: none, fixed, learned; accuracy over seeds, soft, rounded, fine-tuned; and deployed.
 
-By default the Spiking Heidelberg Digits and the configuration of DCLS-Delays (arXiv:2306.17670): two hidden layers of 256,
-delays to 250 ms, 140 input channels, 150 epochs. `--train` and `--test` name other files in SHD's form, which keep names
-of their own. The clean protocol, by default, chooses the epoch on training speakers that are not learned from; `paper`
-chooses on the test split, as published figures are, and says so; `speaker` tests on speakers of both files who were not
-learned from. Reported is the accuracy of rounded delays, then that after weights were tuned to them (`--fine-tune`).
+By default the Spiking Heidelberg Digits and the configuration of DCLS-Delays (arXiv:2306.17670): two hidden layers of
+256, delays to 250 ms, 140 input channels, 150 epochs. `--train` and `--test` name other files in SHD's form, which keep
+names of their own. The clean protocol, by default, chooses the epoch on training speakers that are not learned from;
+`paper` chooses on the test split, as published figures are, and says so; `speaker` tests on speakers of both files who
+were not learned from. Reported is the accuracy of rounded delays, then that after weights were tuned to them.
 """
 
 from __future__ import annotations

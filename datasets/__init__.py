@@ -13,6 +13,7 @@ from snnsim.datasets.heidelberg import load_shd as load_shd
 from snnsim.datasets.heidelberg import load_ssc as load_ssc
 from snnsim.datasets.heidelberg import open_shd as open_shd
 from snnsim.datasets.heidelberg import open_ssc as open_ssc
+from snnsim.datasets.lag_patterns import lag_patterns as lag_patterns
 from snnsim.datasets.manifest import DATASETS as DATASETS
 from snnsim.datasets.manifest import DatasetCard as DatasetCard
 from snnsim.datasets.manifest import RemoteFile as RemoteFile

@@ -1,7 +1,8 @@
 """Ready networks for event classification: layers of LIF neurons between an input and a linear readout.
 
-Of `fully_connected` and `convolutional`, the readout has no memory (an `LI` of time constant 0): its membrane is the answer of each tick, and the class is the
-one with the largest sum over ticks. That is the readout of SLTT training and of Dynamic Confidence alike.
+Of `fully_connected` and `convolutional`, the readout has no memory (an `LI` of time constant 0): its membrane is the
+answer of each tick, and the class is the one with the largest sum over ticks. That is the readout of SLTT training and
+of Dynamic Confidence alike. `delayed` has a readout that leaks.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from snnsim.errors import ParameterError
 from snnsim.network import Network, Projection
-from snnsim.plot_style import BLUE, GREY, VERMILION, one_axes, style
+from snnsim.plot_style import BLUE, GREY, VERMILION, one_axes, style, whole_numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,7 +38,9 @@ def delay_histogram(
         axes.hist(ticks * network.dt * 1e3, edges, color=BLUE, label="delays" if earlier is None else "after")
         if earlier is not None:
             axes.hist(earlier * network.dt * 1e3, edges, histtype="step", color=VERMILION, label="before")
-            axes.legend()
+            axes.set_ylim(0, 1.3 * axes.get_ylim()[1])  # room for the legend
+            axes.legend(ncols=2, loc="upper left")
+        whole_numbers(axes.yaxis)
         axes.set(xlabel="delay (ms)", ylabel="synapses", xlim=(edges[0], edges[-1]))
     return axes
 

@@ -4,9 +4,27 @@ import numpy as np
 import pytest
 import torch
 
-from snnsim import LI, LIF, Dense, Events, Input, Kaiming, Learnable, Network, Population, Projection, Simulation, Trace
+from snnsim import (
+    LI,
+    LIF,
+    Dense,
+    Events,
+    Input,
+    Kaiming,
+    Learnable,
+    Network,
+    OneToOne,
+    Population,
+    Projection,
+    Simulation,
+    Trace,
+)
+from snnsim.architectures import delayed
+from snnsim.datasets.lag_patterns import lag_patterns
 from snnsim.errors import CapabilityError, NetworkError, ParameterError
-from snnsim.training import BPTT, SLTT, ATan, TrainableNetwork
+from snnsim.training import BPTT, SLTT, ATan, TrainableNetwork, evaluate, train
+from snnsim.training.delay_schedule import kernel_width, sharpness_at
+from snnsim.training.schedules import one_cycle, one_cycle_momentum
 
 KINDS = ("gauss", "triangle", "two_tap")
 DT = 0.01
@@ -93,3 +111,207 @@ def test_evaluation_is_what_the_network_does(backend, dtype):
         assert np.array_equal(mine.sources, theirs.sources)
     tolerance = 1e-5 if dtype == "float32" else 1e-12
     np.testing.assert_allclose(model.readout(inputs).numpy(), result.readout("out"), rtol=tolerance, atol=tolerance)
+
+
+# -- the paper's numbers (arXiv:2306.17670 and its code) ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("classes", "hidden", "maximum", "count", "expected"),
+    [
+        (20, (256, 256), 0.25, 1, 214_016),
+        (35, (512, 512), 0.3, 1, 705_536),
+        (35, (512, 512), 0.3, 2, 1_409_024),
+        (35, (512, 512, 512), 0.3, 1, 1_230_848),
+        (35, (512, 512, 512), 0.3, 2, 2_458_624),
+    ],
+)
+def test_parameter_counts_are_those_of_the_paper(classes, hidden, maximum, count, expected):
+    net = delayed(140, classes, hidden=hidden, maximum_delay=maximum, kernel_count=count)
+    names = [p.name for p in net.populations if p.name.startswith("hidden")]
+    model = TrainableNetwork(net, learn=("weights", "delays"), batch_norm=names)
+    assert sum(p.numel() for p in model.parameters()) == expected
+
+
+def test_kernels_and_lengths_are_those_of_the_paper():
+    model = TrainableNetwork(delayed(140, 20), learn=("weights", "delays"))
+    assert [Learnable(0.25).longest(0.01), Learnable(0.3).longest(0.01)] == [24, 30]
+    assert model.extension == 36
+    readout, _ = model(Events.from_dense(np.zeros((2, 10, 140), int), 0.01))
+    assert readout.shape == (2, 46, 20)
+    weights, delays = model.weights("input->hidden1"), model.delays("input->hidden1")
+    assert 0.20 < weights.abs().max() <= 0.2071
+    assert delays.min() >= 0
+    assert (delays == 24).float().mean() == pytest.approx(1 / 25, abs=0.01)
+
+
+def test_schedules_are_those_of_the_paper():
+    widths = [kernel_width("gauss", 24, sharpness_at(epoch, 150)) - 0.27 for epoch in (0, 1, 18, 37, 149)]
+    assert widths == pytest.approx([12.0, 10.784, 1.753, 0.23, 0.23], abs=1e-3)
+    rates = [5e-3 * one_cycle(epoch, 150) for epoch in (0, 10, 44, 75, 100, 149)]
+    assert rates == pytest.approx([2.0e-4, 7.862e-4, 5e-3, 4.0e-3, 2.239e-3, 2e-8], rel=1e-3)
+    assert one_cycle_momentum(44, 150) == pytest.approx(0.85)
+    optimiser = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], 1.0)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 5e-3, total_steps=20)
+    for epoch in range(20):
+        group = optimiser.param_groups[0]
+        assert group["lr"] == pytest.approx(5e-3 * one_cycle(epoch, 20), rel=1e-9)
+        assert group["betas"][0] == pytest.approx(one_cycle_momentum(epoch, 20), rel=1e-9)
+        optimiser.step()
+        if epoch < 19:
+            schedule.step()
+
+
+# -- learning ----------------------------------------------------------------------------------------------------------
+
+
+def order_network(maximum, seed=0):
+    return delayed(4, 6, hidden=(32,), maximum_delay=maximum, dt=1e-3, time_constant=1.005e-3, seed=seed)
+
+
+RECIPE = {
+    "rule": BPTT(detach_reset=True),
+    "loss": "summed_softmax",
+    "learning_rate": 5e-3,
+    "batch_size": 32,
+    "validation": 0.0,
+    "progress": False,
+}
+
+
+def test_only_delays_tell_an_order():
+    data, test = lag_patterns(1000, seed=1), lag_patterns(500, seed=2)
+    options = {"surrogate": ATan(5.0), "batch_norm": ["hidden1"], "batch_norm_over": "sequence"}
+    recipe = {**RECIPE, "batch_size": 50, "learning_rate": 0.02, "delay_learning_rate": 0.2}
+    without = TrainableNetwork(order_network(0.0), **options)
+    train(without, data, epochs=4, **recipe)
+    assert evaluate(without, test, loss="summed_softmax") < 0.3
+
+    model = TrainableNetwork(order_network(25e-3), learn=("weights", "delays"), **options)
+    start = model.delays("input->hidden1").detach().clone()
+    train(model, data, epochs=20, schedule="one_cycle", **recipe)
+    assert model.sharpness == 1.0
+    assert evaluate(model, test, loss="summed_softmax", soft_delays=True) > 0.95
+    assert (model.delays("input->hidden1") - start).abs().mean() > 0.5
+    model.harden()
+    train(model, data, epochs=5, **{**recipe, "learning_rate": 0.01})
+    assert model.delays("input->hidden1").frac().abs().max() == 0
+    hard = evaluate(model, test, loss="summed_softmax")
+    assert hard > 0.93
+
+    result = Simulation(model.network()).run_samples(test.events.crop(test.events.n_ticks + model.extension))
+    assert result.accuracy(test.labels, score="softmax") == pytest.approx(hard, abs=0.004)
+
+    again = TrainableNetwork(order_network(25e-3), learn=("weights", "delays"), **options)
+    again.load_state_dict(model.state_dict())
+    assert again.hard
+    assert not again.delays("input->hidden1").requires_grad
+
+
+class Stops:
+    """An augmentation that changes nothing, and breaks off in an epoch."""
+
+    def __init__(self, epoch):
+        self.epoch = epoch
+
+    def __call__(self, events, numbers, seed, epoch):
+        if epoch == self.epoch:
+            raise KeyboardInterrupt
+        return events
+
+
+def test_training_goes_on_bit_for_bit(tmp_path):
+    data, options = lag_patterns(64, seed=1), {"epochs": 4, "schedule": "one_cycle", **RECIPE}
+
+    def model():
+        return TrainableNetwork(order_network(25e-3), learn=("weights", "delays"), batch_norm=["hidden1"])
+
+    whole, broken, resumed = model(), model(), model()
+    train(whole, data, augment=Stops(None), **options)
+    with pytest.raises(KeyboardInterrupt):
+        train(broken, data, checkpoint=tmp_path / "c.h5", augment=Stops(2), **options)
+    train(resumed, data, resume=tmp_path / "c.h5", augment=Stops(None), **options)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+
+
+def test_fixed_delays_stay_and_are_whole():
+    model = TrainableNetwork(order_network(25e-3), learn=("weights",), batch_norm=["hidden1"])
+    before = model.delays("input->hidden1").clone()
+    train(model, lag_patterns(64), epochs=2, **RECIPE)
+    assert torch.equal(before, model.delays("input->hidden1"))
+    assert before.frac().abs().max() == 0
+    drawn = order_network(25e-3)
+    assert np.array_equal(before.numpy().reshape(-1), drawn.synapses(drawn.projections[0]).delays)
+    assert model.hard
+
+
+def test_threads_change_nothing():
+    found = []
+    count = torch.get_num_threads()
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            model = TrainableNetwork(
+                delayed(40, 5, hidden=(64, 64)), learn=("weights", "delays"), batch_norm=["hidden1"]
+            )
+            BPTT().step(model, events(batch=16, ticks=30, sources=40), torch.arange(16) % 5, "summed_softmax")
+            found.append({name: p.grad.clone() for name, p in model.named_parameters()})
+    finally:
+        torch.set_num_threads(count)
+    for other in found[1:]:
+        for name, gradient in found[0].items():
+            assert torch.equal(gradient, other[name]), name
+
+
+# -- what is refused ---------------------------------------------------------------------------------------------------
+
+
+def test_what_is_refused():
+    net = network()
+    with pytest.raises(CapabilityError, match="SLTT drops every route through time"):
+        SLTT().step(TrainableNetwork(net), events(), torch.tensor([0, 1, 2]))
+    with pytest.raises(ParameterError, match="no projection has delay=Learnable"):
+        TrainableNetwork(network(delays=(None, None, None)), learn=("weights", "delays"))
+    with pytest.raises(CapabilityError, match="batch_norm_over='tick'"):
+        TrainableNetwork(net, batch_norm=["hidden1"], batch_norm_over="tick")
+    with pytest.raises(ParameterError, match="lengthen='middle'"):
+        TrainableNetwork(net, lengthen="middle")
+    model = TrainableNetwork(net)
+    with pytest.raises(ParameterError, match="start from rest"):
+        model(events(), model.initial_state(3))
+    with pytest.raises(NetworkError, match="no projection 'x' with delays"):
+        TrainableNetwork(net).delays("x")
+    model = TrainableNetwork(net, learn=("weights", "delays"))
+    with pytest.raises(ParameterError, match=r"sharpness=1\.5"):
+        model.sharpness = 1.5
+    for bad, message in (
+        ({"sharpening": "slow"}, "sharpening='slow'"),
+        ({"schedule": "line"}, "schedule='line'"),
+        ({"delay_learning_rate": -1}, "delay_learning_rate=-1"),
+    ):
+        with pytest.raises(ParameterError, match=message):
+            train(TrainableNetwork(order_network(0.025)), lag_patterns(8), **{**RECIPE, **bad})
+
+
+def test_learnable_delays_are_checked():
+    populations = [Population("a", 3, Input()), Population("b", 3, LIF())]
+    with pytest.raises(ParameterError, match="Learnable maximum=0"):
+        Learnable(0)
+    with pytest.raises(ParameterError, match="Learnable kernel='sine'"):
+        Learnable(0.1, "sine")
+    with pytest.raises(ParameterError, match="delay is the class"):
+        Projection("a", "b", Dense(1.0), delay=Learnable)
+    with pytest.raises(NetworkError, match="OneToOne has no learnable delays"):
+        Network(populations, [Projection("a", "b", OneToOne(1.0), delay=Learnable(0.1))], dt=0.01)
+    with pytest.raises(ParameterError, match="one tick of dt"):
+        Network(populations, [Projection("a", "b", Dense(1.0), delay=Learnable(0.001))], dt=0.01)
+
+
+def test_learnable_delays_are_kept(tmp_path):
+    net = network()
+    net.save(tmp_path / "net.h5")
+    loaded = Network.load(tmp_path / "net.h5")
+    assert loaded.projections[0].delay == Learnable(0.09)
+    assert np.array_equal(loaded.synapses(loaded.projections[0]).delays, net.synapses(net.projections[0]).delays)
+    assert "learnable to 0.09 s" in str(loaded)

@@ -18,6 +18,7 @@ from snnsim import rng
 from snnsim.errors import NetworkError, ParameterError, one_of, positive
 from snnsim.events import Events
 from snnsim.progress import interruptible
+from snnsim.training import learned_delays
 from snnsim.training.checkpoint import Checkpoint, copied, optimiser_state, restore_optimiser
 from snnsim.training.delay_schedule import sharpness_at
 from snnsim.training.history import History
@@ -285,7 +286,7 @@ class _Run:
                 )
             with working():
                 optimiser.step()
-                self.model.clamp_delays()
+                learned_delays.clamp(self.model)
             total += outcome.loss * batch.size
             right += outcome.correct(labels)
             seen += batch.size

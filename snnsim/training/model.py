@@ -14,13 +14,12 @@ from snnsim.errors import CapabilityError, NetworkError, ParameterError, one_of
 from snnsim.events import Events
 from snnsim.network import Network
 from snnsim.neurons import LI, LIF, AdaptiveLIF, Exponential
-from snnsim.training import running
+from snnsim.training import learned_delays, running
 from snnsim.training.coefficients import coefficient_rows, differentiable
-from snnsim.training.delay_schedule import kernel_width
 from snnsim.training.export import export_network
 from snnsim.training.memory import MemoryReport, report
 from snnsim.training.normalisation import TickBatchNorm
-from snnsim.training.plan import Delays, Link, Stage, make_plan
+from snnsim.training.plan import Link, Stage, make_plan
 from snnsim.training.sequence import extensions
 from snnsim.training.signals import Inputs
 from snnsim.training.surrogate import Surrogate, Triangle
@@ -52,7 +51,7 @@ class TrainableNetwork(nn.Module):
         Populations whose summed input is normalised.
     batch_norm_over : {"auto", "tick", "sequence"}
         Statistics of each tick (`snnsim.training.normalisation`), or of all ticks of a batch together
-        (`snnsim.training.sequence_norm`), which is what ``"auto"`` takes for networks with delays and the only way there.
+        (`snnsim.training.sequence_norm`), which ``"auto"`` takes for networks with delays, where it is the only way.
     dropout : dict of str to float
         Share of neurons of a population that are silenced in training, the same ones at all ticks of a sample.
     dtype : {"float32", "float64"}
@@ -112,22 +111,20 @@ class TrainableNetwork(nn.Module):
         self.soft_delays = False
         #: Work buffers of the fast path; `workspace.release()` gives them back.
         self.workspace = Workspace()
-        self._links = {link.name: link for stage in self.plan.stages for link in stage.links}
-        for link in self._links.values():
+        #: Projections by name.
+        self.links = {link.name: link for stage in self.plan.stages for link in stage.links}
+        for link in self.links.values():
             if link.has_weights:
-                self._add(f"weights:{link.name}", torch.tensor(link.rule.weights, dtype=self.dtype), "weights")
+                self.add_value(f"weights:{link.name}", torch.tensor(link.rule.weights, dtype=self.dtype), "weights")
             if link.delays is not None:
-                self._add_delays(link.name, link.delays)
+                learned_delays.add(self, link.name, link.delays)
         for stage in self.plan.stages:
             self._add_neuron_parameters(stage)
             if stage.batch_norm:
                 self.add_module(self._norm_name(stage.name), TickBatchNorm(stage.channels, self.dtype))
 
         if "delays" in self.learn:
-            if not any(link.delays is not None and link.delays.kernel for link in self._links.values()):
-                raise ParameterError("learn='delays': no projection has delay=Learnable(maximum=...)")
-            self.register_buffer("delay_progress", torch.zeros(2, dtype=torch.float64))
-            self.register_load_state_dict_post_hook(lambda module, _: module._round_hard_delays())
+            learned_delays.begin(self)
 
     # -- making ------------------------------------------------------------------------------------------
 
@@ -145,14 +142,8 @@ class TrainableNetwork(nn.Module):
             raise CapabilityError(f"path='fused': {reasons[0]}; path='plain' runs it")
         return "fused" if path != "plain" and not reasons else "plain"
 
-    def _add_delays(self, name: str, delays: Delays) -> None:
-        ticks = torch.tensor(delays.ticks, dtype=self.dtype)
-        if "delays" in self.learn and delays.kernel is None:
-            self.register_buffer(f"delays:{name}".replace(".", "_"), ticks, persistent=False)
-            return
-        self._add(f"delays:{name}", ticks if "delays" in self.learn else ticks.round(), "delays")
-
-    def _add(self, name: str, value: Tensor, kind: str) -> None:
+    def add_value(self, name: str, value: Tensor, kind: str) -> None:
+        """Keep a value under a name: a parameter where its kind is learned, else a buffer."""
         key = name.replace(".", "_")
         if kind in self.learn:
             if key in self._parameters:
@@ -167,9 +158,9 @@ class TrainableNetwork(nn.Module):
             values = np.broadcast_to(np.asarray(model.bias, np.float64), (stage.size,)).reshape(stage.channels, -1)
             if np.any(values != values[:, :1]):
                 raise ParameterError(f"bias of {stage.name!r} differs within a channel; a learned one cannot")
-            self._add(f"bias:{stage.name}", torch.tensor(values[:, 0].copy(), dtype=self.dtype), "bias")
+            self.add_value(f"bias:{stage.name}", torch.tensor(values[:, 0].copy(), dtype=self.dtype), "bias")
         if "threshold" in self.learn and hasattr(model, "threshold"):
-            self._add(f"threshold:{stage.name}", torch.tensor(model.threshold, dtype=self.dtype), "threshold")
+            self.add_value(f"threshold:{stage.name}", torch.tensor(model.threshold, dtype=self.dtype), "threshold")
         if "time_constant" in self.learn and isinstance(model, (LIF, LI, AdaptiveLIF)):
             tau = np.asarray(model.time_constant)
             if np.any(tau <= 0) or np.any(np.isinf(tau)):
@@ -178,7 +169,7 @@ class TrainableNetwork(nn.Module):
                 raise CapabilityError(f"time_constant of {stage.name!r}: not learned with exponential receptors")
             # The logarithm keeps it positive and makes a step of the optimiser a relative change.
             value = torch.tensor(np.log(tau / self.plan.network.dt), dtype=self.dtype)
-            self._add(f"time_constant:{stage.name}", value, "time_constant")
+            self.add_value(f"time_constant:{stage.name}", value, "time_constant")
 
     @staticmethod
     def _norm_name(population: str) -> str:
@@ -206,7 +197,7 @@ class TrainableNetwork(nn.Module):
         """Return the weights of a projection."""
         found = self.value("weights", projection)
         if found is None:
-            known = ", ".join(name for name, link in self._links.items() if link.has_weights)
+            known = ", ".join(name for name, link in self.links.items() if link.has_weights)
             raise NetworkError(f"no projection {projection!r} with weights; there are: {known}")
         return found
 
@@ -221,79 +212,32 @@ class TrainableNetwork(nn.Module):
         """Return the delays of a projection in ticks, shape (sources, targets); real numbers while they are learned."""
         found = self.value("delays", projection)
         if found is None:
-            known = ", ".join(name for name, link in self._links.items() if link.delays is not None) or "none"
+            known = ", ".join(name for name, link in self.links.items() if link.delays is not None) or "none"
             raise NetworkError(f"no projection {projection!r} with delays; there are: {known}")
         return found
 
     @property
     def sharpness(self) -> float:
-        """How far the kernels have become narrow: 0 at the beginning, half a kernel wide, to 1, a standard deviation
-        of half a tick."""
-        progress = self._progress()
-        return 1.0 if progress is None else float(progress[0])
+        """How narrow the kernels are: 0 is half their length, 1 a standard deviation of half a tick."""
+        return learned_delays.sharpness(self)
 
     @sharpness.setter
     def sharpness(self, value: float) -> None:
-        progress = self._progress()
-        if progress is None:
-            raise ParameterError("sharpness: no delays are learned")
-        if not 0.0 <= value <= 1.0:
-            raise ParameterError(f"sharpness={value!r}: must lie in 0 ... 1")
-        progress[0] = value
+        learned_delays.sharpen(self, value)
 
     @property
     def hard(self) -> bool:
         """Whether delays are whole ticks for good; see `harden`."""
-        progress = self._progress()
-        return progress is None or bool(progress[1])
+        return learned_delays.is_hard(self)
 
     def harden(self) -> None:
         """Round the delays to whole ticks and stop learning them; weights can then be tuned to what will run."""
-        progress = self._progress()
-        if progress is not None:
-            progress[1] = 1.0
-        self._round_hard_delays()
-
-    def _round_hard_delays(self) -> None:
-        for name, link in self._links.items():
-            if link.delays is not None and link.delays.kernel is not None and self.hard:
-                value = self.delays(name)
-                with torch.no_grad():
-                    value.round_()
-                value.requires_grad_(False)
-
-    def _progress(self) -> Tensor | None:
-        found = getattr(self, "delay_progress", None)
-        return found if isinstance(found, Tensor) else None
-
-    def clamp_delays(self) -> None:
-        """Move delays that a step has taken out of their range back to its end."""
-        with torch.no_grad():
-            for name, link in self._links.items():
-                if link.delays is not None:
-                    self.delays(name).clamp_(0, link.delays.longest)
-
-    def delays_now(self, projection: str) -> tuple[Tensor, str, float]:
-        """Return delays, kernel and width as the next call uses them; ``"whole"`` stands for rounded delays.
-
-        Returns
-        -------
-        delays : Tensor, shape (sources, targets)
-        kernel : {"gauss", "triangle", "two_tap", "whole"}
-        width : float
-            Standard deviation of the Gaussian or half-width of the triangle, in ticks.
-        """
-        found = self._links[projection].delays
-        assert found is not None
-        delays = self.delays(projection)
-        if found.kernel is None or self.hard or not (self.training or self.soft_delays):
-            return delays.detach().round(), "whole", 0.0
-        return delays, found.kernel, kernel_width(found.kernel, found.longest, self.sharpness)
+        learned_delays.harden(self)
 
     def differentiable_weights(self) -> dict[str, Tensor]:
         """Return the weights of every projection; those of `Sparse` as a matrix (sources, targets)."""
         result = {}
-        for name, link in self._links.items():
+        for name, link in self.links.items():
             found = self.value("weights", name)
             if found is not None:
                 result[name] = self._matrix(link, found) if isinstance(link.rule, Sparse) else found
@@ -309,7 +253,7 @@ class TrainableNetwork(nn.Module):
 
     def of_synapses(self, projection: str, matrix: Tensor) -> Tensor:
         """Return the entries of a matrix (sources, targets) that are synapses of a `Sparse` projection."""
-        rule = self._links[projection].rule
+        rule = self.links[projection].rule
         assert isinstance(rule, Sparse)
         return matrix[torch.from_numpy(rule.sources), torch.from_numpy(rule.targets.astype(np.int64))]
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from snnsim.errors import CapabilityError
-from snnsim.training import plain
+from snnsim.training import learned_delays, plain
 from snnsim.training.normalisation import TickBatchNorm
 from snnsim.training.plan import MATRIX_RULES, Link, Stage
 from snnsim.training.sequence import extensions
@@ -28,10 +28,7 @@ def dense_kernel(weights: Tensor, delays: Tensor, longest: int, kernel: str, wid
     away = taus - delays
     if kernel == "whole":
         return weights * (away == 0)
-    if kernel == "gauss":
-        bump = torch.exp(-0.5 * (away / width) ** 2)
-    else:
-        bump = torch.relu(width - away.abs())
+    bump = torch.exp(-0.5 * (away / width) ** 2) if kernel == "gauss" else torch.relu(width - away.abs())
     return weights * (bump / (bump.sum(0) + 1e-7))
 
 
@@ -82,7 +79,7 @@ def _delivered(model: TrainableNetwork, link: Link, sent: Tensor, weights: dict[
         )
     if link.delays is None:
         return functional.pad(sent @ weights[link.name], (0, 0, 0, 0, 0, length - len(sent)))
-    delays, kernel, width = model.delays_now(link.name)
+    delays, kernel, width = learned_delays.now(model, link.name)
     taps = dense_kernel(weights[link.name], delays, link.delays.longest, kernel, width)
     # conv1d correlates: the last tap of its kernel meets the present.
     signal = functional.pad(sent.permute(1, 2, 0), (link.delays.longest, max(0, length - len(sent))))

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from snnsim.training import membrane_kernels, sequence_kernels
+from snnsim.training import learned_delays, membrane_kernels, sequence_kernels
 from snnsim.training.delayed_product import DelayedProduct
 from snnsim.training.plan import Link, Plan, Stage
 from snnsim.training.sequence_norm import standardise, standardise_backward
@@ -108,7 +108,7 @@ class Sequence:
 
     def _product(self, link: Link) -> DelayedProduct:
         assert link.delays is not None
-        delays, kernel, sigma = self.model.delays_now(link.name)
+        delays, kernel, sigma = learned_delays.now(self.model, link.name)
         return DelayedProduct(
             self.weights[link.name].unsqueeze(0),
             delays.unsqueeze(0),

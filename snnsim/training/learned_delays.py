@@ -1,0 +1,106 @@
+"""Delays of a trainable network: real numbers of ticks with a kernel around them, or whole ticks for good."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from snnsim.errors import ParameterError
+from snnsim.training.delay_schedule import kernel_width
+from snnsim.training.plan import Delays
+
+if TYPE_CHECKING:
+    from snnsim.training.model import TrainableNetwork
+
+#: Name of the buffer that holds the sharpness, and whether the delays are hard.
+_PROGRESS = "delay_progress"
+
+
+def begin(model: TrainableNetwork) -> None:
+    """Give a model that learns delays the state of their kernels, which is saved with it."""
+    if not any(link.delays is not None and link.delays.kernel for link in model.links.values()):
+        raise ParameterError("learn='delays': no projection has delay=Learnable(maximum=...)")
+    model.register_buffer(_PROGRESS, torch.zeros(2, dtype=torch.float64))
+    model.register_load_state_dict_post_hook(lambda module, _: _freeze_hard(module))
+
+
+def add(model: TrainableNetwork, name: str, delays: Delays) -> None:
+    """Add the delays of a projection to a model: as they are where they are learned, else rounded."""
+    ticks = torch.tensor(delays.ticks, dtype=model.dtype)
+    if "delays" in model.learn and delays.kernel is None:  # whole by description, among others that are learned
+        model.register_buffer(f"delays:{name}".replace(".", "_"), ticks, persistent=False)
+        return
+    model.add_value(f"delays:{name}", ticks if "delays" in model.learn else ticks.round(), "delays")
+
+
+def sharpness(model: TrainableNetwork) -> float:
+    """Return how narrow the kernels are; see `TrainableNetwork.sharpness`."""
+    progress = _progress(model)
+    return 1.0 if progress is None else float(progress[0])
+
+
+def sharpen(model: TrainableNetwork, value: float) -> None:
+    """Set how narrow the kernels are."""
+    progress = _progress(model)
+    if progress is None:
+        raise ParameterError("sharpness: no delays are learned")
+    if not 0.0 <= value <= 1.0:
+        raise ParameterError(f"sharpness={value!r}: must lie in 0 ... 1")
+    progress[0] = value
+
+
+def is_hard(model: TrainableNetwork) -> bool:
+    """Return whether all delays are whole ticks for good."""
+    progress = _progress(model)
+    return progress is None or bool(progress[1])
+
+
+def harden(model: TrainableNetwork) -> None:
+    """Round the delays to whole ticks and stop learning them."""
+    progress = _progress(model)
+    if progress is not None:
+        progress[1] = 1.0
+        _freeze_hard(model)
+
+
+def clamp(model: TrainableNetwork) -> None:
+    """Move delays that a step has taken out of their range back to its end."""
+    with torch.no_grad():
+        for name, link in model.links.items():
+            if link.delays is not None:
+                model.delays(name).clamp_(0, link.delays.longest)
+
+
+def now(model: TrainableNetwork, projection: str) -> tuple[Tensor, str, float]:
+    """Return delays, kernel and width of a projection as the next call uses them.
+
+    Returns
+    -------
+    delays : Tensor, shape (sources, targets)
+    kernel : {"gauss", "triangle", "two_tap", "whole"}
+        ``"whole"`` stands for delays rounded to ticks.
+    width : float
+        Standard deviation of the Gaussian or half-width of the triangle, in ticks.
+    """
+    found = model.links[projection].delays
+    assert found is not None
+    delays = model.delays(projection)
+    if found.kernel is None or is_hard(model) or not (model.training or model.soft_delays):
+        return delays.detach().round(), "whole", 1.0
+    return delays, found.kernel, kernel_width(found.kernel, found.longest, sharpness(model))
+
+
+def _freeze_hard(model: TrainableNetwork) -> None:
+    for name, link in model.links.items():
+        if link.delays is not None and link.delays.kernel is not None and is_hard(model):
+            value = model.delays(name)
+            with torch.no_grad():
+                value.round_()
+            value.requires_grad_(False)
+
+
+def _progress(model: TrainableNetwork) -> Tensor | None:
+    found = getattr(model, _PROGRESS, None)
+    return found if isinstance(found, Tensor) else None
