@@ -20,7 +20,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from snnsim.training.delay_taps import add_gradients, add_taps
+from snnsim.training import tap_kernels as kernels
+from snnsim.training.delay_taps import bump_of
 from snnsim.training.threads import Workers
 from snnsim.training.workspace import Workspace
 
@@ -30,8 +31,8 @@ COLUMNS = 1024
 PAIRS = 4
 #: Pairs of rows whose kernel gradients are brought back to taps at a time.
 GATHERED = 16
-#: Sources, about, whose kernel gradients belong to one piece of work.
-SOURCES = 64
+#: Sources and targets, about, whose kernel gradients belong to one piece of work.
+TOGETHER = 128
 #: Ticks of a segment of a long recording, unless its longest delay asks for more.
 SEGMENT = 192
 
@@ -94,7 +95,8 @@ class FrequencyMethod:
         workspace: Workspace,
     ) -> None:
         self.weights, self.delays = weights, delays
-        self.longest, self.kernel, self.sigma = longest, kernel, sigma
+        self.longest = longest
+        self.bump = bump_of(kernel, sigma, longest, weights.dtype)
         self.workers, self.workspace = workers, workspace
         self.dtype = weights.dtype
         _, self.sources, self.targets = weights.shape
@@ -146,22 +148,13 @@ class FrequencyMethod:
 
     def _taps(self) -> Tensor:
         """Return the taps of all synapses, shape (longest + 1, sources, targets)."""
-        extent = self.longest + 1
-        rows = max(1, 2**17 // max(1, extent * self.targets))
-        chunks = -(-self.sources // rows)
-        taps = self._take("delayed.taps", (extent, self.sources, self.targets))
-        scratch = self._take("delayed.scratch", (self.workers.count, 2, extent * rows * self.targets))
+        taps = self._take("delayed.taps", (self.longest + 1, self.sources, self.targets))
+        weights, delays, held = self.weights.numpy(), self.delays.numpy(), taps.numpy()
 
-        def work(worker: int, low: int, high: int) -> None:
-            for chunk in range(low, high):
-                held = slice(chunk * rows, min((chunk + 1) * rows, self.sources))
-                shape = (extent, held.stop - held.start, self.targets)
-                size = shape[0] * shape[1] * shape[2]
-                made, spare = (buffer[:size].view(shape) for buffer in scratch[worker])
-                add_taps(self.weights[:, held], self.delays[:, held], self.kernel, self.sigma, made, spare)
-                taps[:, held] = made
+        def work(low: int, high: int) -> None:
+            kernels.write_taps(weights, delays, self.bump, low, high, held)
 
-        self.workers.share(work, chunks, 10 * taps.numel() * self.weights.shape[0])
+        self.workers.map(work, self.sources, 4 * taps.numel() * weights.shape[0])
         return taps
 
     def _transformed(self, name: str, signal: Tensor, start: int, length: int, scale: float) -> Tensor:
@@ -232,54 +225,55 @@ class FrequencyMethod:
         self.workers.share(work, -(-pairs // PAIRS), pairs * self.sources * self.targets * work_of)
 
     def _gradients(self, signal: Tensor, drive: Tensor, of_weights: Tensor | None, of_delays: Tensor | None) -> None:
-        """Add the gradients of weights and delays, a range of sources at a time."""
+        """Add the gradients of weights and delays, a part of the sources and targets at a time."""
         length, batch, _ = signal.shape
         extent, pairs = self.longest + 1, length // 2
-        chunks = max(1, round(self.sources / SOURCES))
-        widest = -(-self.sources // chunks) * self.targets
+        parts = [(low, high, begin, end) for low, high in _ranges(self.sources) for begin, end in _ranges(self.targets)]
+        highest = max(high - low for low, high, _, _ in parts)
+        broadest = max(end - begin for _, _, begin, end in parts)
         back = inverse(length, self.dtype)[:extent]
         count = self.workers.count
-        spectra = self._take("delayed.kernels", (count, 2 * GATHERED, widest))
-        gathered = self._take("delayed.scratch", (count, 3, extent * widest))
-        signal_sums = self._take("delayed.sums", (count, batch, -(-self.sources // chunks)))
-        drive_sums = self._take("delayed.sums.drive", (count, batch, self.targets))
+        spectra = self._take("delayed.kernels", (count, 2 * GATHERED, highest * broadest))
+        gathered = self._take("delayed.scratch", (count, extent * highest * broadest))
+        signal_sums = self._take("delayed.sums", (count, batch * highest))
+        drive_sums = self._take("delayed.sums.drive", (count, batch * broadest))
+        weights, delays = self.weights.numpy(), self.delays.numpy()
+        nothing = weights[:0]
+        results = [nothing if one is None else one.numpy() for one in (of_weights, of_delays)]
 
-        def work(worker: int, low: int, high: int) -> None:
-            for chunk in range(low, high):
-                held = slice(self.sources * chunk // chunks, self.sources * (chunk + 1) // chunks)
-                rows = held.stop - held.start
-                width = rows * self.targets
-                shape = (extent, rows, self.targets)
-                taps, *scratch = (buffer[: extent * width].view(shape) for buffer in gathered[worker])
-                sums = signal_sums[worker].view(-1)[: batch * rows].view(batch, rows)
+        def work(worker: int, first_part: int, last_part: int) -> None:
+            for part in parts[first_part:last_part]:
+                low, high, begin, end = part
+                rows, columns = high - low, end - begin
+                taps = gathered[worker, : extent * rows * columns].view(extent, rows * columns)
+                sums = signal_sums[worker, : batch * rows].view(batch, rows)
+                mixed = drive_sums[worker, : batch * columns].view(batch, columns)
                 for first in range(0, pairs, GATHERED):
                     stop = min(first + GATHERED, pairs)
-                    found = spectra[worker, : 2 * (stop - first), :width]
+                    found = spectra[worker, : 2 * (stop - first), : rows * columns]
                     for pair in range(first, stop):
-                        source, target = signal[2 * pair : 2 * pair + 2, :, held], drive[2 * pair : 2 * pair + 2]
-                        product = found[2 * (pair - first) : 2 * (pair - first) + 2].view(2, rows, self.targets)
+                        source = signal[2 * pair : 2 * pair + 2, :, low:high]
+                        target = drive[2 * pair : 2 * pair + 2, :, begin:end]
+                        product = found[2 * (pair - first) : 2 * (pair - first) + 2].view(2, rows, columns)
                         if pair == pairs - 1:
                             torch.mm(source[0].T, target[0], out=product[0])
                             torch.mm(source[1].T, target[1], out=product[1])
                         else:
-                            _correlate(source, target, product, sums, drive_sums[worker])
-                    flat = taps.view(extent, width)
+                            _correlate(source, target, product, sums, mixed)
                     if first == 0:
-                        torch.mm(back[:, 2 * first : 2 * stop], found, out=flat)
+                        torch.mm(back[:, 2 * first : 2 * stop], found, out=taps)
                     else:
-                        flat.addmm_(back[:, 2 * first : 2 * stop], found)
-                add_gradients(
-                    taps,
-                    self.weights[:, held],
-                    self.delays[:, held],
-                    self.kernel,
-                    self.sigma,
-                    None if of_weights is None else of_weights[:, held],
-                    None if of_delays is None else of_delays[:, held],
-                    (scratch[0], scratch[1]),
-                )
+                        taps.addmm_(back[:, 2 * first : 2 * stop], found)
+                shaped = taps.view(extent, rows, columns).numpy()
+                kernels.add_tap_gradients(shaped, weights, delays, self.bump, part, *results)
 
-        self.workers.share(work, chunks, pairs * self.sources * self.targets * (3 * batch + 2 * extent))
+        self.workers.share(work, len(parts), pairs * self.sources * self.targets * (3 * batch + 2 * extent))
+
+
+def _ranges(neurons: int) -> list[tuple[int, int]]:
+    """Return ranges of about `TOGETHER` neurons."""
+    count = max(1, round(neurons / TOGETHER))
+    return [(neurons * part // count, neurons * (part + 1) // count) for part in range(count)]
 
 
 def _uncovered(pieces: list[Segment], ticks_out: int) -> bool:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from snnsim.training import delayed_kernels as kernels
-from snnsim.training.delay_taps import FLOOR, half_width
+from snnsim.training.delay_taps import bump_of, half_width
 from snnsim.training.delayed_lanes import REGISTER, STRETCH
 from snnsim.training.threads import Workers
 from snnsim.training.workspace import Workspace
@@ -66,10 +66,8 @@ class ShiftMethod:
         self.dtype = weights.dtype
         self.count, self.sources, self.targets = weights.shape
         self.longest = longest
-        reach = half_width(kernel, sigma, self.dtype)
-        #: What `list_terms` and `add_gradients` need to know of the bump.
-        self.bump = (kernel != "gauss", 1.0 if kernel == "two_tap" else sigma, reach, longest, FLOOR)
-        self.most = min(longest + 1, int(2 * reach) + 1)
+        self.bump = bump_of(kernel, sigma, longest, self.dtype)
+        self.most = min(longest + 1, int(2 * half_width(kernel, sigma, self.dtype)) + 1)
         self.workers, self.workspace = workers, workspace
 
     def forward(self, x: Tensor, scale: float, out: Tensor, fresh: bool) -> None:
