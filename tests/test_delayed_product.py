@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch")
 
 from snnsim.errors import ParameterError  # noqa: E402
+from snnsim.training import delayed_frequency  # noqa: E402
 from snnsim.training.delay_taps import add_gradients, mean_taps, taps_of  # noqa: E402
 from snnsim.training.delayed_frequency import segments  # noqa: E402
 from snnsim.training.delayed_product import DelayedProduct  # noqa: E402
@@ -257,6 +258,19 @@ def test_long_recordings_go_by_segments(longest: int) -> None:
         gradients_of(one, x, gradient, weights), gradients_of(other, x, gradient, weights), strict=True
     ):
         close(mine, theirs, 1e-11)
+
+
+def test_bands_of_frequencies_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    case, weights, delays, x, gradient = problem(1, 1, 6, 5, 150, 140, 2, 20, "gauss", 2.0)
+    whole = product(case, weights, delays, "frequency")
+    expected = [drive_of(whole, x, 140, 5, torch.float64), *gradients_of(whole, x, gradient, weights)]
+    monkeypatch.setattr(delayed_frequency, "HELD", 8 * 170 * 2 * 11 // 4)  # a quarter of the transforms
+    parted = product(case, weights, delays, "frequency")
+    for mine, other in zip(
+        [drive_of(parted, x, 140, 5, torch.float64), *gradients_of(parted, x, gradient, weights)], expected, strict=True
+    ):
+        close(mine, other, 1e-12)
+    assert parted._workspace.nbytes < whole._workspace.nbytes
 
 
 @pytest.mark.parametrize("method", METHODS)
