@@ -35,7 +35,7 @@ GATHERED = 16
 #: Sources and targets, about, whose kernel gradients belong to one piece of work.
 TOGETHER = 128
 #: Bytes of the transforms held at a time, about; more frequencies than fit go one band after another.
-HELD = 20 * 2**20
+HELD = 12 * 2**20
 #: Ticks of a segment of a long recording, unless its longest delay asks for more.
 SEGMENT = 192
 
@@ -253,8 +253,9 @@ class FrequencyMethod:
         sizes = [(high - low) * (end - begin) for low, high, begin, end in parts]
         fresh = not found
         if fresh:
-            taken = self._take("delayed.found", (extent * sum(sizes),)).split([extent * size for size in sizes])
-            found = [part.view(extent, -1) for part in taken]
+            taken = self._take("delayed.found", (extent * sum(sizes),))
+            ends = itertools.accumulate(extent * size for size in sizes)
+            found = [taken[end - extent * size : end].view(extent, size) for end, size in zip(ends, sizes, strict=True)]
         back = inverse(length, self.dtype)[:extent, band]
         count = self.workers.count
         spectra = self._take("delayed.kernels", (count, 2 * GATHERED * max(sizes)))

@@ -76,12 +76,14 @@ class ShiftMethod:
         terms = self._terms("delayed.terms", layout, self._at_once(layout), back=False)
         rows = self._take("delayed.rows", (self.workers.count, self.sources, layout.ticks * layout.width))
         totals = self._totals(self.targets)
-        signal, shape, drive = x.numpy().reshape(-1), tuple(x.shape), out.numpy()
+        signal, drive = x.numpy(), out.numpy()
 
         def work(worker: int, low: int, high: int) -> None:
             for block in range(low, high):
                 sample = block * layout.width
-                kernels.lay_out(signal, shape, 1.0, sample, rows[worker], self.longest, layout.width)
+                kernels.lay_out(
+                    signal.reshape(-1), _extents(signal), 1.0, sample, rows[worker], self.longest, layout.width
+                )
                 _add(rows[worker], terms, drive, scale, sample, layout.width, totals[worker], fresh)
 
         self.workers.share(work, layout.blocks, self._operations(out.shape[0] * out.shape[1]))
@@ -171,7 +173,7 @@ class ShiftMethod:
     def _lay_out(self, signal: Array, scale: float, samples: range, rows: Array, lead: int, width: int) -> None:
         def work(_: int, low: int, high: int) -> None:
             for block in range(low, high):
-                kernels.lay_out(signal.reshape(-1), signal.shape, scale, samples[block], rows[block], lead, width)
+                kernels.lay_out(signal.reshape(-1), _extents(signal), scale, samples[block], rows[block], lead, width)
 
         self.workers.share(work, len(samples), len(samples) * rows[0].size)
 
@@ -220,10 +222,15 @@ def _add(
         terms.values,
         terms.starts,
         out.reshape(-1),
-        out.shape,
+        _extents(out),
         scale,
         sample,
         width,
         totals,
         fresh,
     )
+
+
+def _extents(signal: Array) -> tuple[int, int, int]:
+    ticks, batch, neurons = signal.shape
+    return ticks, batch, neurons
