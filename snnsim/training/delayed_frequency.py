@@ -28,6 +28,8 @@ from snnsim.training.workspace import Workspace
 
 #: Columns (sample, neuron) that a worker transforms at a time: signal and transform stay in its second-level cache.
 COLUMNS = 1024
+#: Synapses whose taps become frequencies in one product; a product first makes a copy of what it is given.
+PACKED = 2**13
 #: Pairs of rows whose kernels a worker makes at a time.
 PAIRS = 4
 #: Pairs of rows whose kernel gradients are brought back to taps at a time.
@@ -35,7 +37,7 @@ GATHERED = 16
 #: Sources and targets, about, whose kernel gradients belong to one piece of work.
 TOGETHER = 128
 #: Bytes of the transforms held at a time, about; more frequencies than fit go one band after another.
-HELD = 12 * 2**20
+HELD = 6 * 2**20
 #: Ticks of a segment of a long recording, unless its longest delay asks for more.
 SEGMENT = 192
 
@@ -229,7 +231,9 @@ class FrequencyMethod:
             for chunk in range(low, high):
                 first, stop = chunk * PAIRS, min((chunk + 1) * PAIRS, pairs)
                 made = spectra[worker, : 2 * (stop - first)].view(2 * (stop - first), -1)
-                torch.mm(matrix[2 * first : 2 * stop], flat, out=made)
+                for part in range(0, flat.shape[1], PACKED):
+                    columns = slice(part, part + PACKED)
+                    torch.mm(matrix[2 * first : 2 * stop], flat[:, columns], out=made[:, columns])
                 for pair in range(first, stop):
                     real, imaginary = held[2 * (pair - first)], held[2 * (pair - first) + 1]
                     source, target = signal[2 * pair : 2 * pair + 2], result[2 * pair : 2 * pair + 2]
