@@ -74,8 +74,8 @@ def _added(
     return types.void(total, number, rows, number, places, values, number, number), code
 
 
-#: ``add_stretches(total, at, rows, base, places, values, start, stop)`` adds ``values[k] * rows[places[k] + base :]`` to
-#: ``total[at:]`` for ``k = start ... stop - 1``, in this order. Each is `STRETCH` bytes long; nothing checks an index.
+#: ``add_stretches(total, at, rows, base, places, values, start, stop)`` adds ``values[k] * rows[places[k] + base :]``
+#: to ``total[at:]`` for ``k = start ... stop - 1``, in this order. Each is `STRETCH` bytes long; nothing checks an index.
 add_stretches: Any = intrinsic(_added)
 
 
