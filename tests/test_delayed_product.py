@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch")
 
 from snnsim.errors import ParameterError  # noqa: E402
-from snnsim.training.delay_taps import add_gradients, add_taps, mean_taps, shapes  # noqa: E402
+from snnsim.training import delayed_frequency  # noqa: E402
+from snnsim.training.delay_taps import add_gradients, mean_taps, taps_of  # noqa: E402
 from snnsim.training.delayed_frequency import segments  # noqa: E402
 from snnsim.training.delayed_product import DelayedProduct  # noqa: E402
 from snnsim.training.threads import Workers  # noqa: E402
@@ -119,18 +120,18 @@ GOLDEN = [5.571484e-10, 4.074451e-05, 5.457444e-02, 1.338849, 6.015838e-01, 4.95
 def test_published_kernel_and_gradients() -> None:
     # The library counts taps from the longest delay down (n = 6 - tau), and positions from the middle (D = 3 - P).
     weights, delays = torch.full((1, 1, 1), 2.0).double(), torch.full((1, 1, 1), 3 - 0.3).double()
-    taps, scratch, more = (torch.empty(7, 1, 1, dtype=torch.float64) for _ in range(3))
-    add_taps(weights, delays, "gauss", 0.5, taps, scratch)
+    taps = taps_of(weights, delays, 6, "gauss", 0.5)
     np.testing.assert_allclose(taps.flatten().flip(0).numpy(), GOLDEN, rtol=1e-6)  # they are in single precision
     of_weights, of_delays = torch.zeros_like(weights), torch.zeros_like(weights)
     along = torch.arange(6.0, -1.0, -1.0, dtype=torch.float64).view(7, 1, 1)  # the loss is sum n K[n]
-    add_gradients(along, weights, delays, "gauss", 0.5, of_weights, of_delays, (scratch, more))
+    add_gradients(along, weights, delays, "gauss", 0.5, of_weights, of_delays)
     assert of_weights.item() == pytest.approx(3.2784157, rel=3e-7)
     assert -of_delays.item() == pytest.approx(2.0844023, rel=3e-7)
 
 
 def test_published_kernel_at_the_border() -> None:
-    taps = shapes(torch.zeros(1, 1, dtype=torch.float64), "gauss", 3.27, torch.empty(7, 1, 1, dtype=torch.float64))
+    weights, delays = torch.ones((1, 1, 1)).double(), torch.zeros((1, 1, 1)).double()
+    taps = taps_of(weights, delays, 6, "gauss", 3.27)
     expected = [0.042121, 0.070450, 0.107313, 0.148869, 0.188080, 0.216404, 0.226763]
     np.testing.assert_allclose(taps.flatten().flip(0).numpy(), expected, atol=6e-7)
 
@@ -139,8 +140,7 @@ def test_published_kernel_at_the_border() -> None:
 def test_taps_sum_to_the_weight_at_every_delay(kernel: str, sigma: float) -> None:
     delays = torch.linspace(0.0, 8.0, 97, dtype=torch.float64).view(1, 1, -1)
     weights = torch.full_like(delays, 1.7)
-    taps = torch.empty(9, 1, 97, dtype=torch.float64)
-    add_taps(weights, delays, kernel, sigma, taps, torch.empty_like(taps))
+    taps = taps_of(weights, delays, 8, kernel, sigma)
     np.testing.assert_allclose(taps.sum(0), 1.7, rtol=1e-6)
     np.testing.assert_allclose(taps, taps_by_hand(weights.numpy(), delays.numpy(), 8, kernel, sigma), atol=1e-14)
 
@@ -258,6 +258,19 @@ def test_long_recordings_go_by_segments(longest: int) -> None:
         gradients_of(one, x, gradient, weights), gradients_of(other, x, gradient, weights), strict=True
     ):
         close(mine, theirs, 1e-11)
+
+
+def test_bands_of_frequencies_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    case, weights, delays, x, gradient = problem(1, 1, 6, 5, 150, 140, 2, 20, "gauss", 2.0)
+    whole = product(case, weights, delays, "frequency")
+    expected = [drive_of(whole, x, 140, 5, torch.float64), *gradients_of(whole, x, gradient, weights)]
+    monkeypatch.setattr(delayed_frequency, "HELD", 8 * 170 * 2 * 11 // 4)  # a quarter of the transforms
+    parted = product(case, weights, delays, "frequency")
+    for mine, other in zip(
+        [drive_of(parted, x, 140, 5, torch.float64), *gradients_of(parted, x, gradient, weights)], expected, strict=True
+    ):
+        close(mine, other, 1e-12)
+    assert parted._workspace.nbytes < whole._workspace.nbytes
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -8,15 +8,21 @@ where `g` is a Gaussian ``exp(-((tau - D) / sigma)^2 / 2)``, a triangle ``max(0,
 of half-width 1, which is linear interpolation between the two neighbours of `D`. The sum over the taps is `W` at every
 delay: at the borders the mass of the bump is shared among the taps that are there, not lost
 (Hammouamri et al. 2024, doi:10.48550/arXiv.2306.17670; Khalfaoui-Hassani et al. 2023, doi:10.48550/arXiv.2112.03740).
+
+With ``s = g / A`` the gradient of `W` is ``sum s dK``, and that of `D` is ``W (sum s' dK - sum s' sum s dK)``, where
+``s' = (dg/dD) / A``. A triangle has no slope at its top.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
+
+from snnsim.training import tap_kernels as kernels
+from snnsim.training.tap_kernels import Bump
 
 Kernel = Literal["gauss", "triangle", "two_tap"]
 KERNELS: tuple[str, ...] = get_args(Kernel)
@@ -28,12 +34,18 @@ FLOOR = 1e-7
 def half_width(kernel: str, sigma: float, dtype: torch.dtype) -> float:
     """Return the distance (ticks) from the delay beyond which a bump counts as zero.
 
-    A triangle is zero there. A Gaussian is less than half of the spacing of numbers at one (6e-8 in single precision):
-    a tap left out is smaller than ``6e-8 * |W| / A``, with ``A`` about ``2.5 sigma``, and at least 0.18.
+    A triangle is zero there. A Gaussian is less than half of the spacing of numbers at one (6e-8 in single precision,
+    5.8 sigma away): a tap left out is smaller than ``6e-8 * |W| / A``, with ``A`` about ``2.5 sigma``.
     """
     if kernel == "gauss":
         return sigma * math.sqrt(-2.0 * math.log(torch.finfo(dtype).eps / 2.0))
     return sigma if kernel == "triangle" else 1.0
+
+
+def bump_of(kernel: str, sigma: float, longest: int, dtype: torch.dtype) -> Bump:
+    """Return what the compiled loops need to know of a bump."""
+    width = 1.0 if kernel == "two_tap" else float(sigma)
+    return (kernel != "gauss", width, half_width(kernel, sigma, dtype), longest, FLOOR)
 
 
 def mean_taps(delays: Tensor, longest: int, kernel: str, sigma: float) -> float:
@@ -48,43 +60,26 @@ def mean_taps(delays: Tensor, longest: int, kernel: str, sigma: float) -> float:
     return float((last.clamp_(max=longest) - first.clamp_(min=0) + 1.0).clamp_(min=0).mean())
 
 
-def shapes(delays: Tensor, kernel: str, sigma: float, out: Tensor) -> Tensor:
-    """Write the bumps, normalised to a sum of one.
-
-    Parameters
-    ----------
-    delays : Tensor, shape (sources, targets)
-    kernel : str
-    sigma : float
-        Ticks; not used by ``"two_tap"``.
-    out : Tensor, shape (longest + 1, sources, targets)
-
-    Returns
-    -------
-    Tensor
-        `out`.
-    """
-    _distances(delays, out)
-    if kernel == "gauss":
-        out.mul_(1.0 / sigma).square_().mul_(-0.5).exp_()
-    else:
-        out.abs_().neg_().add_(sigma if kernel == "triangle" else 1.0).clamp_(min=0)
-    return out.div_(out.sum(0).add_(FLOOR))
-
-
-def add_taps(weights: Tensor, delays: Tensor, kernel: str, sigma: float, out: Tensor, scratch: Tensor) -> None:
-    """Write the sum of the taps of all synapses between the same two neurons.
+def taps_of(weights: Tensor, delays: Tensor, longest: int, kernel: str, sigma: float) -> Tensor:
+    """Return the summed taps of all synapses between the same two neurons.
 
     Parameters
     ----------
     weights, delays : Tensor, shape (count, sources, targets)
-    kernel : str
+    longest : int
+        Longest delay (ticks).
+    kernel : {"gauss", "triangle", "two_tap"}
     sigma : float
-    out, scratch : Tensor, shape (longest + 1, sources, targets)
+        Ticks; not used by ``"two_tap"``.
+
+    Returns
+    -------
+    Tensor, shape (longest + 1, sources, targets)
     """
-    torch.mul(shapes(delays[0], kernel, sigma, out), weights[0], out=out)
-    for weight, delay in zip(weights[1:], delays[1:], strict=True):
-        out.addcmul_(shapes(delay, kernel, sigma, scratch), weight)
+    taps = torch.empty((longest + 1, *weights.shape[1:]), dtype=weights.dtype)
+    bump = bump_of(kernel, sigma, longest, weights.dtype)
+    kernels.write_taps(weights.numpy(), delays.numpy(), bump, 0, weights.shape[1], taps.numpy())
+    return taps
 
 
 def add_gradients(
@@ -93,51 +88,12 @@ def add_gradients(
     delays: Tensor,
     kernel: str,
     sigma: float,
-    of_weights: Tensor | None,
-    of_delays: Tensor | None,
-    scratch: tuple[Tensor, Tensor],
+    of_weights: Tensor,
+    of_delays: Tensor,
 ) -> None:
-    """Add the gradients of weights and delays, given that of the summed taps.
-
-    With ``s = g / A`` the gradient of `W` is ``sum s dK``, and that of `D` is
-    ``W (sum s' dK - sum s' sum s dK)``, where ``s' = (dg/dD) / A``.
-
-    Parameters
-    ----------
-    gradient : Tensor, shape (longest + 1, sources, targets)
-        Of the taps.
-    weights, delays : Tensor, shape (count, sources, targets)
-    kernel : str
-    sigma : float
-    of_weights, of_delays : Tensor or None, shape (count, sources, targets)
-        Added to.
-    scratch : tuple of Tensor, each of shape (longest + 1, sources, targets)
-    """
-    shape, slope = scratch
-    for k in range(weights.shape[0]):
-        shapes(delays[k], kernel, sigma, shape)
-        torch.mul(shape, gradient, out=slope)
-        along = slope.sum(0)
-        if of_weights is not None:
-            of_weights[k].add_(along)
-        if of_delays is None:
-            continue
-        _distances(delays[k], slope)
-        if kernel == "gauss":
-            slope.mul_(shape).mul_(1.0 / sigma**2)
-        else:
-            # The area under a triangle is lost in `shape`; the slope is +-1 over the same sum.
-            reach = sigma if kernel == "triangle" else 1.0
-            torch.abs(slope, out=shape)
-            shape.neg_().add_(reach).clamp_(min=0)
-            area = shape.sum(0).add_(FLOOR)
-            slope.sign_().mul_(shape.sign_()).div_(area)
-        total = slope.sum(0)
-        slope.mul_(gradient)
-        of_delays[k].addcmul_(weights[k], slope.sum(0).sub_(total.mul_(along)))
-
-
-def _distances(delays: Tensor, out: Tensor) -> None:
-    """Write ``tau - D``."""
-    taus = torch.arange(out.shape[0], dtype=out.dtype)
-    torch.sub(taus.view(-1, *[1] * delays.ndim), delays, out=out)
+    """Add the gradients of weights and delays, given that of the summed taps, shape (longest + 1, sources, targets)."""
+    bump = bump_of(kernel, sigma, gradient.shape[0] - 1, weights.dtype)
+    part: Any = (0, weights.shape[1], 0, weights.shape[2])
+    kernels.add_tap_gradients(
+        gradient.numpy(), weights.numpy(), delays.numpy(), bump, part, of_weights.numpy(), of_delays.numpy()
+    )

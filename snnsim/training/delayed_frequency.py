@@ -14,24 +14,30 @@ are called pair `p`. Long recordings go by segments of output ticks, each with t
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from snnsim.training.delay_taps import add_gradients, add_taps
+from snnsim.training import tap_kernels as kernels
+from snnsim.training.delay_taps import bump_of
 from snnsim.training.threads import Workers
 from snnsim.training.workspace import Workspace
 
 #: Columns (sample, neuron) that a worker transforms at a time: signal and transform stay in its second-level cache.
 COLUMNS = 1024
+#: Synapses whose taps become frequencies in one product; a product first makes a copy of what it is given.
+PACKED = 2**13
 #: Pairs of rows whose kernels a worker makes at a time.
 PAIRS = 4
 #: Pairs of rows whose kernel gradients are brought back to taps at a time.
 GATHERED = 16
-#: Sources, about, whose kernel gradients belong to one piece of work.
-SOURCES = 64
+#: Sources and targets, about, whose kernel gradients belong to one piece of work.
+TOGETHER = 128
+#: Bytes of the transforms held at a time, about; more frequencies than fit go one band after another.
+HELD = 6 * 2**20
 #: Ticks of a segment of a long recording, unless its longest delay asks for more.
 SEGMENT = 192
 
@@ -94,7 +100,8 @@ class FrequencyMethod:
         workspace: Workspace,
     ) -> None:
         self.weights, self.delays = weights, delays
-        self.longest, self.kernel, self.sigma = longest, kernel, sigma
+        self.longest = longest
+        self.bump = bump_of(kernel, sigma, longest, weights.dtype)
         self.workers, self.workspace = workers, workspace
         self.dtype = weights.dtype
         _, self.sources, self.targets = weights.shape
@@ -106,11 +113,13 @@ class FrequencyMethod:
             out.zero_()
         taps = self._taps()
         for piece in pieces:
-            signal = self._transformed("delayed.x", x[piece.low : piece.high], 0, piece.length, scale)
-            result = self._take("delayed.y", (piece.length, out.shape[1], self.targets))
-            self._multiply(signal, taps, result, forward=True)
             back = inverse(piece.length, self.dtype)[piece.first - piece.low : piece.stop - piece.low]
-            self._bring_back(back, result, out[piece.first : piece.stop], fresh)
+            for band in self._bands(piece.length, x.shape[1]):
+                matrix = scale * transform(piece.length, self.dtype)[band, : piece.high - piece.low]
+                signal = self._transformed("delayed.x", matrix, x[piece.low : piece.high])
+                result = self._take("delayed.y", (signal.shape[0], out.shape[1], self.targets))
+                self._multiply(signal, taps, result, piece.length, band, forward=True)
+                self._bring_back(back[:, band], result, out[piece.first : piece.stop], fresh and band.start == 0)
 
     def backward(
         self,
@@ -129,50 +138,54 @@ class FrequencyMethod:
         if below is not None and fresh and not alone:
             below.zero_()
         taps = None if below is None else self._taps()
+        wanted = of_weights is not None or of_delays is not None
+        found: list[Tensor] = []
         for piece in pieces:
-            start = piece.first - piece.low
-            drive = self._transformed("delayed.y", gradient[piece.first : piece.stop], start, piece.length, 1.0)
-            if of_weights is not None or of_delays is not None:
-                signal = self._transformed("delayed.x", x[piece.low : piece.high], 0, piece.length, scale)
-                self._gradients(signal, drive, of_weights, of_delays)
-            if below is not None and taps is not None:
-                result = self._take("delayed.x", (piece.length, x.shape[1], self.sources))
-                self._multiply(drive, taps, result, forward=False)
-                back = inverse(piece.length, self.dtype)[: piece.high - piece.low] * scale
-                self._bring_back(back, result, below[piece.low : piece.high], fresh and alone)
+            start, rows = piece.first - piece.low, transform(piece.length, self.dtype)
+            back = inverse(piece.length, self.dtype)
+            for band in self._bands(piece.length, x.shape[1]):
+                matrix = rows[band, start : start + piece.stop - piece.first]
+                drive = self._transformed("delayed.y", matrix, gradient[piece.first : piece.stop])
+                if wanted:
+                    matrix = scale * rows[band, : piece.high - piece.low]
+                    signal = self._transformed("delayed.x", matrix, x[piece.low : piece.high])
+                    found = self._correlate(signal, drive, piece.length, band, found)
+                if below is not None and taps is not None:
+                    result = self._take("delayed.x", (drive.shape[0], x.shape[1], self.sources))
+                    self._multiply(drive, taps, result, piece.length, band, forward=False)
+                    matrix = scale * back[: piece.high - piece.low, band]
+                    self._bring_back(matrix, result, below[piece.low : piece.high], fresh and alone and band.start == 0)
+        if found:
+            self._bring_home(found, of_weights, of_delays)
+
+    def _bands(self, length: int, batch: int) -> list[slice]:
+        """Return ranges of rows of a transform, whole chunks of pairs, that are held at a time."""
+        size = length * batch * (self.sources + self.targets) * self.dtype.itemsize
+        chunks = -(-length // (2 * GATHERED))
+        count = min(chunks, max(1, round(size / HELD)))
+        edges = [min(length, 2 * GATHERED * (chunks * part // count)) for part in range(count + 1)]
+        return [slice(first, stop) for first, stop in itertools.pairwise(edges)]
 
     def _take(self, name: str, shape: tuple[int, ...]) -> Tensor:
         return self.workspace.take(name, shape, self.dtype)
 
     def _taps(self) -> Tensor:
         """Return the taps of all synapses, shape (longest + 1, sources, targets)."""
-        extent = self.longest + 1
-        rows = max(1, 2**17 // max(1, extent * self.targets))
-        chunks = -(-self.sources // rows)
-        taps = self._take("delayed.taps", (extent, self.sources, self.targets))
-        scratch = self._take("delayed.scratch", (self.workers.count, 2, extent * rows * self.targets))
+        taps = self._take("delayed.taps", (self.longest + 1, self.sources, self.targets))
+        weights, delays, held = self.weights.numpy(), self.delays.numpy(), taps.numpy()
 
-        def work(worker: int, low: int, high: int) -> None:
-            for chunk in range(low, high):
-                held = slice(chunk * rows, min((chunk + 1) * rows, self.sources))
-                shape = (extent, held.stop - held.start, self.targets)
-                size = shape[0] * shape[1] * shape[2]
-                made, spare = (buffer[:size].view(shape) for buffer in scratch[worker])
-                add_taps(self.weights[:, held], self.delays[:, held], self.kernel, self.sigma, made, spare)
-                taps[:, held] = made
+        def work(low: int, high: int) -> None:
+            kernels.write_taps(weights, delays, self.bump, low, high, held)
 
-        self.workers.share(work, chunks, 10 * taps.numel() * self.weights.shape[0])
+        self.workers.map(work, self.sources, 4 * taps.numel() * weights.shape[0])
         return taps
 
-    def _transformed(self, name: str, signal: Tensor, start: int, length: int, scale: float) -> Tensor:
-        """Return the transform of a signal that begins at tick `start`, shape (length, batch, neurons)."""
+    def _transformed(self, name: str, matrix: Tensor, signal: Tensor) -> Tensor:
+        """Return rows of the transform of a signal, shape (rows, batch, neurons)."""
         ticks, batch, neurons = signal.shape
         flat = signal.reshape(ticks, -1)
         width = flat.shape[1]
-        matrix = transform(length, self.dtype)[:, start : start + ticks]
-        if scale != 1.0:
-            matrix = matrix * scale
-        result = self._take(name, (length, width))
+        result = self._take(name, (matrix.shape[0], width))
         convert = flat.dtype != self.dtype
         held = self._take("delayed.scratch", (self.workers.count, ticks if convert else 0, COLUMNS))
 
@@ -184,8 +197,8 @@ class FrequencyMethod:
                     part = held[worker, :, : columns.stop - columns.start].copy_(part)
                 torch.mm(matrix, part, out=result[:, columns])
 
-        self.workers.share(work, -(-width // COLUMNS), length * ticks * width)
-        return result.view(length, batch, neurons)
+        self.workers.share(work, -(-width // COLUMNS), matrix.numel() * width)
+        return result.view(matrix.shape[0], batch, neurons)
 
     def _bring_back(self, matrix: Tensor, result: Tensor, out: Tensor, fresh: bool) -> None:
         """Write or add the ticks of a transform to a signal."""
@@ -202,84 +215,101 @@ class FrequencyMethod:
 
         self.workers.share(work, -(-width // COLUMNS), matrix.numel() * width)
 
-    def _multiply(self, signal: Tensor, taps: Tensor, result: Tensor, *, forward: bool) -> None:
+    def _multiply(
+        self, signal: Tensor, taps: Tensor, result: Tensor, length: int, band: slice, *, forward: bool
+    ) -> None:
         """Multiply transforms with those of the taps, or for the way back with their conjugate transposes."""
-        length, batch, _ = signal.shape
-        matrix = transform(length, self.dtype)[:, : self.longest + 1]
+        rows, batch, neurons = signal.shape
+        matrix = transform(length, self.dtype)[band, : self.longest + 1]
         flat = taps.view(self.longest + 1, -1)
-        pairs = length // 2
-        kernels = self._take("delayed.kernels", (self.workers.count, 2 * PAIRS + 1, self.sources, self.targets))
-        sums = self._take("delayed.sums", (self.workers.count, batch, signal.shape[2]))
+        pairs, product = rows // 2, _complex_product if forward else _conjugate_product
+        spectra = self._take("delayed.kernels", (self.workers.count, 2 * PAIRS + 1, self.sources, self.targets))
+        sums = self._take("delayed.sums", (self.workers.count, batch, neurons))
 
         def work(worker: int, low: int, high: int) -> None:
-            *held, mixed = kernels[worker]
-            rows = kernels[worker].view(2 * PAIRS + 1, -1)
+            *held, mixed = spectra[worker]
             for chunk in range(low, high):
                 first, stop = chunk * PAIRS, min((chunk + 1) * PAIRS, pairs)
-                torch.mm(matrix[2 * first : 2 * stop], flat, out=rows[: 2 * (stop - first)])
+                made = spectra[worker, : 2 * (stop - first)].view(2 * (stop - first), -1)
+                for part in range(0, flat.shape[1], PACKED):
+                    columns = slice(part, part + PACKED)
+                    torch.mm(matrix[2 * first : 2 * stop], flat[:, columns], out=made[:, columns])
                 for pair in range(first, stop):
                     real, imaginary = held[2 * (pair - first)], held[2 * (pair - first) + 1]
                     source, target = signal[2 * pair : 2 * pair + 2], result[2 * pair : 2 * pair + 2]
-                    if pair == pairs - 1:
+                    if band.start + 2 * pair + 2 == length:
                         torch.mm(source[0], real if forward else real.T, out=target[0])
                         torch.mm(source[1], imaginary if forward else imaginary.T, out=target[1])
-                    elif forward:
-                        _complex_product(source, real, imaginary, target, sums[worker], mixed)
                     else:
-                        _conjugate_product(source, real, imaginary, target, sums[worker], mixed)
+                        product(source, real, imaginary, target, sums[worker], mixed)
 
-        work_of = 3 * batch + 4 * self.longest
-        self.workers.share(work, -(-pairs // PAIRS), pairs * self.sources * self.targets * work_of)
+        each = 3 * batch + 4 * self.longest
+        self.workers.share(work, -(-pairs // PAIRS), pairs * self.sources * self.targets * each)
 
-    def _gradients(self, signal: Tensor, drive: Tensor, of_weights: Tensor | None, of_delays: Tensor | None) -> None:
-        """Add the gradients of weights and delays, a range of sources at a time."""
-        length, batch, _ = signal.shape
-        extent, pairs = self.longest + 1, length // 2
-        chunks = max(1, round(self.sources / SOURCES))
-        widest = -(-self.sources // chunks) * self.targets
-        back = inverse(length, self.dtype)[:extent]
+    def _parts(self) -> list[tuple[int, int, int, int]]:
+        """Return ranges of sources and targets whose gradients are one piece of work."""
+        return [(low, high, begin, end) for low, high in _ranges(self.sources) for begin, end in _ranges(self.targets)]
+
+    def _correlate(self, signal: Tensor, drive: Tensor, length: int, band: slice, found: list[Tensor]) -> list[Tensor]:
+        """Add the gradients of the taps, each of shape (longest + 1, sources * targets of a part), to `found`."""
+        rows, batch, _ = signal.shape
+        extent, parts = self.longest + 1, self._parts()
+        sizes = [(high - low) * (end - begin) for low, high, begin, end in parts]
+        fresh = not found
+        if fresh:
+            taken = self._take("delayed.found", (extent * sum(sizes),))
+            ends = itertools.accumulate(extent * size for size in sizes)
+            found = [taken[end - extent * size : end].view(extent, size) for end, size in zip(ends, sizes, strict=True)]
+        back = inverse(length, self.dtype)[:extent, band]
         count = self.workers.count
-        spectra = self._take("delayed.kernels", (count, 2 * GATHERED, widest))
-        gathered = self._take("delayed.scratch", (count, 3, extent * widest))
-        signal_sums = self._take("delayed.sums", (count, batch, -(-self.sources // chunks)))
-        drive_sums = self._take("delayed.sums.drive", (count, batch, self.targets))
+        spectra = self._take("delayed.kernels", (count, 2 * GATHERED * max(sizes)))
+        signal_sums = self._take("delayed.sums", (count, batch * max(high - low for low, high, _, _ in parts)))
+        drive_sums = self._take("delayed.sums.drive", (count, batch * max(end - begin for *_, begin, end in parts)))
 
-        def work(worker: int, low: int, high: int) -> None:
-            for chunk in range(low, high):
-                held = slice(self.sources * chunk // chunks, self.sources * (chunk + 1) // chunks)
-                rows = held.stop - held.start
-                width = rows * self.targets
-                shape = (extent, rows, self.targets)
-                taps, *scratch = (buffer[: extent * width].view(shape) for buffer in gathered[worker])
-                sums = signal_sums[worker].view(-1)[: batch * rows].view(batch, rows)
-                for first in range(0, pairs, GATHERED):
-                    stop = min(first + GATHERED, pairs)
-                    found = spectra[worker, : 2 * (stop - first), :width]
-                    for pair in range(first, stop):
-                        source, target = signal[2 * pair : 2 * pair + 2, :, held], drive[2 * pair : 2 * pair + 2]
-                        product = found[2 * (pair - first) : 2 * (pair - first) + 2].view(2, rows, self.targets)
-                        if pair == pairs - 1:
+        def work(worker: int, first_part: int, last_part: int) -> None:
+            for part in range(first_part, last_part):
+                low, high, begin, end = parts[part]
+                sums = signal_sums[worker, : batch * (high - low)].view(batch, -1)
+                mixed = drive_sums[worker, : batch * (end - begin)].view(batch, -1)
+                for first in range(0, rows, 2 * GATHERED):
+                    stop = min(first + 2 * GATHERED, rows)
+                    spectrum = spectra[worker, : (stop - first) * sizes[part]].view(-1, high - low, end - begin)
+                    for row in range(first, stop, 2):
+                        source, target = signal[row : row + 2, :, low:high], drive[row : row + 2, :, begin:end]
+                        product = spectrum[row - first : row - first + 2]
+                        if band.start + row + 2 == length:
                             torch.mm(source[0].T, target[0], out=product[0])
                             torch.mm(source[1].T, target[1], out=product[1])
                         else:
-                            _correlate(source, target, product, sums, drive_sums[worker])
-                    flat = taps.view(extent, width)
-                    if first == 0:
-                        torch.mm(back[:, 2 * first : 2 * stop], found, out=flat)
+                            _correlated_product(source, target, product, sums, mixed)
+                    flat = spectrum.view(stop - first, -1)
+                    if fresh and first == 0:
+                        torch.mm(back[:, first:stop], flat, out=found[part])
                     else:
-                        flat.addmm_(back[:, 2 * first : 2 * stop], found)
-                add_gradients(
-                    taps,
-                    self.weights[:, held],
-                    self.delays[:, held],
-                    self.kernel,
-                    self.sigma,
-                    None if of_weights is None else of_weights[:, held],
-                    None if of_delays is None else of_delays[:, held],
-                    (scratch[0], scratch[1]),
-                )
+                        found[part].addmm_(back[:, first:stop], flat)
 
-        self.workers.share(work, chunks, pairs * self.sources * self.targets * (3 * batch + 2 * extent))
+        each = 3 * batch + 4 * extent
+        self.workers.share(work, len(parts), rows // 2 * self.sources * self.targets * each)
+        return found
+
+    def _bring_home(self, found: list[Tensor], of_weights: Tensor | None, of_delays: Tensor | None) -> None:
+        """Add the gradients of weights and delays, given those of the taps."""
+        parts, weights, delays = self._parts(), self.weights.numpy(), self.delays.numpy()
+        results = [weights[:0] if one is None else one.numpy() for one in (of_weights, of_delays)]
+
+        def work(first: int, last: int) -> None:
+            for part, taps in zip(parts[first:last], found[first:last], strict=True):
+                low, high, begin, end = part
+                shaped = taps.view(-1, high - low, end - begin).numpy()
+                kernels.add_tap_gradients(shaped, weights, delays, self.bump, part, *results)
+
+        self.workers.map(work, len(parts), 8 * sum(taps.numel() for taps in found))
+
+
+def _ranges(neurons: int) -> list[tuple[int, int]]:
+    """Return ranges of about `TOGETHER` neurons."""
+    count = max(1, round(neurons / TOGETHER))
+    return [(neurons * part // count, neurons * (part + 1) // count) for part in range(count)]
 
 
 def _uncovered(pieces: list[Segment], ticks_out: int) -> bool:
@@ -310,7 +340,7 @@ def _conjugate_product(signal: Tensor, c: Tensor, d: Tensor, out: Tensor, sums: 
     imaginary.addmm_(a, torch.add(c, d, out=mixed).T, alpha=-1.0)
 
 
-def _correlate(signal: Tensor, drive: Tensor, out: Tensor, sums: Tensor, mixed: Tensor) -> None:
+def _correlated_product(signal: Tensor, drive: Tensor, out: Tensor, sums: Tensor, mixed: Tensor) -> None:
     """Multiply the transpose of ``a - ib`` with ``c + id``: summed over samples."""
     a, b = signal[0], signal[1]
     c, d = drive[0], drive[1]

@@ -11,13 +11,15 @@ groups; the terms of group `g` for the outer neuron `o` are ``starts[g, o] ... s
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
+import numpy as np
+
 from snnsim.compilation import compiled
-from snnsim.training import delayed_lanes
-from snnsim.training.compiled import kernel, kernel_with
+from snnsim.training import delayed_lanes, tap_kernels
+from snnsim.training.compiled import kernel_with
 from snnsim.training.delayed_lanes import REGISTER, STRETCH, add_stretches, add_turned, write_turned
+from snnsim.training.tap_kernels import Bump, fill, range_of, slope_of
 
 
 def _reordered(function: Any) -> Any:
@@ -71,28 +73,11 @@ def lay_out(
                     rows[neuron, (lead + tick) * width + one] = factor * signal[at + neuron]
 
 
-@kernel
-def _height(triangle: bool, sigma: float, distance: float) -> float:
-    if triangle:
-        return max(0.0, sigma - abs(distance))
-    return math.exp(-0.5 * (distance / sigma) ** 2)
-
-
-@kernel
-def _range_of(triangle: bool, delay: float, reach: float, longest: int) -> tuple[int, int]:
-    """Return the first tap of a bump and the one after the last."""
-    if triangle:
-        first, stop = math.floor(delay - reach) + 1, math.ceil(delay + reach)
-    else:
-        first, stop = math.ceil(delay - reach), math.floor(delay + reach) + 1
-    return max(first, 0), min(stop, longest + 1)
-
-
-@kernel
+@kernel_with(tap_kernels)
 def list_terms(
     weights: Any,
     delays: Any,
-    bump: tuple[bool, float, float, int, float],
+    bump: Bump,
     group: int,
     layout: tuple[int, int, int, int],
     part: tuple[int, int, int],
@@ -106,8 +91,7 @@ def list_terms(
     ----------
     weights, delays : ndarray, shape (count, inner neurons, outer neurons)
     bump : tuple
-        Whether it is a triangle, and not a Gaussian; its width; the distance (ticks) from which on it is zero; the
-        longest delay; what is added to its sum.
+        See `snnsim.training.tap_kernels.Bump`.
     group : int
         Inner neurons of a group.
     layout : tuple of int
@@ -123,9 +107,9 @@ def list_terms(
         Out: where the terms of each outer neuron begin.
     """
     count, inner, outer = weights.shape
-    triangle, sigma, reach, longest, floor = bump
     row, lead, sign, width = layout
     low, high, capacity = part
+    heights = np.empty(bump[3] + 1)
     for g in range(low, high):
         k = g * capacity
         for o in range(outer):
@@ -133,24 +117,21 @@ def list_terms(
             for i in range(g * group, min((g + 1) * group, inner)):
                 for c in range(count):
                     delay = float(delays[c, i, o])
-                    first, stop = _range_of(triangle, delay, reach, longest)
-                    area = floor
-                    for tau in range(first, stop):
-                        area += _height(triangle, sigma, tau - delay)
-                    factor = weights[c, i, o] / area
+                    first, stop = range_of(bump, delay)
+                    factor = weights[c, i, o] / fill(bump, delay, first, stop, heights)
                     for tau in range(first, stop):
                         places[k] = (i * row + lead + sign * tau) * width
-                        values[k] = factor * _height(triangle, sigma, tau - delay)
+                        values[k] = factor * heights[tau - first]
                         k += 1
         starts[g, outer] = k
 
 
-@kernel
+@kernel_with(tap_kernels)
 def add_gradients(
     found: Any,
     weights: Any,
     delays: Any,
-    bump: tuple[bool, float, float, int, float],
+    bump: Bump,
     group: int,
     low: int,
     high: int,
@@ -166,28 +147,22 @@ def add_gradients(
         Gradient of each term, in the order of `list_terms`.
     of_weights, of_delays : ndarray, shape (count, sources, targets), or of no size where not asked for
 
-    See `list_terms` for the others, and `snnsim.training.delay_taps.add_gradients` for the equations.
+    See `list_terms` for the others, and `snnsim.training.delay_taps` for the equations.
     """
     count, inner, outer = weights.shape
-    triangle, sigma, reach, longest, floor = bump
+    heights = np.empty(bump[3] + 1)
     for g in range(low, high):
         k = starts[g, 0]
         for o in range(outer):
             for i in range(g * group, min((g + 1) * group, inner)):
                 for c in range(count):
                     delay = float(delays[c, i, o])
-                    first, stop = _range_of(triangle, delay, reach, longest)
-                    area, slopes, along, steep = floor, 0.0, 0.0, 0.0
+                    first, stop = range_of(bump, delay)
+                    area = fill(bump, delay, first, stop, heights)
+                    slopes, along, steep = 0.0, 0.0, 0.0
                     for tau in range(first, stop):
-                        distance = tau - delay
-                        height = _height(triangle, sigma, distance)
-                        if not triangle:
-                            slope = height * distance / sigma**2
-                        elif distance == 0.0:
-                            slope = 0.0
-                        else:
-                            slope = 1.0 if distance > 0.0 else -1.0
-                        area += height
+                        height = heights[tau - first]
+                        slope = slope_of(bump, tau - delay, height)
                         slopes += slope
                         along += height * found[k]
                         steep += slope * found[k]

@@ -18,14 +18,9 @@ REGISTER, REGISTERS = 32, 8
 STRETCH = REGISTER * REGISTERS
 
 
-@intrinsic
-def add_stretches(
+def _added(
     typing_context: Any, total: Any, at: Any, rows: Any, base: Any, places: Any, values: Any, start: Any, stop: Any
 ) -> Any:
-    """Add ``values[k] * rows[places[k] + base :]`` to ``total[at:]`` for ``k = start ... stop - 1``, in this order.
-
-    Each is `STRETCH` bytes long. Arrays are contiguous, and nothing checks an index.
-    """
     del typing_context
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -77,6 +72,11 @@ def add_stretches(
 
     number = types.intp
     return types.void(total, number, rows, number, places, values, number, number), code
+
+
+#: ``add_stretches(total, at, rows, base, places, values, start, stop)`` adds ``values[k] * rows[places[k] + base :]``
+#: to ``total[at:]`` for ``k = start ... stop - 1``, in this order. Each is `STRETCH` bytes long; nothing checks an index.
+add_stretches: Any = intrinsic(_added)
 
 
 def _turned(adding: bool) -> Any:
@@ -131,6 +131,6 @@ def _turned(adding: bool) -> Any:
 
 #: ``write_turned(source, at, step, target, place, stride, factor)`` writes the transpose of a square of `source`, whose
 #: rows begin at ``at``, ``at + step`` and so on and have as many numbers as a register, times `factor`, into `target`.
-write_turned = intrinsic(_turned(adding=False))
+write_turned: Any = intrinsic(_turned(adding=False))
 #: As `write_turned`, but adds.
-add_turned = intrinsic(_turned(adding=True))
+add_turned: Any = intrinsic(_turned(adding=True))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from snnsim.training import delayed_kernels as kernels
-from snnsim.training.delay_taps import FLOOR, half_width
+from snnsim.training.delay_taps import bump_of, half_width
 from snnsim.training.delayed_lanes import REGISTER, STRETCH
 from snnsim.training.threads import Workers
 from snnsim.training.workspace import Workspace
@@ -66,10 +66,8 @@ class ShiftMethod:
         self.dtype = weights.dtype
         self.count, self.sources, self.targets = weights.shape
         self.longest = longest
-        reach = half_width(kernel, sigma, self.dtype)
-        #: What `list_terms` and `add_gradients` need to know of the bump.
-        self.bump = (kernel != "gauss", 1.0 if kernel == "two_tap" else sigma, reach, longest, FLOOR)
-        self.most = min(longest + 1, int(2 * reach) + 1)
+        self.bump = bump_of(kernel, sigma, longest, self.dtype)
+        self.most = min(longest + 1, int(2 * half_width(kernel, sigma, self.dtype)) + 1)
         self.workers, self.workspace = workers, workspace
 
     def forward(self, x: Tensor, scale: float, out: Tensor, fresh: bool) -> None:
@@ -78,12 +76,14 @@ class ShiftMethod:
         terms = self._terms("delayed.terms", layout, self._at_once(layout), back=False)
         rows = self._take("delayed.rows", (self.workers.count, self.sources, layout.ticks * layout.width))
         totals = self._totals(self.targets)
-        signal, shape, drive = x.numpy().reshape(-1), tuple(x.shape), out.numpy()
+        signal, drive = x.numpy(), out.numpy()
 
         def work(worker: int, low: int, high: int) -> None:
             for block in range(low, high):
                 sample = block * layout.width
-                kernels.lay_out(signal, shape, 1.0, sample, rows[worker], self.longest, layout.width)
+                kernels.lay_out(
+                    signal.reshape(-1), _extents(signal), 1.0, sample, rows[worker], self.longest, layout.width
+                )
                 _add(rows[worker], terms, drive, scale, sample, layout.width, totals[worker], fresh)
 
         self.workers.share(work, layout.blocks, self._operations(out.shape[0] * out.shape[1]))
@@ -173,7 +173,7 @@ class ShiftMethod:
     def _lay_out(self, signal: Array, scale: float, samples: range, rows: Array, lead: int, width: int) -> None:
         def work(_: int, low: int, high: int) -> None:
             for block in range(low, high):
-                kernels.lay_out(signal.reshape(-1), signal.shape, scale, samples[block], rows[block], lead, width)
+                kernels.lay_out(signal.reshape(-1), _extents(signal), scale, samples[block], rows[block], lead, width)
 
         self.workers.share(work, len(samples), len(samples) * rows[0].size)
 
@@ -222,10 +222,15 @@ def _add(
         terms.values,
         terms.starts,
         out.reshape(-1),
-        out.shape,
+        _extents(out),
         scale,
         sample,
         width,
         totals,
         fresh,
     )
+
+
+def _extents(signal: Array) -> tuple[int, int, int]:
+    ticks, batch, neurons = signal.shape
+    return ticks, batch, neurons

@@ -25,6 +25,9 @@ class Workspace:
             count *= extent
         buffer = self._buffers.get((name, dtype))
         if buffer is None or buffer.numel() < count:
+            # The smaller one goes first, so that its memory can be part of the larger one.
+            del buffer
+            self._buffers.pop((name, dtype), None)
             buffer = torch.zeros(count, dtype=dtype)
             self._buffers[name, dtype] = buffer
         return buffer[:count].view(shape)
