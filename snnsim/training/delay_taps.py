@@ -5,7 +5,8 @@ The synapse of weight ``W`` and delay ``D`` (ticks) acts at the whole delays ``t
     ``K[tau] = W * g[tau] / A``,  ``A = sum over tau of g[tau] + 1e-7``,
 
 where `g` is a Gaussian ``exp(-((tau - D) / sigma)^2 / 2)``, a triangle ``max(0, sigma - |tau - D|)``, or the triangle
-of half-width 1, which is linear interpolation between the two neighbours of `D`. The sum over the taps is `W` at every
+of half-width 1, which is linear interpolation between the two neighbours of `D`. Of a whole delay there is one tap,
+which the kernel ``"whole"`` gives the weight itself, without the 1e-7. The sum over the taps is `W` at every
 delay: at the borders the mass of the bump is shared among the taps that are there, not lost
 (Hammouamri et al. 2024, doi:10.48550/arXiv.2306.17670; Khalfaoui-Hassani et al. 2023, doi:10.48550/arXiv.2112.03740).
 
@@ -24,7 +25,7 @@ from torch import Tensor
 from snnsim.training import tap_kernels as kernels
 from snnsim.training.tap_kernels import Bump
 
-Kernel = Literal["gauss", "triangle", "two_tap"]
+Kernel = Literal["gauss", "triangle", "two_tap", "whole"]
 KERNELS: tuple[str, ...] = get_args(Kernel)
 
 #: Added to the sum of the bump, so that a bump without a tap in it is zero instead of undefined.
@@ -44,8 +45,9 @@ def half_width(kernel: str, sigma: float, dtype: torch.dtype) -> float:
 
 def bump_of(kernel: str, sigma: float, longest: int, dtype: torch.dtype) -> Bump:
     """Return what the compiled loops need to know of a bump."""
-    width = 1.0 if kernel == "two_tap" else float(sigma)
-    return (kernel != "gauss", width, half_width(kernel, sigma, dtype), longest, FLOOR)
+    width = 1.0 if kernel in ("two_tap", "whole") else float(sigma)
+    floor = 0.0 if kernel == "whole" else FLOOR
+    return (kernel != "gauss", width, half_width(kernel, sigma, dtype), longest, floor)
 
 
 def mean_taps(delays: Tensor, longest: int, kernel: str, sigma: float) -> float:

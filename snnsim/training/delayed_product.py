@@ -35,8 +35,8 @@ class DelayedProduct:
         ``count`` synapses between any two neurons. Delays in ticks, from 0 to `longest`.
     longest : int
         Longest delay (ticks).
-    kernel : {"gauss", "triangle", "two_tap"}
-        Form of the bump. ``"two_tap"`` is linear interpolation between the two ticks around the delay, which for a
+    kernel : {"gauss", "triangle", "two_tap", "whole"}
+        Form of the bump; ``"whole"`` is for whole delays, whose one tap is the weight. ``"two_tap"`` is linear interpolation between the two ticks around the delay, which for a
         whole delay is a single tap.
     sigma : float
         Standard deviation of the Gaussian, or half of the base of the triangle (ticks); not used by ``"two_tap"``.
@@ -68,7 +68,7 @@ class DelayedProduct:
         one_of("kernel", kernel, KERNELS)
         one_of("method", method, get_args(Method))
         positive("longest", longest, zero=True)
-        if kernel != "two_tap":
+        if kernel in ("gauss", "triangle"):
             positive("sigma", sigma)
         if weights.ndim != 3 or weights.shape[0] < 1 or weights.shape != delays.shape:
             raise ParameterError(

@@ -113,7 +113,7 @@ class Sequence:
             self.weights[link.name].unsqueeze(0),
             delays.unsqueeze(0),
             longest=link.delays.longest,
-            kernel="two_tap" if kernel == "whole" else kernel,
+            kernel=kernel,
             sigma=sigma,
             workers=self.workers,
             workspace=self.workspace,
