@@ -14,7 +14,7 @@ import tempfile
 import time
 import types
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ import h5py
 import harness
 import numpy as np
 
-from snnsim.datasets import SpikesFile, read_spikes_hdf5
+from snnsim.datasets import FrameBatch, SpikesFile, read_spikes_hdf5
 
 UNITS, CLASSES, DT = 700, 20, 0.01
 BATCH = 256
@@ -85,8 +85,8 @@ def spikingjelly_datasets() -> None:
             sys.modules[f"torchvision{name}"] = Anything(f"torchvision{name}")
 
 
-def jelly_frames(path: Path, samples: int) -> tuple[str, Callable[[], list[np.ndarray]]]:
-    """Return spikingjelly's version and its frames of every sample, before it writes them to files."""
+def jelly_frames(path: Path, samples: int) -> tuple[str, Callable[[], Iterator[np.ndarray]]]:
+    """Return spikingjelly's version and what gives its frames of each sample, before it writes them to files."""
     from importlib.metadata import version
 
     with warnings.catch_warnings():
@@ -94,23 +94,25 @@ def jelly_frames(path: Path, samples: int) -> tuple[str, Callable[[], list[np.nd
         spikingjelly_datasets()
         from spikingjelly.datasets.shd import _integrate_events_by_fixed_duration as integrate
 
-    def work() -> list[np.ndarray]:
+    def work() -> Iterator[np.ndarray]:
         with h5py.File(path, "r") as file:
             spikes = file["spikes"]
-            return [
-                integrate({"t": spikes["times"][i], "x": spikes["units"][i]}, round(DT * 1e3), UNITS)
-                for i in range(samples)
-            ]
+            for i in range(samples):
+                yield integrate({"t": spikes["times"][i], "x": spikes["units"][i]}, round(DT * 1e3), UNITS)
 
     return f"spikingjelly {version('spikingjelly')}", work
 
 
-def ours_to_frames(path: Path) -> list[Any]:
+def ours_to_frames(path: Path) -> Iterator[FrameBatch]:
     file = SpikesFile(path)
-    try:
-        return list(file.frame_batches(BATCH, dt=DT, from_first_event=True))
-    finally:
-        file.close()
+    yield from file.frame_batches(BATCH, dt=DT, from_first_event=True)
+    file.close()
+
+
+def run_through(results: Iterator[Any]) -> None:
+    """Make each result and let it go."""
+    for _ in results:
+        pass
 
 
 def check_events(path: Path, theirs: list[np.ndarray]) -> int:
@@ -124,12 +126,12 @@ def check_events(path: Path, theirs: list[np.ndarray]) -> int:
     return int(ours.ticks.size)
 
 
-def check_frames(path: Path, theirs: list[np.ndarray]) -> None:
+def check_frames(path: Path, theirs: Iterator[np.ndarray]) -> None:
     """Stop unless every frame of every sample is the same."""
     done = 0
     for batch in ours_to_frames(path):
         for frames, length in zip(batch.frames, batch.lengths, strict=True):
-            if not np.array_equal(frames[:length], theirs[done]):
+            if not np.array_equal(frames[:length], next(theirs)):
                 raise SystemExit(f"sample {done}: the frames of snnsim and spikingjelly differ; nothing was timed")
             done += 1
 
@@ -138,11 +140,6 @@ def alone(case: str, ours: Callable[[], Any], samples: int, runs: int) -> dict[s
     ours()
     times = [harness.seconds(ours) * 1e3 / samples for _ in range(runs)]
     return harness.row(case, METRIC, "ms", statistics.median(times), spread=(min(times), max(times)))
-
-
-def epoch(source: Any, **settings: Any) -> None:
-    for _ in source.frame_batches(BATCH, 0, **settings):
-        pass
 
 
 def main(arguments: list[str] | None = None) -> dict[str, Any]:
@@ -177,8 +174,8 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
             harness.paired(
                 "read a file to frames of 10 ms",
                 METRIC,
-                lambda: ours_to_frames(exact),
-                integrate,
+                lambda: run_through(ours_to_frames(exact)),
+                lambda: run_through(integrate()),
                 jelly,
                 runs=runs,
                 share=1 / few,
@@ -186,8 +183,15 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
             alone(
                 "read a file to events, ticks of 10 ms", lambda: read_spikes_hdf5(path, progress=False), samples, runs
             ),
-            alone("an epoch of 140 channels from memory", lambda: epoch(data), samples, runs),
-            alone("an epoch of 140 channels from the file", lambda: epoch(file, pool=5), samples, runs),
+            alone(
+                "an epoch of 140 channels from memory", lambda: run_through(data.frame_batches(BATCH, 0)), samples, runs
+            ),
+            alone(
+                "an epoch of 140 channels from the file",
+                lambda: run_through(file.frame_batches(BATCH, 0, pool=5)),
+                samples,
+                runs,
+            ),
         ]
         file.close()
     settings = {"samples": samples, "events": events, "runs": runs, "batch": BATCH, "quick": options.quick}

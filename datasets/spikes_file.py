@@ -256,8 +256,8 @@ class SpikesFile:
         done = begin = 0
         for part in _taken(parts):
             after, end = done + part.offsets.size - 1, begin + part.times.size
-            names = [self._named(number) for number in numbers[done:after]]
-            rounding.apply(part, self.n_units, names, self.sort, ticks[begin:end], sources[begin:end])
+            chosen = numbers[done:after]
+            rounding.apply(part, self.n_units, self.sort, chosen, self._named, ticks[begin:end], sources[begin:end])
             if ordered:
                 order_recordings(ticks[begin:end], sources[begin:end], part.offsets, self.n_units)
             offsets[done + 1 : after + 1] = begin + part.offsets[1:]

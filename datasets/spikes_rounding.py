@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -39,8 +39,9 @@ class Rounding:
         self,
         part: Columns,
         n_units: int,
-        names: Sequence[str],
         sort: bool,
+        numbers: IntArray,
+        named: Callable[[Any], str],
         ticks: NDArray[np.int64],
         sources: NDArray[np.int32],
     ) -> None:
@@ -49,25 +50,26 @@ class Rounding:
         Raises
         ------
         DataError
-            A time or a unit that cannot be, or times out of order without `sort`; `names` say which sample it is.
+            A time or a unit that cannot be, or times out of order without `sort`; the message begins with `named` of
+            the number of the sample.
         """
         from snnsim.datasets.kernels import seconds_to_ticks
 
         units = part.units if part.units.dtype == np.uint16 else part.units.astype(np.int64)
-        seconds, unordered = as_seconds(part.times), np.zeros(len(names), np.bool_)
+        seconds, unordered = as_seconds(part.times), np.zeros(numbers.size, np.bool_)
         settings = (self.dt, n_units, self.from_first_event, self.closed_end)
         wrong, sample, event = seconds_to_ticks(seconds, units, part.offsets, *settings, ticks, sources, unordered)
         if wrong:
             at = part.offsets[sample] + event
             reason = _reason(wrong, float(seconds[at]), int(units[at]), n_units, self.dt)
-            raise DataError(f"{names[sample]}: spike {event} {reason}")
+            raise DataError(f"{named(numbers[sample])}: spike {event} {reason}")
         for falling in np.flatnonzero(unordered):
             one = slice(part.offsets[falling], part.offsets[falling + 1])
             if not sort:
                 at = int(np.argmax(np.diff(seconds[one]) < 0)) + 1
                 before, after = seconds[one][at - 1 : at + 1]
                 raise DataError(
-                    f"{names[int(falling)]}: times are out of order at spike {at} ({after:g} after {before:g} s); "
+                    f"{named(numbers[falling])}: times are out of order at spike {at} ({after:g} after {before:g} s); "
                     "pass sort=True to accept and sort them"
                 )
             order = np.lexsort((sources[one], ticks[one]))
