@@ -75,7 +75,7 @@ def _added(
 
 
 #: ``add_stretches(total, at, rows, base, places, values, start, stop)`` adds ``values[k] * rows[places[k] + base :]``
-#: to ``total[at:]`` for ``k = start ... stop - 1``, in this order. Each is `STRETCH` bytes long; nothing checks an index.
+#: to ``total[at:]`` for ``k = start ... stop - 1``, in this order. Each is `STRETCH` bytes long; no index is checked.
 add_stretches: Any = intrinsic(_added)
 
 
