@@ -36,8 +36,8 @@ class DelayedProduct:
     longest : int
         Longest delay (ticks).
     kernel : {"gauss", "triangle", "two_tap", "whole"}
-        Form of the bump; ``"whole"`` is for whole delays, whose one tap is the weight. ``"two_tap"`` is linear interpolation between the two ticks around the delay, which for a
-        whole delay is a single tap.
+        Form of the bump. ``"two_tap"`` is linear interpolation between the two ticks around the delay; ``"whole"`` is
+        for whole delays, whose one tap is the weight.
     sigma : float
         Standard deviation of the Gaussian, or half of the base of the triangle (ticks); not used by ``"two_tap"``.
     workers : Workers
