@@ -1,6 +1,6 @@
 """Learning delays, against dilated convolutions with learnable spacings (DCLS): a whole training step, and inference.
 
-The network and the recipe are those of DCLS-Delays for the Spiking Heidelberg Digits (arXiv:2306.17670), 140-256-256-20:
+Network and recipe are those of DCLS-Delays for the Spiking Heidelberg Digits (arXiv:2306.17670), 140-256-256-20:
 delays of up to 24 ticks, batch norm, dropout, LIF neurons, cross entropy of the summed softmax, Adam. The peer is that
 network made of Dcls1d (package dcls), torch and the LIF neurons of spikingjelly, as its published code is. A row of
 training is forward, backward and the step of the optimiser; there is one for each width of the kernels. Before anything

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from snnsim.connectivity import Conv2d, Dense, Kaiming
 from snnsim.errors import ParameterError, positive, whole
-from snnsim.learnable import Learnable
+from snnsim.learnable import Learnable, LearnedKernel
 from snnsim.network import Network, Population, Projection
 from snnsim.neurons import LI, LIF, Input
 
@@ -112,7 +112,7 @@ def delayed(
     hidden: Sequence[int] = (256, 256),
     maximum_delay: float = 0.25,
     kernel_count: int = 1,
-    kernel: str = "gauss",
+    kernel: LearnedKernel = "gauss",
     dt: float = 10e-3,
     time_constant: float = 10.05e-3,
     seed: int = 0,

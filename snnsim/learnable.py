@@ -7,6 +7,7 @@ Every synapse has a delay of its own, a real number of ticks while it is learned
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,8 @@ from snnsim import rng
 from snnsim.errors import ParameterError, one_of, positive
 
 #: Shapes that a synapse has over delays while it is learned; see `snnsim.training.delay_taps`.
-KERNELS = ("gauss", "triangle", "two_tap")
+LearnedKernel = Literal["gauss", "triangle", "two_tap"]
+KERNELS: tuple[str, ...] = get_args(LearnedKernel)
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Learnable:
     """
 
     maximum: float
-    kernel: str = "gauss"
+    kernel: LearnedKernel = "gauss"
 
     def __post_init__(self) -> None:
         positive("Learnable maximum", self.maximum)

@@ -142,8 +142,8 @@ class Projection:
         if self.name == "":
             object.__setattr__(self, "name", f"{self.source}->{self.target}")
         _check_name("projection", self.name)
-        if self.delay is Learnable:
-            raise ParameterError(f"projection {self.name!r}: delay is the class; write Learnable(maximum=...)")
+        if isinstance(self.delay, type):
+            raise ParameterError(f"projection {self.name!r}: delay is the class; write {self.delay.__name__}(...)")
         if not isinstance(self.delay, Learnable):
             object.__setattr__(self, "delay", as_values(f"{self.name}: delay", self.delay))
         if isinstance(self.plasticity, type):

@@ -32,7 +32,7 @@ def delay_histogram(
     ticks = _ticks(network, network.projection(projection))
     earlier = None if before is None else _ticks(before, before.projection(projection))
     last = int(max(ticks.max(), 0 if earlier is None else earlier.max()))
-    edges = (np.arange(last + 2) - 0.5) * network.dt * 1e3
+    edges = [(tick - 0.5) * network.dt * 1e3 for tick in range(last + 2)]
     with style() as plt:
         axes = one_axes(plt, axes, (4.0, 2.6))
         axes.hist(ticks * network.dt * 1e3, edges, color=BLUE, label="delays" if earlier is None else "after")

@@ -300,7 +300,7 @@ def test_learnable_delays_are_checked():
         Learnable(0)
     with pytest.raises(ParameterError, match="Learnable kernel='sine'"):
         Learnable(0.1, "sine")
-    with pytest.raises(ParameterError, match="delay is the class"):
+    with pytest.raises(ParameterError, match="delay is the class; write Learnable"):
         Projection("a", "b", Dense(1.0), delay=Learnable)
     with pytest.raises(NetworkError, match="OneToOne has no learnable delays"):
         Network(populations, [Projection("a", "b", OneToOne(1.0), delay=Learnable(0.1))], dt=0.01)

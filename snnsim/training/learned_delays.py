@@ -9,6 +9,7 @@ from torch import Tensor
 
 from snnsim.errors import ParameterError
 from snnsim.training.delay_schedule import kernel_width
+from snnsim.training.delay_taps import Kernel
 from snnsim.training.plan import Delays
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ def begin(model: TrainableNetwork) -> None:
     if not any(link.delays is not None and link.delays.kernel for link in model.links.values()):
         raise ParameterError("learn='delays': no projection has delay=Learnable(maximum=...)")
     model.register_buffer(_PROGRESS, torch.zeros(2, dtype=torch.float64))
-    model.register_load_state_dict_post_hook(lambda module, _: _freeze_hard(module))
+    hook = model.register_load_state_dict_post_hook
+    hook(lambda module, _: _freeze_hard(module))  # type: ignore[no-untyped-call]
 
 
 def add(model: TrainableNetwork, name: str, delays: Delays) -> None:
@@ -73,7 +75,7 @@ def clamp(model: TrainableNetwork) -> None:
                 model.delays(name).clamp_(0, link.delays.longest)
 
 
-def now(model: TrainableNetwork, projection: str) -> tuple[Tensor, str, float]:
+def now(model: TrainableNetwork, projection: str) -> tuple[Tensor, Kernel, float]:
     """Return delays, kernel and width of a projection as the next call uses them.
 
     Returns

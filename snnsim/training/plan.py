@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from snnsim.connectivity import Conv2d, Dense, MaxPool2d, OneToOne, Sparse, SumPool2d
 from snnsim.connectivity.base import Connectivity, Shape
 from snnsim.errors import CapabilityError, NetworkError, ParameterError
-from snnsim.learnable import Learnable
+from snnsim.learnable import Learnable, LearnedKernel
 from snnsim.network import Network, Population, Projection
 from snnsim.neurons import IF, LI, LIF, AdaptiveLIF, Delta, Exponential, Input, NeuronModel
 
@@ -38,7 +38,7 @@ class Delays:
 
     ticks: NDArray[np.float64]
     longest: int
-    kernel: str | None
+    kernel: LearnedKernel | None
 
 
 @dataclass(frozen=True, eq=False)
