@@ -1,6 +1,7 @@
 """The fast path against the plain one, and both against the reference backend."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -405,9 +406,13 @@ def test_surrogates_have_unit_area_and_one_meaning(surrogate):
 
 def test_what_cannot_be_trained_is_named():
     network = fully_connected()
-    delayed = network.replaced(projections=[Projection("layer1", "layer2", Dense(1.0), delay=2e-3)])
-    with pytest.raises(CapabilityError, match="'layer1->layer2' has a delay"):
-        TrainableNetwork(delayed)
+    back = Projection("layer2", "layer1", Dense(1.0), delay=2e-3)
+    with pytest.raises(CapabilityError, match=r"'layer1', 'layer2', .*only feed-forward networks"):
+        TrainableNetwork(replace(network, projections=(*network.projections, back)))
+    late = convolutional()
+    first = replace(late.projections[0], delay=2e-3)
+    with pytest.raises(CapabilityError, match="Conv2d is not trained with a delay"):
+        TrainableNetwork(late.replaced(projections=[first]))
     with pytest.raises(NetworkError, match="nothing"):
         TrainableNetwork(network, batch_norm=["nothing"])
     with pytest.raises(CapabilityError, match="pooling"):
