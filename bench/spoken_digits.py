@@ -42,7 +42,7 @@ def build(archive: Path, out: Path, ear: InnerEar, seed: int, limit: int | None)
     for split, entries in samples(archive).items():
         chosen = entries if limit is None else entries[:: len(entries) // limit][:limit]
         start = time.perf_counter()
-        # The numbers of the recordings go on from one split to the other: no two share their random numbers.
+        # No two recordings share their random numbers, whichever split they are in.
         events = convert_recordings((entry[3] for entry in chosen), ear, seed=2 * seed + (split == "test"))
         taken = time.perf_counter() - start
         write_spoken(

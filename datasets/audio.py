@@ -42,7 +42,7 @@ def read_audio(source: bytes | str | Path, *, mix: bool = False) -> tuple[NDArra
         The file is no WAV, and soundfile is not installed.
     """
     if isinstance(source, bytes):
-        content, name = source, "recording"
+        content, name = source, "sound"
     else:
         name = str(source)
         try:
@@ -55,7 +55,7 @@ def read_audio(source: bytes | str | Path, *, mix: bool = False) -> tuple[NDArra
     if samples.shape[1] > 1:
         if not mix:
             raise DataError(
-                f"{name}: {samples.shape[1]} channels, and one is needed; pass mix=True for their mean, or pick one first"
+                f"{name}: {samples.shape[1]} channels, and one is needed; pass mix=True for their mean, or choose one"
             )
         samples = samples.mean(axis=1, keepdims=True)
     if not samples.shape[0]:
@@ -97,7 +97,7 @@ def resample(samples: NDArray[np.float64], before: float, after: float) -> NDArr
     shorter = min(samples.size, length)
     if shorter % 2 == 0 and samples.size != length:
         # The highest frequency of an even number of samples stands for its own mirror image too.
-        new[shorter // 2] = 0.5 * new[shorter // 2] if length > samples.size else new[shorter // 2].real
+        new[shorter // 2] *= 0.5 if length > samples.size else 2.0
     return np.asarray(np.fft.irfft(new, length) * (length / samples.size))
 
 
@@ -145,7 +145,7 @@ def _decode(raw: bytes, layout: tuple[int, int, int, int], name: str) -> tuple[N
     width = bits // 8 * channels
     if len(raw) % width:
         raise DataError(
-            f"{name}: the file is damaged: {len(raw):,} bytes of sound are not a whole number of samples of {width} bytes"
+            f"{name}: the file is damaged: {len(raw):,} bytes of sound are no whole number of samples of {width} bytes"
         )
     values: NDArray[Any]
     if form == _FLOAT:

@@ -6,7 +6,7 @@ place do so at once. Every channel is one place and one bushy cell; channel 0 li
 frequencies.
 
 Cramer, Stradmann, Schemmel and Zenke 2020, doi:10.1109/TNNLS.2020.3044364, with the parameters of their program
-lauscher 1.0.1; hair cells: Meddis 1986, doi:10.1121/1.393460, and 1988, doi:10.1121/1.396050.
+lauscher 1.0.1; hair cells: Meddis, Journal of the Acoustical Society of America 79:702 (1986) and 83:1056 (1988).
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -155,7 +154,9 @@ class InnerEar:
     def __post_init__(self) -> None:
         whole("channels", self.channels, at_least=1)
         if whole("sample_rate", self.sample_rate, at_least=2000) % 2:
-            raise ParameterError(f"sample_rate={self.sample_rate}: must be even, since cells are advanced at half of it")
+            raise ParameterError(
+                f"sample_rate={self.sample_rate}: must be even, since cells are advanced at half of it"
+            )
         if self.level is not None:
             positive("level", self.level)
         if self.ramp is not None:
@@ -193,8 +194,8 @@ class InnerEar:
         Returns
         -------
         Events
-            One recording with a source a channel and ticks of 1/24,000 s (2 / `sample_rate` of the ear). Its `times` are
-            seconds; ``events.with_dt(24 * events.dt)`` has ticks of a millisecond.
+            One recording with a source a channel and ticks of 1/24,000 s (2 / `sample_rate` of the ear). Its `times`
+            are seconds; ``events.with_dt(24 * events.dt)`` has ticks of a millisecond.
 
         Raises
         ------
@@ -205,7 +206,9 @@ class InnerEar:
         """
         samples = self.prepared(audio, sample_rate)
         workers = cores() if threads is None else whole("threads", threads, at_least=1)
-        keys = rng.element_keys(seed, rng.stream_number("inner ear", whole("recording", recording)), np.arange(self.channels))
+        keys = rng.element_keys(
+            seed, rng.stream_number("inner ear", whole("recording", recording)), np.arange(self.channels)
+        )
         dt, steps = self.dt, samples.size // 2 + 1
         pause = self.bushy_cell.pause(dt)
         ticks = np.empty((self.channels, steps // (pause + 1) + 1), np.int32)
@@ -227,7 +230,7 @@ class InnerEar:
         )
 
     def prepared(self, audio: ArrayLike, sample_rate: float) -> NDArray[np.float64]:
-        """Return the sound as it enters the ear: at its sample rate and level, rising at the start and falling at the end."""
+        """Return the sound as it enters the ear: at its sample rate and level, with its rise and fall."""
         samples = resample(check_audio(audio), sample_rate, self.sample_rate)
         if samples.size < SHORTEST:
             raise DataError(f"audio: {samples.size} samples at {self.sample_rate:,} Hz; at least {SHORTEST} are needed")
@@ -302,5 +305,3 @@ def _smooth(number: int) -> int:
             three *= 3
         five *= 5
     return best
-
-

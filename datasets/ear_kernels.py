@@ -93,14 +93,14 @@ def membrane_spectra(amplitude, turns, first, weights, sound, floor, whole, fold
                     z = x * x
                     c = z * (_COSINE[0] + z * (_COSINE[1] + z * (_COSINE[2] + z * (_COSINE[3] + z * _COSINE[4]))))
                     c = 1.0 - z * (0.5 - c)
-                    s = z * (_SINE[0] + z * (_SINE[1] + z * (_SINE[2] + z * (_SINE[3] + z * (_SINE[4] + z * _SINE[5])))))
+                    s = z * (
+                        _SINE[0] + z * (_SINE[1] + z * (_SINE[2] + z * (_SINE[3] + z * (_SINE[4] + z * _SINE[5]))))
+                    )
                     s = x + x * s
                     odd = quarter - 2.0 * np.floor(0.5 * quarter)
                     halves = np.floor(0.5 * quarter)
                     sign = size * (1.0 - 2.0 * (halves - 2.0 * np.floor(0.5 * halves)))
-                    whole[j] = sound[j] * complex(
-                        sign * (c - odd * (c + s)), sign * (s + odd * (c - s))
-                    )
+                    whole[j] = sound[j] * complex(sign * (c - odd * (c + s)), sign * (s + odd * (c - s)))
             start = stop
         row = folded[channel]
         row[0] = whole[0].real

@@ -10,8 +10,9 @@ the apex (low ones). With the angular frequency w and the place x, in units of c
     V(x)   = 2 w / xi(x) * p(x) / p(0) * Z                velocity, for sound of amplitude 1
     Z      = i sqrt(2 c0 / h) conj(H0(y) / H1(y)),  y = 2 w / alpha sqrt(2 / (h c0))
 
-de Boer 1980, Auditory physics, Physics Reports 62:87, doi:10.1016/0370-1573(80)90100-3; Sieroka, Dosch and Rupp 2006,
-doi:10.1121/1.2204438. The integral has a closed form, because xi is a quadratic polynomial of exp(-alpha x / 2).
+de Boer, Auditory physics, Physics Reports 62:87 (1980); Sieroka, Dosch and Rupp, Semirealistic models of the cochlea,
+Journal of the Acoustical Society of America 120:297 (2006). The integral has a closed form, because xi is a quadratic
+polynomial of exp(-alpha x / 2).
 """
 
 from __future__ import annotations
@@ -66,11 +67,9 @@ class BasilarMembrane:
     def __post_init__(self) -> None:
         for field in fields(self):
             positive(field.name, getattr(self, field.name), zero=field.name in ("length", "stiffness_offset"))
-        softest = self.stiffness * np.exp(-self.stiffness_decay * self.length)
-        if softest <= self.stiffness_offset:
+        if self.stiffness <= self.stiffness_offset:
             raise ParameterError(
-                f"stiffness_offset={self.stiffness_offset:g} is not below the stiffness at the far end, {softest:g}; "
-                "lower it or shorten length"
+                f"stiffness_offset={self.stiffness_offset:g} is not below stiffness={self.stiffness:g}; lower it"
             )
 
     def places(self, channels: int) -> NDArray[np.float64]:

@@ -74,15 +74,13 @@ def convert_recordings(
 
     def one(number: int) -> Events:
         sound = waiting[number]
-        if not isinstance(sound, tuple):
-            named = f"recording {number}" if isinstance(sound, bytes) else str(sound)
-            audio, sample_rate = read_audio(sound, mix=mix)
-        else:
-            named, (audio, sample_rate) = f"recording {number}", sound  # type: ignore[assignment]
+        named = str(sound) if isinstance(sound, (str, Path)) else f"recording {number}"
         try:
+            audio, sample_rate = sound if isinstance(sound, tuple) else read_audio(sound, mix=mix)
             return chosen.convert(audio, sample_rate, seed=seed, recording=number, threads=1)
         except DataError as error:
-            raise DataError(f"{named}: {error}") from error
+            # What comes from a file names it already.
+            raise error if str(error).startswith(named) else DataError(f"{named}: {error}") from error
 
     with bar(progress, len(waiting), "recordings") as advance:
         heard = []
@@ -193,8 +191,8 @@ def _numbers(name: str, values: ArrayLike, samples: int, largest: int) -> NDArra
     array = np.asarray(values)
     if array.shape != (samples,) or array.dtype.kind not in "iu":
         raise DataError(
-            f"{name} has shape {array.shape} and type {array.dtype}; one whole number for each of the {samples} recordings "
-            "is needed"
+            f"{name} has shape {array.shape} and type {array.dtype}; one whole number for each of the {samples} "
+            "recordings is needed"
         )
     if array.size and (array.min() < 0 or array.max() > largest):
         bad = int(array.min() if array.min() < 0 else array.max())
