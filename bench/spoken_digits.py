@@ -2,7 +2,11 @@
 
 It is made of the Free Spoken Digit Dataset (Jakobovski et al., 3,000 recordings of 8 kHz, 6 speakers, digits 0 to 9 in
 English; CC BY-SA 4.0), whose official split is kept: recordings 0 to 4 of a speaker and digit are for testing. It is
-not the Spiking Heidelberg Digits: other speakers, other digits (10 classes), other recordings.
+not the Spiking Heidelberg Digits: other speakers, other digits (10 classes), other recordings, nothing above 4 kHz.
+
+Every recording is scaled to the same root mean square, as theirs were. Theirs begin and end with silence, on which most
+of a rise and fall over the whole recording acts; these are cut close to the digit (half of them have no lead at all,
+and 30 ms behind), so that rise and fall last 30 ms unless `--ramp` says otherwise.
 """
 
 from __future__ import annotations
@@ -67,11 +71,12 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--data", type=Path, required=True, help="zip with recordings/<digit>_<speaker>_<number>.wav")
     parser.add_argument("--out", type=Path, required=True, help="folder for train.h5 and test.h5")
     parser.add_argument("--channels", type=int, default=70)
+    parser.add_argument("--ramp", type=float, default=0.03, help="seconds of rise and fall; below zero: half each")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
-    ear = InnerEar(channels=options.channels)
+    ear = InnerEar(channels=options.channels, ramp=None if options.ramp < 0 else options.ramp)
     rows = build(options.data, options.out, ear, options.seed, 60 if options.quick else None)
-    settings = {"channels": options.channels, "seed": options.seed, "quick": options.quick}
+    settings = {"channels": options.channels, "ramp": options.ramp, "seed": options.seed, "quick": options.quick}
     return harness.finish("spoken_digits", settings, rows, options.json)
 
 

@@ -57,7 +57,9 @@ def velocity_by_the_equations(frequency, place, b):
     return 2 * w / xi * pressure / at_base * entry
 
 
-@pytest.mark.parametrize("membrane", [MEMBRANE, BasilarMembrane(stiffness=1e8), BasilarMembrane(density=2.0, damping=1)])
+@pytest.mark.parametrize(
+    "membrane", [MEMBRANE, BasilarMembrane(stiffness=1e8), BasilarMembrane(density=2.0, damping=1)]
+)
 @pytest.mark.parametrize("place", [0.0, 0.4, 1.7, 3.5])
 def test_response_follows_the_equations(place, membrane):
     frequency = np.array([20.0, 45.0, 100.0, 440.0, 1000.0, 3000.0, 8000.0, 20_000.0])
