@@ -160,11 +160,11 @@ def write_spoken(
                 f"meta_info[{name!r}] has shape {values.shape}; one entry for each of the "
                 f"{int(speaker.max(initial=0)) + 1} speakers is needed"
             )
-    times, units = events.times.astype(kind), events.sources.astype(np.uint16)
     if events.n_sources > 2**16:
         raise DataError(f"events: {events.n_sources:,} channels; the format has numbers up to {2**16 - 1:,}")
-    if not np.all(np.isfinite(times)):
-        raise DataError(f"events: the recordings are too long for times in {kind.name}; pass dtype=numpy.float32")
+    if events.duration > np.finfo(kind).max:
+        raise DataError(f"events: {events.duration:g} s is too long for times in {kind.name}; pass dtype=numpy.float32")
+    times, units = events.times.astype(kind), events.sources.astype(np.uint16)
     with write_hdf5(path, "spoken") as file:
         file.attrs.update(description=description, channels=events.n_sources, duration=events.duration)
         if ear is not None:
