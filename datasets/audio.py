@@ -158,7 +158,7 @@ def _decode(raw: bytes, layout: tuple[int, int, int, int], name: str) -> tuple[N
         values = parts.view("<i4")[:, 0] / 2.0**31
     else:
         values = np.frombuffer(raw, f"<i{bits // 8}") / 2.0 ** (bits - 1)
-    return values.reshape(-1, channels), sample_rate
+    return values.astype(np.float64, copy=False).reshape(-1, channels), sample_rate
 
 
 def _read_other(content: bytes, name: str) -> tuple[NDArray[np.float64], int]:

@@ -28,6 +28,9 @@ from snnsim.machine import cores
 
 #: Where the response of a place is below this share of its largest, it counts as none; the interpolation errs by more.
 FLOOR = math.log(1e-7)
+#: Above the highest frequency that is louder than this share of the loudest, there counts as nothing: a sound of 8 kHz
+#: has nothing above 4 kHz, but its rise and fall spread it a little.
+QUIET = 1e-7
 #: Numbers that a thread holds at a time for one stage: a few channels of a spoken word.
 ROOM = 2**17
 #: Shorter sounds have too few frequencies to speak of.
@@ -280,7 +283,7 @@ class InnerEar:
             spectra = np.empty((some.stop - some.start, bins // 2 + 1), np.complex128)
             whole_spectrum = np.empty(bins, np.complex128)
             membrane_spectra(
-                table.amplitude[some], table.turns[some], first, weights, sound, FLOOR, whole_spectrum, spectra
+                table.amplitude[some], table.turns[some], first, weights, sound, QUIET, FLOOR, whole_spectrum, spectra
             )
             use(some, np.fft.irfft(spectra, bins, axis=1)[:, :steps])
 

@@ -42,7 +42,7 @@ def _waiting(key, number):
 
 
 @_kernel
-def membrane_spectra(amplitude, turns, first, weights, sound, floor, whole, folded):
+def membrane_spectra(amplitude, turns, first, weights, sound, quiet, floor, whole, folded):
     """Fill the spectrum of the velocity of each channel.
 
     The velocity is the real part of the inverse transform of the product of sound and response, of which there is one
@@ -57,6 +57,8 @@ def membrane_spectra(amplitude, turns, first, weights, sound, floor, whole, fold
         First of the four nodes about each frequency, not falling.
     weights : ndarray of float64, shape (4, bins)
     sound : ndarray of complex128, shape (bins,)
+    quiet : float
+        Share of the loudest frequency up to which the highest frequencies count as silent.
     floor : float
         Logarithm of the amplitude, relative to the largest of the channel, below which the response counts as zero.
     whole : ndarray of complex128, shape (bins,)
@@ -65,8 +67,11 @@ def membrane_spectra(amplitude, turns, first, weights, sound, floor, whole, fold
         Filled.
     """
     bins = sound.size
+    loudest = 0.0
+    for j in range(bins):
+        loudest = max(loudest, abs(sound[j]))
     last = bins
-    while last > 0 and sound[last - 1] == 0.0:
+    while last > 0 and abs(sound[last - 1]) <= quiet * loudest:
         last -= 1
     for channel in range(amplitude.shape[0]):
         low, high = amplitude[channel], turns[channel]
@@ -108,6 +113,31 @@ def membrane_spectra(amplitude, turns, first, weights, sound, floor, whole, fold
             row[k] = 0.5 * (whole[k] + whole[bins - k].conjugate())
 
 
+@leaf
+def _rest(rates):
+    """Return the transmitter that is free, in the cleft and in the store in silence."""
+    opening, half, most, release, make, lose, take, reprocess, _ = rates
+    k = release * opening / (opening + half)
+    cleft = most * make * k / (lose * k + make * (lose + take))
+    return cleft * (lose + take) / k, cleft, cleft * take / reprocess
+
+
+@leaf
+def _advance(velocity, transmitter, rates):
+    """Return the transmitter in the three places a sample later."""
+    opening, half, most, release, make, lose, take, reprocess, _ = rates
+    free, cleft, store = transmitter
+    driven = max(velocity + opening, 0.0)
+    released = release * driven / (driven + half) * free
+    made = make * max(most - free, 0.0)
+    back = reprocess * store
+    return (
+        max(free + made - released + back, 0.0),
+        max(cleft + released - (lose + take) * cleft, 0.0),
+        max(store + take * cleft - back, 0.0),
+    )
+
+
 @_kernel
 def hair_cells(velocity, rates, probability):
     """Fill the probability, a sample, that a fibre fires, from the velocity of the membrane (Meddis 1986, 1988).
@@ -121,24 +151,20 @@ def hair_cells(velocity, rates, probability):
     rates : tuple of float
         See `snnsim.datasets.ear.HairCell.a_sample`.
     probability : ndarray of float64, shape (channels, samples)
-        Filled. It may exceed 1, which counts as 1.
+        Filled; may be `velocity` itself. A probability above 1 counts as 1.
     """
-    opening, half, most, release, make, lose, take, reprocess, fire = rates
-    k = release * opening / (opening + half)
-    cleft_at_rest = most * make * k / (lose * k + make * (lose + take))
-    for channel in range(velocity.shape[0]):
-        cleft = cleft_at_rest
-        free, store = cleft * (lose + take) / k, cleft * take / reprocess
-        row, out = velocity[channel], probability[channel]
-        for j in range(row.size):
-            driven = row[j] + opening
-            released = (release * driven / (driven + half) if driven > 0.0 else 0.0) * free
-            made = make * (most - free) if free < most else 0.0
-            back = reprocess * store
-            store = max(store + take * cleft - back, 0.0)
-            free = max(free + made - released + back, 0.0)
-            cleft = max(cleft + released - (lose + take) * cleft, 0.0)
-            out[j] = fire * cleft
+    fire, last = rates[8], velocity.shape[0] - 1
+    rest = _rest(rates)
+    # Each sample waits for the one before: four channels side by side take hardly longer than one.
+    for channel in range(0, last + 1, 4):
+        one, two = channel, min(channel + 1, last)
+        three, four = min(channel + 2, last), min(channel + 3, last)
+        a = b = c = d = rest
+        for j in range(velocity.shape[1]):
+            u, v, w, x = velocity[one, j], velocity[two, j], velocity[three, j], velocity[four, j]
+            a, b, c, d = _advance(u, a, rates), _advance(v, b, rates), _advance(w, c, rates), _advance(x, d, rates)
+            probability[one, j], probability[two, j] = fire * a[1], fire * b[1]
+            probability[three, j], probability[four, j] = fire * c[1], fire * d[1]
 
 
 @_kernel

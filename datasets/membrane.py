@@ -93,7 +93,7 @@ class BasilarMembrane:
         """
         w = 2.0 * np.pi * np.asarray(frequency, np.float64)
         decay = np.exp(-0.5 * self.stiffness_decay * np.asarray(place, np.float64))
-        at_base, here = self._impedance(w, np.float64(1.0)), self._impedance(w, decay)
+        at_base, here = self._impedance(w, np.ones(())), self._impedance(w, decay)
         phase_at_base = 2.0 / self.stiffness_decay * self._wave_number(w, at_base)
         phase = phase_at_base + self._travelled(w, decay, at_base, here)
         y = 2.0 * w / self.stiffness_decay * np.sqrt(2.0 / (self.height * self.stiffness))

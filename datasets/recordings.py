@@ -162,7 +162,7 @@ def write_spoken(
             )
     if events.n_sources > 2**16:
         raise DataError(f"events: {events.n_sources:,} channels; the format has numbers up to {2**16 - 1:,}")
-    if events.duration > np.finfo(kind).max:
+    if events.duration > float(np.finfo(kind).max):
         raise DataError(f"events: {events.duration:g} s is too long for times in {kind.name}; pass dtype=numpy.float32")
     times, units = events.times.astype(kind), events.sources.astype(np.uint16)
     with write_hdf5(path, "spoken") as file:
