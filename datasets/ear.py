@@ -277,22 +277,25 @@ class InnerEar:
         sound = np.fft.rfft(samples, 2 * (bins - 1))
         first, weights = table.weights(np.linspace(1.0, highest, bins))
         block = max(1, min(ROOM // bins, -(-self.channels // workers)))
-        blocks = [slice(low, min(low + block, self.channels)) for low in range(0, self.channels, block)]
+        blocks = iter([slice(low, min(low + block, self.channels)) for low in range(0, self.channels, block)])
 
-        def one(some: slice) -> None:
-            spectra = np.empty((some.stop - some.start, bins // 2 + 1), np.complex128)
+        def work() -> None:
+            # Room is made once: fresh memory for each block would take as long as the hair cells.
             whole_spectrum = np.empty(bins, np.complex128)
-            membrane_spectra(
-                table.amplitude[some], table.turns[some], first, weights, sound, QUIET, FLOOR, whole_spectrum, spectra
-            )
-            use(some, np.fft.irfft(spectra, bins, axis=1)[:, :steps])
+            spectra, moved = np.empty((block, bins // 2 + 1), np.complex128), np.empty((block, bins))
+            for some in blocks:
+                part, velocity = spectra[: some.stop - some.start], moved[: some.stop - some.start]
+                membrane_spectra(
+                    table.amplitude[some], table.turns[some], first, weights, sound, QUIET, FLOOR, whole_spectrum, part
+                )
+                np.fft.irfft(part, bins, axis=1, out=velocity)
+                use(some, velocity[:, :steps])
 
         if workers == 1:
-            for some in blocks:
-                one(some)
+            work()
             return
         with ThreadPoolExecutor(workers, "snnsim-ear") as pool:
-            for done in [pool.submit(one, some) for some in blocks]:
+            for done in [pool.submit(work) for _ in range(workers)]:
                 done.result()
 
 
