@@ -18,6 +18,7 @@ polynomial of exp(-alpha x / 2).
 from __future__ import annotations
 
 import functools
+import threading
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -29,6 +30,8 @@ from snnsim.errors import ParameterError, positive
 
 #: Frequencies of the table: interpolation between 2,048 is right to some 2e-6 of the largest velocity of the place.
 NODES = 2048
+_AT_A_TIME = 16
+_MAKING = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -167,13 +170,21 @@ class MembraneTable:
         return first, weights
 
 
-@functools.lru_cache(maxsize=4)
 def membrane_table(membrane: BasilarMembrane, channels: int, lowest: float, highest: float) -> MembraneTable:
-    """Return the table of a membrane (kept for the next call)."""
+    """Return the table of a membrane; the last few are kept, and one that several threads ask for is made once."""
+    with _MAKING:
+        return _membrane_table(membrane, channels, lowest, highest)
+
+
+@functools.lru_cache(maxsize=4)
+def _membrane_table(membrane: BasilarMembrane, channels: int, lowest: float, highest: float) -> MembraneTable:
     frequency = np.exp(np.linspace(np.log(lowest), np.log(highest), NODES))
     amplitude, turns = np.empty((channels, NODES)), np.empty((channels, NODES))
-    for channel, place in enumerate(membrane.places(channels)):
-        logarithm = membrane.log_velocity(frequency, place)
-        amplitude[channel] = logarithm.real
-        turns[channel] = np.unwrap(logarithm.imag) / (2.0 * np.pi)
+    places = membrane.places(channels)
+    for low in range(0, channels, _AT_A_TIME):
+        # What belongs to the base is computed once for all of these places.
+        some = slice(low, low + _AT_A_TIME)
+        logarithm = membrane.log_velocity(frequency, places[some, None])
+        amplitude[some] = logarithm.real
+        turns[some] = np.unwrap(logarithm.imag, axis=1) / (2.0 * np.pi)
     return MembraneTable(amplitude, turns, lowest, highest)

@@ -1,6 +1,7 @@
 """The inner ear: each stage against a slow twin, and the whole against the program that made SHD."""
 
 import dataclasses
+import functools
 
 import numpy as np
 import pytest
@@ -36,6 +37,11 @@ def test_hankel_functions_are_those_of_scipy(order):
     assert np.exp(log_hankel(order, z)) == pytest.approx(special.hankel1(order, z), rel=1e-13)
 
 
+@functools.cache
+def gauss():
+    return np.polynomial.legendre.leggauss(400)
+
+
 def velocity_by_the_equations(frequency, place, b):
     """The response at one place, as the head of the module writes it, with the integral as a sum."""
     w = 2 * np.pi * frequency
@@ -46,7 +52,7 @@ def velocity_by_the_equations(frequency, place, b):
         xi = stiffness - b.mass * w**2 - 1j * w * damping
         return w * np.sqrt(b.density / (b.height * xi)), xi
 
-    nodes, weights = np.polynomial.legendre.leggauss(400)
+    nodes, weights = gauss()
     travelled = place / 2 * np.sum(weights * g(place / 2 * (nodes + 1))[0])
     start = 2 * g(0.0)[0] / b.stiffness_decay
     phase, (here, xi) = start + travelled, g(place)
