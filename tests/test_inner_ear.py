@@ -1,6 +1,7 @@
 """The inner ear: each stage against a slow twin, and the whole against the program that made SHD."""
 
 import dataclasses
+import doctest
 import functools
 
 import numpy as np
@@ -9,6 +10,7 @@ from scipy import special
 
 from snnsim import rng
 from snnsim.datasets import BasilarMembrane, BushyCell, HairCell, InnerEar, read_audio
+from snnsim.datasets import ear as ear_module
 from snnsim.datasets.ear import _smooth
 from snnsim.datasets.ear_kernels import bushy_cells, hair_cells
 from snnsim.datasets.hankel import log_hankel
@@ -360,6 +362,11 @@ def test_sounds_that_are_refused(audio, message):
 def test_parameters_that_are_refused(make, message):
     with pytest.raises(ParameterError, match=message):
         make()
+
+
+def test_example_of_the_description():
+    outcome = doctest.testmod(ear_module)
+    assert (outcome.failed, outcome.attempted) == (0, 5)
 
 
 def test_published_parameters():
