@@ -60,6 +60,8 @@ $(BENCH_STAMP): $(STAMP)
 	$(INSTALL) --no-deps sinabs
 	test -x .venv-brian2/bin/python || $(PYTHON) -m venv .venv-brian2
 	.venv-brian2/bin/python -m pip --disable-pip-version-check install --quiet $(PIP_FLAGS) brian2==2.9.0 'numpy<2.4' -e .
+	test -x .venv-lauscher/bin/python || $(PYTHON) -m venv .venv-lauscher
+	.venv-lauscher/bin/python -m pip --disable-pip-version-check install --quiet $(PIP_FLAGS) lauscher==1.0.1
 	touch $@
 
 wheel-smoke: env  ## Build the wheel, install it alone in a fresh environment, use it from elsewhere
@@ -81,6 +83,6 @@ examples: env  ## Run each numbered example in a folder of its own
 	  rm -rf "$$place"; echo "   $$((SECONDS - begin)) s"; \
 	done; echo "$$found examples ran"
 
-clean:  ## Remove what was built, except .venv and .venv-brian2
+clean:  ## Remove what was built, except .venv, .venv-brian2 and .venv-lauscher
 	rm -rf build dist out *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 	find snnsim backends datasets examples bench tests -name __pycache__ -type d -prune -exec rm -rf {} +
