@@ -205,7 +205,9 @@ class EventPropNetwork(nn.Module):
         assert not isinstance(given, Events)
         weights = self.tables.weights({n: self.weights(n).detach().numpy() for n in self._links})
         wiring = self.tables.wiring({name: self.delay_ticks(name) for name in self._links})
-        shares = np.exp(-np.arange(first.ticks) / first.ticks) if self.average == "exponential" else np.ones(first.ticks)
+        shares = (
+            np.exp(-np.arange(first.ticks) / first.ticks) if self.average == "exponential" else np.ones(first.ticks)
+        )
         shares = (shares / first.ticks).astype(self.tables.dtype)
         mode = READOUTS[self.average]
         return Minibatch(self.tables, wiring, weights, self.tables.given(given), first.ticks, mode, shares)

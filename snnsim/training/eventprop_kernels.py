@@ -9,7 +9,7 @@ events both follow the transpose of the forward propagator, which has no singula
 
 An arrival of weight w at tick t has dL/dw = b(t) and dL/dt = w (b(t) / tau_s - a(t) / tau); this is dL/d(delay), and
 summed over all targets of a spike it is R = dL/d(time of the spike). At a spike, with x = tau dV/dt just before it,
-which is I - V (plus rest and bias), threshold theta and reset r,
+which is I - V (plus rest and bias) and on ticks tau (V(t) - V(t - 1)), threshold theta and reset r,
 
     a <- ((x + theta - r) a - tau R) / x + dL/d(number of spikes)
 
@@ -106,14 +106,6 @@ class Given(NamedTuple):
     sources: Any
     begin: Any
     end: Any
-
-
-@leaf
-def slope(old: Any, new: Any, current: Any, current_after: Any, i: int, neurons: Any) -> Any:
-    """Return tau dV/dt where the membrane crossed its threshold on the way from `old` to `new`, at least `least`."""
-    part = (neurons.threshold[i] - old) / (new - old)
-    rate = current + part * (current_after - current) + neurons.drive[i] - neurons.threshold[i]
-    return max(rate, neurons.least[i])
 
 
 @kernel
@@ -218,7 +210,7 @@ def run_sample(
                 if v >= neurons.level[i]:
                     if spikes < room:
                         fired_ticks[spikes], fired[spikes] = tick, i
-                        slopes[spikes] = slope(old, v, flow, r.decay * flow, i, neurons)
+                        slopes[spikes] = max(neurons.tau[i] * (v - old), neurons.least[i])
                     spikes += 1
                     counts[i] += one
                     now[found] = i - first
@@ -306,7 +298,7 @@ def reverse_sample(
     """
     n = adjoints.shape[1]
     depth, rows = wiring.depth, coming.shape[0] // n
-    a, b = adjoints[0], adjoints[1]
+    a, b, half = adjoints[0], adjoints[1], weights.dtype.type(0.5)
     output, row, spike = n - gradient.shape[1], rows - depth + 1, fired.shape[0] - 1
     adjoints[:] = 0
     coming[:] = 0
@@ -324,11 +316,14 @@ def reverse_sample(
             coming[base + np.uint64(i), 1] = b[i] / neurons.current_tau[i] - a[i] / neurons.tau[i]
         for j in range(gradient.shape[1]):
             if mode == SUM:
-                a[output + j] += shares[tick] * gradient[0, j]
+                jump = shares[tick] * gradient[0, j]
             elif mode == EVERY:
-                a[output + j] += gradient[tick, j]
-            elif largest[j] == tick:
-                a[output + j] += gradient[0, j]
+                jump = gradient[tick, j]
+            else:
+                jump = gradient[0, j] if largest[j] == tick else half * 0
+            a[output + j] += jump
+            # The loss looks at the membrane at this very tick; an arrival is half before and half after that.
+            coming[base + np.uint64(output + j), 1] -= half * jump / neurons.tau[output + j]
         while spike >= 0 and fired_ticks[spike] == tick:
             i, x = fired[spike], slopes[spike]
             k = wiring.population[i]

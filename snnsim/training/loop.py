@@ -19,6 +19,7 @@ from snnsim.errors import NetworkError, ParameterError, one_of, positive
 from snnsim.events import Events
 from snnsim.progress import interruptible
 from snnsim.training.checkpoint import Checkpoint, copied, optimiser_state, restore_optimiser
+from snnsim.training.eventprop import EventProp, EventPropNetwork
 from snnsim.training.history import History
 from snnsim.training.losses import Loss, as_loss
 from snnsim.training.model import TrainableNetwork
@@ -27,6 +28,8 @@ from snnsim.training.running import keyed_generator
 from snnsim.training.threads import working
 
 Numbers = NDArray[np.int64]
+#: What is trained.
+Model = TrainableNetwork | EventPropNetwork
 #: Changes a batch at random: (events, numbers of the recordings, seed, epoch) to events.
 Augmentation = Callable[[Events, Numbers, int, int], Events]
 
@@ -44,7 +47,7 @@ class LabelledEvents(Protocol):
 
 
 def train(
-    model: TrainableNetwork,
+    model: Model,
     train_set: LabelledEvents,
     *,
     rule: Rule | None = None,
@@ -66,11 +69,11 @@ def train(
 
     Parameters
     ----------
-    model : TrainableNetwork
+    model : TrainableNetwork or EventPropNetwork
         Trained in place.
     train_set : EventDataset or anything with ``events`` and ``labels``
     rule : Rule
-        ``SLTT()`` by default, or ``SLTT(k=...)``, ``BPTT()``.
+        ``SLTT()`` by default, or ``SLTT(k=...)``, ``BPTT()``; ``EventProp()`` for an `EventPropNetwork`.
     loss : Loss or str
         ``"per_tick_cross_entropy"``, or ``"summed_readout"`` with BPTT.
     optimiser : {"adam", "sgd"}
@@ -107,7 +110,8 @@ def train(
     DataError
         The checkpoint is damaged.
     """
-    run = _Run(model, train_set, rule or SLTT(), as_loss(loss), seed, batch_size, augment)
+    rule = rule or (EventProp() if isinstance(model, EventPropNetwork) else SLTT())
+    run = _Run(model, train_set, rule, as_loss(loss), seed, batch_size, augment)
     one_of("optimiser", optimiser, ("adam", "sgd"))
     one_of("schedule", schedule, ("cosine", None))
     positive("learning_rate", learning_rate)
@@ -172,12 +176,12 @@ def train(
     return history
 
 
-def evaluate(model: TrainableNetwork, data: LabelledEvents, *, batch_size: int = 128) -> float:
+def evaluate(model: Model, data: LabelledEvents, *, batch_size: int = 128) -> float:
     """Return the share of samples whose largest summed readout is their label, without dropout.
 
     Parameters
     ----------
-    model : TrainableNetwork
+    model : TrainableNetwork or EventPropNetwork
     data : EventDataset or anything with ``events`` and ``labels``
     batch_size : int
     """
@@ -216,7 +220,7 @@ class _Run:
 
     def __init__(
         self,
-        model: TrainableNetwork,
+        model: Model,
         data: LabelledEvents,
         rule: Rule,
         loss: Loss,
@@ -225,8 +229,9 @@ class _Run:
         augment: Augmentation | None,
     ) -> None:
         if not isinstance(rule, Rule):
-            raise ParameterError(f"rule={rule!r}: expected SLTT(...) or BPTT(...)")
-        self.model, self.data, self.rule, self.loss = model, data, rule, loss
+            raise ParameterError(f"rule={rule!r}: expected SLTT(...), BPTT(...) or EventProp(...)")
+        self.model: Any = model  # the rule says which kind it trains
+        self.data, self.rule, self.loss = data, rule, loss
         self.seed, self.batch_size, self.augment = seed, batch_size, augment
         self.labels = _labels(model, data)
 
@@ -274,7 +279,7 @@ class _Part:
         self.events, self.labels = events, labels
 
 
-def _labels(model: TrainableNetwork, data: LabelledEvents) -> Numbers:
+def _labels(model: Model, data: LabelledEvents) -> Numbers:
     labels = np.asarray(data.labels)
     classes = model.plan.output.size
     if labels.dtype.kind not in "iu" or labels.shape != (len(data.events),):
