@@ -290,5 +290,5 @@ class EventProp(Rule):
             if self.strength:
                 for own in counts.values():
                     total = total + self.strength / 2 * ((own.mean(0) - self.spike_target) ** 2).sum()
-        total.backward()
+        total.backward()  # type: ignore[no-untyped-call]
         return Outcome(float(total.detach()), ticks_first.detach().sum(0))

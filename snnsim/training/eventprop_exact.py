@@ -11,6 +11,7 @@ the readout's membrane weighted with exp(-t / T) / T. Time constants must differ
 from __future__ import annotations
 
 import heapq
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -143,7 +144,7 @@ class ContinuousNetwork:
             turn = -math.log(ratio) / (1 / tau_s - 1 / tau)
             if 0 < turn < within:
                 edges.insert(1, turn)
-        for low, high in zip(edges, edges[1:], strict=False):
+        for low, high in itertools.pairwise(edges):
             if above(low) < 0 <= above(high):
                 while low < (middle := 0.5 * (low + high)) < high:
                     low, high = (middle, high) if above(middle) < 0 else (low, middle)

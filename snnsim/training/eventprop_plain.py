@@ -96,7 +96,7 @@ class PlainSample:
         if mode == EVERY:
             return run.membrane
         if mode == SUM:
-            return (shares[:, None] * run.membrane).sum(0)[None]
+            return np.asarray((shares[:, None] * run.membrane).sum(0)[None])
         return np.asarray(run.membrane.max(0)[None])
 
     def reverse(

@@ -160,13 +160,15 @@ def _link(network: Network, projection: Projection, learned: bool, longest: int,
     if not isinstance(rule, RULES):
         names = ", ".join(kind.__name__ for kind in RULES)
         raise CapabilityError(f"{where}: {type(rule).__name__} is not trained; {names} are")
+    given: Any = rule.weights
+    weights = np.asarray(given, np.float64)
     if projection.plasticity is not None:
         raise CapabilityError(f"{where} is plastic; a projection is trained or plastic, not both")
     if isinstance(projection.delay, (float, np.ndarray)):
-        ticks = np.broadcast_to(to_ticks(projection.delay, network.dt).reshape(-1), (rule.weights.size,))
+        ticks = np.broadcast_to(to_ticks(projection.delay, network.dt).reshape(-1), (weights.size,))
     else:
         raise NetworkError(f"{where}: delay={projection.delay!r}: give seconds, one number or one a synapse")
-    ticks = ticks.reshape(rule.weights.shape).astype(np.int64)
+    ticks = ticks.reshape(weights.shape).astype(np.int64)
     shortest = int(cyclic)
     if learned and longest < max(shortest, int(ticks.max(initial=0))):
         raise ParameterError(
@@ -174,4 +176,4 @@ def _link(network: Network, projection: Projection, learned: bool, longest: int,
             f"{ticks.max(initial=0) * network.dt:g} s, and what is in a cycle takes a tick at least"
         )
     bounds = (shortest, longest) if learned else (0, int(ticks.max(initial=0)))
-    return DelayedLink(projection.name, projection.source, projection.target, rule.weights, ticks, *bounds, learned)
+    return DelayedLink(projection.name, projection.source, projection.target, weights, ticks, *bounds, learned)
