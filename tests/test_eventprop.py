@@ -470,7 +470,7 @@ def test_the_order_of_two_spikes_is_learned_with_delays_and_not_without(seed):
         share[longest] = evaluate(model, unseen)
         moved_by = (model.delays("in->hidden").detach() - before).abs().max() * model.delay_scale
         assert (moved_by > 2) == (longest > 0)
-    assert share[0] < 0.6
+    assert share[0] < 0.6  # chance is 0.5
     assert share[40] > 0.9
 
 
