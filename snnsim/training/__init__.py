@@ -10,6 +10,8 @@ except ImportError as _error:
 
     raise missing_dependency("torch", "train", "training") from _error
 
+from snnsim.training.eventprop import EventProp as EventProp
+from snnsim.training.eventprop import EventPropNetwork as EventPropNetwork
 from snnsim.training.history import History as History
 from snnsim.training.loop import evaluate as evaluate
 from snnsim.training.loop import train as train

@@ -21,6 +21,7 @@ from snnsim.progress import interruptible
 from snnsim.training import learned_delays
 from snnsim.training.checkpoint import Checkpoint, copied, optimiser_state, restore_optimiser
 from snnsim.training.delay_schedule import sharpness_at
+from snnsim.training.eventprop import EventProp, EventPropNetwork
 from snnsim.training.history import History
 from snnsim.training.losses import Loss, as_loss
 from snnsim.training.model import TrainableNetwork
@@ -30,8 +31,14 @@ from snnsim.training.schedules import SCHEDULES, make_optimiser, set_rates
 from snnsim.training.threads import working
 
 Numbers = NDArray[np.int64]
+#: What is trained.
+Model = TrainableNetwork | EventPropNetwork
 #: Changes a batch at random: (events, numbers of the recordings, seed, epoch) to events.
 Augmentation = Callable[[Events, Numbers, int, int], Events]
+
+
+#: Ticks that a step of Adam moves a delay at first (arXiv:2306.17670).
+DELAY_LEARNING_RATE = 0.1
 
 
 class LabelledEvents(Protocol):
@@ -47,7 +54,7 @@ class LabelledEvents(Protocol):
 
 
 def train(
-    model: TrainableNetwork,
+    model: Model,
     train_set: LabelledEvents,
     *,
     rule: Rule | None = None,
@@ -56,7 +63,7 @@ def train(
     learning_rate: float = 1e-3,
     weight_decay: float = 0.0,
     schedule: str | None = "cosine",
-    delay_learning_rate: float = 0.1,
+    delay_learning_rate: float | None = None,
     sharpening: str = "decreasing",
     epochs: int = 10,
     batch_size: int = 32,
@@ -71,11 +78,11 @@ def train(
 
     Parameters
     ----------
-    model : TrainableNetwork
+    model : TrainableNetwork or EventPropNetwork
         Trained in place.
     train_set : EventDataset or anything with ``events`` and ``labels``
     rule : Rule
-        ``SLTT()`` by default, or ``SLTT(k=...)``, ``BPTT()``.
+        ``SLTT()`` by default, or ``SLTT(k=...)``, ``BPTT()``; ``EventProp()`` for an `EventPropNetwork`.
     loss : Loss or str
         ``"per_tick_cross_entropy"``, or with BPTT ``"summed_readout"`` or ``"summed_softmax"``.
     optimiser : {"adam", "sgd"}
@@ -87,9 +94,10 @@ def train(
     schedule : {"cosine", "one_cycle", None}
         Cosine from the learning rate to zero over all epochs, one step an epoch; one cycle up to the learning rate
         and down again (`snnsim.training.schedules`); None keeps it.
-    delay_learning_rate : float
-        Of delays, in ticks a step with Adam; a cosine takes it to zero. After each step, delays are moved back into
-        their range.
+    delay_learning_rate : float, optional
+        Of delays; a cosine takes it to zero. In a `TrainableNetwork` it is ticks a step with Adam, 0.1 by default, and
+        after each step delays are moved back into their range. In an `EventPropNetwork`, which scales them, the default
+        is `learning_rate`.
     sharpening : {"decreasing", "constant"}
         Kernels of learned delays become narrow over the first quarter of the epochs, or are narrow from the beginning.
     epochs, batch_size : int
@@ -121,11 +129,14 @@ def train(
     DataError
         The checkpoint is damaged.
     """
-    run = _Run(model, train_set, rule or SLTT(), as_loss(loss), seed, batch_size, augment)
+    rule = rule or (EventProp() if isinstance(model, EventPropNetwork) else SLTT())
+    run = _Run(model, train_set, rule, as_loss(loss), seed, batch_size, augment)
     one_of("optimiser", optimiser, ("adam", "sgd"))
     one_of("schedule", schedule, (*SCHEDULES, None))
     one_of("sharpening", sharpening, ("decreasing", "constant"))
     positive("learning_rate", learning_rate)
+    if delay_learning_rate is None:
+        delay_learning_rate = DELAY_LEARNING_RATE if isinstance(model, TrainableNetwork) else learning_rate
     positive("delay_learning_rate", delay_learning_rate, zero=True)
     positive("weight_decay", weight_decay, zero=True)
     for name, value in (("epochs", epochs), ("batch_size", batch_size)):
@@ -176,7 +187,7 @@ def train(
         for epoch in range(first, epochs):
             began = time.perf_counter()
             rate = set_rates(steps, schedule, epoch, epochs)
-            if not model.hard:
+            if isinstance(model, TrainableNetwork) and not model.hard:
                 model.sharpness = 1.0 if sharpening == "constant" else sharpness_at(epoch, epochs)
             mean, share = run.epoch(steps, learn, epoch, batches, interrupted, bar)
             accuracy = math.nan if judges is None else evaluate(model, judges, loss=run.loss)
@@ -189,7 +200,7 @@ def train(
 
 
 def evaluate(
-    model: TrainableNetwork,
+    model: Model,
     data: LabelledEvents,
     *,
     loss: Loss | str = "per_tick_cross_entropy",
@@ -200,7 +211,7 @@ def evaluate(
 
     Parameters
     ----------
-    model : TrainableNetwork
+    model : TrainableNetwork or EventPropNetwork
     data : EventDataset or anything with ``events`` and ``labels``
     loss : Loss or str
         The answer is the class with the highest of its scores: for most losses, of the readout summed over all ticks.
@@ -209,8 +220,10 @@ def evaluate(
     batch_size : int
     """
     labels, criterion = _labels(model, data), as_loss(loss)
-    training, soft, right = model.training, model.soft_delays, 0
-    model.soft_delays = soft_delays
+    training, right = model.training, 0
+    soft = isinstance(model, TrainableNetwork) and model.soft_delays
+    if isinstance(model, TrainableNetwork):
+        model.soft_delays = soft_delays
     model.eval()
     try:
         with torch.no_grad():
@@ -220,7 +233,8 @@ def evaluate(
                 right += int((answers == labels[start : start + batch_size]).sum())
     finally:
         model.train(training)
-        model.soft_delays = soft
+        if isinstance(model, TrainableNetwork):
+            model.soft_delays = soft
     return right / max(1, labels.size)
 
 
@@ -246,7 +260,7 @@ class _Run:
 
     def __init__(
         self,
-        model: TrainableNetwork,
+        model: Model,
         data: LabelledEvents,
         rule: Rule,
         loss: Loss,
@@ -255,8 +269,9 @@ class _Run:
         augment: Augmentation | None,
     ) -> None:
         if not isinstance(rule, Rule):
-            raise ParameterError(f"rule={rule!r}: expected SLTT(...) or BPTT(...)")
-        self.model, self.data, self.rule, self.loss = model, data, rule, loss
+            raise ParameterError(f"rule={rule!r}: expected SLTT(...), BPTT(...) or EventProp(...)")
+        self.model: Any = model  # the rule says which kind it trains
+        self.data, self.rule, self.loss = data, rule, loss
         self.seed, self.batch_size, self.augment = seed, batch_size, augment
         self.labels = _labels(model, data)
 
@@ -286,7 +301,8 @@ class _Run:
                 )
             with working():
                 optimiser.step()
-                learned_delays.clamp(self.model)
+                if isinstance(self.model, TrainableNetwork):
+                    learned_delays.clamp(self.model)
             total += outcome.loss * batch.size
             right += outcome.correct(labels)
             seen += batch.size
@@ -305,7 +321,7 @@ class _Part:
         self.events, self.labels = events, labels
 
 
-def _labels(model: TrainableNetwork, data: LabelledEvents) -> Numbers:
+def _labels(model: Model, data: LabelledEvents) -> Numbers:
     labels = np.asarray(data.labels)
     classes = model.plan.output.size
     if labels.dtype.kind not in "iu" or labels.shape != (len(data.events),):

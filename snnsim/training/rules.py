@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -94,6 +94,7 @@ class BPTT(Rule):
     ) -> Outcome:
         """Run a minibatch; see `Rule.step`. Memory grows with the number of ticks."""
         criterion = as_loss(loss)
+        check_model(self, model)
         sources, state, batch, ticks = running.begin(model, inputs, None)
         check_labels(labels, batch)
         model.memory_report(ticks, batch, self).require()
@@ -174,6 +175,7 @@ class SLTT(Rule):
     ) -> Outcome:
         """Run a minibatch; see `Rule.step`. Memory does not grow with the number of ticks."""
         criterion = as_loss(loss)
+        check_model(self, model)
         if not criterion.per_tick:
             raise ParameterError(
                 f"loss={type(criterion).__name__}: SLTT back-propagates each tick when it is computed and needs a loss "
@@ -253,6 +255,14 @@ class SLTT(Rule):
             total += float(value.detach())
             summed += readout.detach()
         return Outcome(total, summed)
+
+
+def check_model(rule: Rule, model: Any) -> None:
+    """Raise `ParameterError` unless a model is one that BPTT and SLTT train."""
+    from snnsim.training.model import TrainableNetwork
+
+    if not isinstance(model, TrainableNetwork):
+        raise ParameterError(f"{type(rule).__name__} trains a TrainableNetwork, got {type(model).__name__}")
 
 
 def check_labels(labels: Tensor, batch: int) -> None:

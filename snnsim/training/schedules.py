@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from torch import nn
 
 from snnsim.errors import ParameterError
-
-if TYPE_CHECKING:
-    from snnsim.training.model import TrainableNetwork
 
 #: One cycle: share of the epochs in which the rate rises, first and last rate as shares of the highest.
 _RISE, _FIRST, _LAST = 0.3, 1 / 25, 1 / 25e4
@@ -54,9 +52,9 @@ SCHEDULES: dict[str, Callable[[int, int], float]] = {"cosine": cosine, "one_cycl
 
 
 def make_optimiser(
-    model: TrainableNetwork, kind: str, learning_rate: float, weight_decay: float, delay_learning_rate: float
+    model: nn.Module, kind: str, learning_rate: float, weight_decay: float, delay_learning_rate: float
 ) -> torch.optim.Optimizer:
-    """Return an optimiser with groups for delays and, beside delays, for batch norm, which do not decay.
+    """Return an optimiser with groups for delays and for batch norm over the sequence, which do not decay.
 
     Raises
     ------
@@ -64,12 +62,11 @@ def make_optimiser(
         The model has nothing to train.
     """
     groups: dict[str, list[Any]] = {"all": [], "norm": [], "delays": []}
+    whole = getattr(model, "whole_samples", False)
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            own = "delays" if name.startswith("delays:") else "all"
-            groups["norm" if own == "all" and model.whole_samples and name.startswith("norm:") else own].append(
-                parameter
-            )
+            own = "delays" if name.startswith("delays:") else "norm" if whole and name.startswith("norm:") else "all"
+            groups[own].append(parameter)
     if not any(groups.values()):
         raise ParameterError("learn is empty: the network has no parameters to train")
     rates = {"all": learning_rate, "norm": learning_rate, "delays": delay_learning_rate}
