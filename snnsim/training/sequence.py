@@ -222,7 +222,7 @@ class Sequence:
     def backward(
         self, record: SequenceRecord, readout_gradient: Tensor, gradients: dict[str, Tensor], keep_reset: bool
     ) -> None:
-        """Back-propagate through all ticks and add to `gradients`.
+        """Back-propagate through all ticks and add to `gradients`; the record and the readout are used up.
 
         Parameters
         ----------
@@ -237,6 +237,7 @@ class Sequence:
         top = self.workspace.take(f"{output.name}.sequence gradient", tuple(readout_gradient.shape), self.dtype)
         top.copy_(readout_gradient)
         arrived = {output.name: top}
+        done: list[Tensor] = []  # buffers whose contents have served, for gradients further below
         for stage in reversed(self.model.plan.stages):
             if stage.name not in arrived:
                 continue
@@ -250,8 +251,10 @@ class Sequence:
                     key = f"norm:{stage.name}.{kind}"
                     if key in gradients:
                         gradients[key] += value
+            done.append(layer.drive.view(-1))
             for link in stage.links:
-                self._link_back(link, record, g, gradients, arrived)
+                self._link_back(link, record, g, gradients, arrived, done)
+            done.append(g.view(-1))
 
     def _sweep_back(self, stage: Stage, layer: Layer, g: Tensor, keep_reset: bool) -> None:
         c, x = self.rows[stage.name], g.numpy()
@@ -289,11 +292,12 @@ class Sequence:
         g: Tensor,
         gradients: dict[str, Tensor],
         arrived: dict[str, Tensor],
+        done: list[Tensor],
     ) -> None:
         sent, scale = record.sent(link.source), self._scale(link.source)
         below, fresh = None, link.source not in arrived
         if link.source in record.layers:
-            below = self.workspace.take(f"{link.source}.sequence gradient", tuple(sent.shape), self.dtype)
+            below = self._room(link.source, sent, done) if fresh else arrived[link.source]
             arrived[link.source] = below
         of_weights, of_delays = (gradients.get(f"{kind}:{link.name}") for kind in ("weights", "delays"))
         if link.delays is None:
@@ -308,6 +312,13 @@ class Sequence:
             None if of_weights is None else of_weights.unsqueeze(0),
             None if of_delays is None else of_delays.unsqueeze(0),
         )
+
+    def _room(self, name: str, sent: Tensor, done: list[Tensor]) -> Tensor:
+        """Return room for the gradient of what a population sent, where it can in a buffer that has served."""
+        for i, buffer in enumerate(done):
+            if buffer.numel() >= sent.numel():
+                return done.pop(i)[: sent.numel()].view(sent.shape)
+        return self.workspace.take(f"{name}.sequence gradient", tuple(sent.shape), self.dtype)
 
     def _matrix_back(
         self,
