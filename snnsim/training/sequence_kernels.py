@@ -142,3 +142,36 @@ def back_through_sequence(
                 through += reset_route * (landing - u[j]) * work[j]
                 g[j] = g[j] * work[j] + after[j] * through
                 after[j] = decay[j] * g[j]
+
+
+@kernel
+def tick_moments(values: Any, means: Any, variances: Any, low: int, high: int) -> None:
+    """Write mean and variance over the batch of ticks ``low ... high - 1``.
+
+    Parameters
+    ----------
+    values : ndarray, shape (ticks, batch, neurons)
+    means, variances : ndarray, shape (ticks, neurons)
+        Out; variances are those of the batch itself (no correction).
+    low, high : int
+        Ticks that this call owns.
+    """
+    _, batch, n = values.shape
+    share = means.dtype.type(1.0 / batch)
+    for tick in range(low, high):
+        mean, variance = means[tick], variances[tick]
+        mean[:] = 0
+        variance[:] = 0
+        for sample in range(batch):
+            x = values[tick, sample]
+            for j in range(n):
+                mean[j] += x[j]
+        for j in range(n):
+            mean[j] *= share
+        for sample in range(batch):
+            x = values[tick, sample]
+            for j in range(n):
+                away = x[j] - mean[j]
+                variance[j] += away * away
+        for j in range(n):
+            variance[j] *= share

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from snnsim.training.normalisation import TickBatchNorm
+from snnsim.training.sequence_kernels import tick_moments
 from snnsim.training.threads import Workers
 
 
@@ -35,11 +36,8 @@ def standardise(norm: TickBatchNorm, drive: Tensor, training: bool, workers: Wor
     else:
         means, variances = torch.empty(ticks, n, dtype=drive.dtype), torch.empty(ticks, n, dtype=drive.dtype)
 
-        def count(low: int, high: int) -> None:
-            variance, mean = torch.var_mean(drive[low:high], dim=1, correction=0)
-            means[low:high], variances[low:high] = mean, variance
-
-        workers.map(count, ticks, 3 * drive.numel())
+        arrays = drive.numpy(), means.numpy(), variances.numpy()
+        workers.map(lambda low, high: tick_moments(*arrays, low, high), ticks, 3 * drive.numel())
         spread, mean = torch.var_mean(means, dim=0, correction=0)
         variance = variances.mean(0) + spread
         rows = ticks * batch
