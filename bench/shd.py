@@ -45,7 +45,11 @@ def read(options: Any) -> tuple[EventDataset, EventDataset] | None:
         train_set, test_set = (data.pooled(options.pool) for data in given)
     else:
         try:
-            train_set, test_set = (load_shd(split).pooled(options.pool) for split in ("train", "test"))
+            # The published frames count from the first spike of a sample.
+            paper = options.protocol == "paper"
+            train_set, test_set = (
+                load_shd(split, from_first_event=paper).pooled(options.pool) for split in ("train", "test")
+            )
         except SnnsimError as error:
             print(f"SHD is not here, and nothing else is taken for it: {error}")
             print("give files in its form by --train and --test")
@@ -177,11 +181,13 @@ def arguments_of(arguments: list[str] | None) -> Any:
     parser.add_argument("--time-constant", type=float, default=10.05e-3)
     parser.add_argument("--dropout", type=float, default=0.4)
     parser.add_argument("--batch-size", type=int, default=256)
-    parser.add_argument("--lengthen", choices=("end", "layer"), default="end", help="layer is the paper's way")
+    parser.add_argument("--lengthen", choices=("end", "layer"), help="default layer, the paper's way, with its protocol")
     parser.add_argument("--figure", type=Path, help="picture of the learned delays")
     options = parser.parse_args(arguments)
     if (options.train is None) != (options.test is None):
         parser.error("--train and --test go together")
+    if options.lengthen is None:
+        options.lengthen = "layer" if options.protocol == "paper" else "end"
     if options.quick:
         options.seeds, options.epochs, options.fine_tune, options.hidden = 1, 4, 1, [32]
     return options
