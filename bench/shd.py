@@ -181,7 +181,9 @@ def arguments_of(arguments: list[str] | None) -> Any:
     parser.add_argument("--time-constant", type=float, default=10.05e-3)
     parser.add_argument("--dropout", type=float, default=0.4)
     parser.add_argument("--batch-size", type=int, default=256)
-    parser.add_argument("--lengthen", choices=("end", "layer"), help="default layer, the paper's way, with its protocol")
+    parser.add_argument(
+        "--lengthen", choices=("end", "layer"), help="default layer, the paper's way, with its protocol"
+    )
     parser.add_argument("--figure", type=Path, help="picture of the learned delays")
     options = parser.parse_args(arguments)
     if (options.train is None) != (options.test is None):
