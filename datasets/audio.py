@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from snnsim.errors import DataError, missing_dependency, positive
+from snnsim.errors import DataError, ParameterError, missing_dependency, positive
 
+#: Samples a second that a recording must have; less is a rate given in kHz, and a recording of hours.
+LOWEST_RATE = 1000
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
 
 
@@ -87,6 +89,8 @@ def resample(samples: NDArray[np.float64], before: float, after: float) -> NDArr
     other for some samples. The length is rounded to whole samples.
     """
     positive("sample_rate", before)
+    if before < LOWEST_RATE:
+        raise ParameterError(f"sample_rate={before!r}: must be {LOWEST_RATE:,} Hz or above; is it in kHz?")
     if before == after:
         return samples.copy()
     length = max(1, round(samples.size * after / before))
