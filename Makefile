@@ -33,7 +33,7 @@ demo: env  ## Run the demonstration into out/demo
 	$(BIN)/snnsim demo --out out/demo
 
 test: env  ## Run the tests
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 lint: env  ## Check style
 	$(BIN)/ruff check .
