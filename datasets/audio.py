@@ -70,6 +70,8 @@ def read_audio(source: bytes | str | Path, *, mix: bool = False) -> tuple[NDArra
 
 def check_audio(audio: ArrayLike) -> NDArray[np.float64]:
     """Return sound as an array of float64, or raise `DataError` unless it is flat, numbers, and finite."""
+    if np.iscomplexobj(audio):
+        raise DataError("audio: complex numbers; sound is real")
     try:
         samples = np.asarray(audio, np.float64)
     except (TypeError, ValueError) as error:

@@ -8,8 +8,12 @@ import numpy as np
 
 from snnsim import rng
 from snnsim.datasets.dataset import EventDataset
+from snnsim.datasets.order import check_seed
 from snnsim.errors import ParameterError, whole
 from snnsim.events import Events
+
+#: Orders that a task can have.
+MOST_ORDERS = 1000
 
 
 def lag_patterns(
@@ -56,10 +60,11 @@ def lag_patterns(
     """
     samples = whole("samples", samples, at_least=1)
     channels = whole("channels", channels, at_least=2)
-    orders = list(itertools.islice(itertools.permutations(range(channels)), 1000))
+    orders = list(itertools.islice(itertools.permutations(range(channels)), MOST_ORDERS))
     classes = whole("classes", classes, at_least=2)
     if classes > len(orders):
-        raise ParameterError(f"classes={classes}: {channels} channels have {len(orders)} orders")
+        raise ParameterError(f"classes={classes}: at most {len(orders)} orders of {channels} channels can be told")
+    check_seed("seed", seed)
     lag, jitter = whole("lag", lag, at_least=1), whole("jitter", jitter)
     latest_onset = whole("latest_onset", latest_onset)
     if 2 * jitter >= lag:

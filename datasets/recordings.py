@@ -138,7 +138,7 @@ def write_spoken(
         What is known of the speakers, an entry a speaker: ``gender``, ``age``, ``body_height`` in the published files.
     dtype : {float16, float32, float64}
         Of the times. The published files have float16, which rounds to 0.5 ms after half a second and to 1 ms after a
-        second; float32 keeps every tick of recordings of up to some minutes.
+        second; float32 is a hair off whole ticks, on either side, and float64 keeps every tick.
     description : str
         Kept with the file, as are the parameters of `ear`.
     ear : InnerEar, optional

@@ -145,6 +145,8 @@ def delayed(
         Key of the first weights and delays.
     """
     whole("classes", classes, at_least=1)
+    if isinstance(hidden, int):
+        raise ParameterError(f"hidden={hidden}: a size for each layer is needed, such as ({hidden},)")
     count = whole("kernel_count", kernel_count, at_least=1)
     positive("maximum_delay", maximum_delay, zero=True)
     model = LIF(time_constant, reset="zero", integration="euler")

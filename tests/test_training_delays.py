@@ -1,5 +1,8 @@
 """Networks with delays: the layer-at-a-time path against autograd, against the backends, and against the paper."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -315,3 +318,77 @@ def test_learnable_delays_are_kept(tmp_path):
     assert loaded.projections[0].delay == Learnable(0.09)
     assert np.array_equal(loaded.synapses(loaded.projections[0]).delays, net.synapses(net.projections[0]).delays)
     assert "learnable to 0.09 s" in str(loaded)
+
+
+# -- corners -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_state_says_whether_delays_are_hard():
+    def model():
+        return TrainableNetwork(order_network(25e-3), learn=("weights", "delays"), batch_norm=["hidden1"])
+
+    one = model()
+    soft = copy.deepcopy(one.state_dict())
+    one.harden()
+    assert not one.delays("input->hidden1").requires_grad
+    one.load_state_dict(soft)
+    assert one.delays("input->hidden1").requires_grad
+    assert one.delays("input->hidden1").frac().abs().max() > 0
+    other = pickle.loads(pickle.dumps(one))
+    assert torch.equal(other.delays("input->hidden1"), one.delays("input->hidden1"))
+
+
+def test_a_soft_run_does_not_go_on_with_hard_delays(tmp_path):
+    model = TrainableNetwork(order_network(25e-3), learn=("weights", "delays"), batch_norm=["hidden1"])
+    train(model, lag_patterns(32), epochs=1, checkpoint=tmp_path / "c.h5", **RECIPE)
+    model.harden()
+    with pytest.raises(ParameterError, match="hard=False"):
+        train(model, lag_patterns(32), epochs=2, resume=tmp_path / "c.h5", **RECIPE)
+
+
+def test_delays_beyond_their_range_act_as_at_its_end():
+    fast, slow = pair(network())
+    with torch.no_grad():
+        for model in (fast, slow):
+            model.delays("in->hidden1").add_(4.0)
+            model.delays("hidden2->out").sub_(3.0)
+    labels = torch.tensor([0, 2, 1])
+    for model in (fast, slow):
+        BPTT().step(model, events(), labels, "summed_softmax")
+    for (name, a), (_, b) in zip(fast.named_parameters(), slow.named_parameters(), strict=True):
+        torch.testing.assert_close(a.grad, b.grad, rtol=1e-6, atol=1e-9, msg=name)
+    fast.eval()
+    with torch.no_grad():
+        readout = fast.readout(events()).numpy()
+    longer = events().crop(events().n_ticks + fast.extension)
+    result = Simulation(fast.network(), dtype="float64").run_samples(longer)
+    np.testing.assert_allclose(readout, result.readout(), atol=1e-12)
+
+
+def test_dropout_of_a_spiking_readout_keeps_its_scale():
+    net = network()
+    last = Population("out", 3, LIF(0.015, reset="zero", integration="euler"))
+    net = net.replaced(populations=[last])
+    labels = torch.tensor([0, 2, 1])
+    fast, slow = pair(net, dropout={"out": 0.5})
+    outcomes = []
+    for model in (fast, slow):
+        model.sharpness = 0.5
+        outcomes.append(gradients(model, events(rate=1.0), labels))
+    assert outcomes[0][0].loss == pytest.approx(outcomes[1][0].loss, rel=1e-9)
+    for name, gradient in outcomes[0][1].items():
+        torch.testing.assert_close(gradient, outcomes[1][1][name], rtol=1e-6, atol=1e-9)
+    assert set(fast.readout(events(rate=1.0)).unique().tolist()) == {0.0, 2.0}
+
+
+def test_what_is_not_fully_connected_is_refused():
+    net = network(sizes=(6, 7, 7, 3))
+    between = Projection("hidden1", "hidden2", OneToOne(2.0))
+    with pytest.raises(CapabilityError, match="OneToOne is not trained beside delays"):
+        TrainableNetwork(net.replaced(projections=[between]))
+    flat = network(delays=(None, None, None))
+    model = TrainableNetwork(flat, batch_norm=["hidden1"], batch_norm_over="sequence")
+    with pytest.raises(ParameterError, match="two ticks or two samples"):
+        BPTT().step(model, events(batch=1, ticks=1), torch.tensor([0]), "summed_softmax")
+    with pytest.raises(ParameterError, match="validation='x'"):
+        train(TrainableNetwork(order_network(0.025)), lag_patterns(8), **{**RECIPE, "validation": "x"})

@@ -92,6 +92,8 @@ class EventPropNetwork(nn.Module):
         self.learn = (learn,) if isinstance(learn, str) else tuple(learn)
         for kind in self.learn:
             one_of("learn", kind, LEARNABLE)
+        if isinstance(delayed, str):
+            delayed = (delayed,)
         chosen = [projection.name for projection in net.projections] if delayed is None else delayed
         self.plan = make_delay_plan(net, maximum_delay, chosen if "delays" in self.learn else ())
         self.average, self.delay_scale = readout, float(delay_scale)
@@ -291,4 +293,4 @@ class EventProp(Rule):
                 for own in counts.values():
                     total = total + self.strength / 2 * ((own.mean(0) - self.spike_target) ** 2).sum()
         total.backward()  # type: ignore[no-untyped-call]
-        return Outcome(float(total.detach()), ticks_first.detach().sum(0))
+        return Outcome(float(total.detach()), criterion.scores(ticks_first.detach()))

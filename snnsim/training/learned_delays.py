@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from numbers import Real
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -24,8 +25,7 @@ def begin(model: TrainableNetwork) -> None:
     if not any(link.delays is not None and link.delays.kernel for link in model.links.values()):
         raise ParameterError("learn='delays': no projection has delay=Learnable(maximum=...)")
     model.register_buffer(_PROGRESS, torch.zeros(2, dtype=torch.float64))
-    hook = model.register_load_state_dict_post_hook
-    hook(lambda module, _: _freeze_hard(module))  # type: ignore[no-untyped-call]
+    model.register_load_state_dict_post_hook(_after_loading)  # type: ignore[no-untyped-call]
 
 
 def add(model: TrainableNetwork, name: str, delays: Delays) -> None:
@@ -48,7 +48,7 @@ def sharpen(model: TrainableNetwork, value: float) -> None:
     progress = _progress(model)
     if progress is None:
         raise ParameterError("sharpness: no delays are learned")
-    if not 0.0 <= value <= 1.0:
+    if not isinstance(value, Real) or not 0.0 <= value <= 1.0:
         raise ParameterError(f"sharpness={value!r}: must lie in 0 ... 1")
     progress[0] = value
 
@@ -64,7 +64,7 @@ def harden(model: TrainableNetwork) -> None:
     progress = _progress(model)
     if progress is not None:
         progress[1] = 1.0
-        _freeze_hard(model)
+        _freeze_or_free(model)
 
 
 def clamp(model: TrainableNetwork) -> None:
@@ -89,18 +89,31 @@ def now(model: TrainableNetwork, projection: str) -> tuple[Tensor, Kernel, float
     found = model.links[projection].delays
     assert found is not None
     delays = model.delays(projection)
+    within = delays.detach().clamp(0, found.longest)
     if found.kernel is None or is_hard(model) or not (model.training or model.soft_delays):
-        return delays.detach().round(), "whole", 1.0
-    return delays, found.kernel, kernel_width(found.kernel, found.longest, sharpness(model))
+        return within.round(), "whole", 1.0
+    # Beyond its range a delay acts as at the end of it, and has the gradient that it has there.
+    return (
+        delays + (within - delays.detach()),
+        found.kernel,
+        kernel_width(found.kernel, found.longest, sharpness(model)),
+    )
 
 
-def _freeze_hard(model: TrainableNetwork) -> None:
+def _after_loading(model: TrainableNetwork, _: Any) -> None:
+    _freeze_or_free(model)
+
+
+def _freeze_or_free(model: TrainableNetwork) -> None:
+    """Make the delays what the state of the model says: whole and constant, or free to be learned."""
+    hard = is_hard(model)
     for name, link in model.links.items():
-        if link.delays is not None and link.delays.kernel is not None and is_hard(model):
+        if link.delays is not None and link.delays.kernel is not None:
             value = model.delays(name)
-            with torch.no_grad():
-                value.round_()
-            value.requires_grad_(False)
+            if hard:
+                with torch.no_grad():
+                    value.clamp_(0, link.delays.longest).round_()
+            value.requires_grad_(not hard)
 
 
 def _progress(model: TrainableNetwork) -> Tensor | None:

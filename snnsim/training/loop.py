@@ -7,6 +7,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator
+from numbers import Real
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -90,7 +91,7 @@ def train(
     learning_rate : float
         Of everything but delays.
     weight_decay : float
-        Of everything; in a network with delays, of weights only.
+        Of everything; of weights only in networks with delays or with batch norm over the sequence.
     schedule : {"cosine", "one_cycle", None}
         Cosine from the learning rate to zero over all epochs, one step an epoch; one cycle up to the learning rate
         and down again (`snnsim.training.schedules`); None keeps it.
@@ -142,11 +143,13 @@ def train(
     for name, value in (("epochs", epochs), ("batch_size", batch_size)):
         if not isinstance(value, int) or value < 1:
             raise ParameterError(f"{name}={value!r}: must be a whole number, 1 or above")
-    if isinstance(validation, (int, float)):
+    if isinstance(validation, Real):
         if not 0.0 <= validation < 1.0:
             raise ParameterError(f"validation={validation!r}: must be 0 or above and below 1")
         learn, held_out = stratified_split(run.labels, validation, seed)
         judges: LabelledEvents | None = run.part(held_out) if held_out.size else None
+    elif not hasattr(validation, "events") or not hasattr(validation, "labels"):
+        raise ParameterError(f"validation={validation!r}: expected a share, or data with events and labels")
     else:
         learn, judges = np.arange(run.labels.size), validation
         _labels(model, validation)
@@ -160,8 +163,9 @@ def train(
         "schedule": str(schedule),
         "delay_learning_rate": repr(float(delay_learning_rate)),
         "sharpening": sharpening,
+        "hard": str(isinstance(model, TrainableNetwork) and model.hard),
         "batch_size": str(batch_size),
-        "validation": repr(float(validation)) if isinstance(validation, (int, float)) else f"{len(validation.events)}",
+        "validation": repr(float(validation)) if isinstance(validation, Real) else f"{len(validation.events)}",
         "augment": repr(augment) if augment is None or "0x" not in repr(augment) else type(augment).__name__,
         "seed": str(seed),
         "samples": str(len(run.labels)),

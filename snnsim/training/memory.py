@@ -141,6 +141,10 @@ def _sequence(model: TrainableNetwork, ticks: int, batch: int) -> tuple[int, int
         values = (ticks + longer[stage.name]) * batch * stage.size
         kept += values * (item + (1 if stage.spiking else 0))
         working += values * item
+    kernels = [link.delays.longest + 1 for stage in model.plan.stages for link in stage.links if link.delays]
+    sizes = [w.numel() for w in model.effective_weights().values()]
+    # Taps and their gradients of one layer at a time, and the transforms of some frequencies.
+    working += 2 * max(kernels, default=0) * max(sizes, default=0) * item + 12 * 2**20
     # The plain path keeps padded copies, and every step of autograd, of about ten numbers a neuron and tick.
     return (kept * 10 if model.path == "plain" else kept), working, ticks + longer[model.plan.output.name]
 

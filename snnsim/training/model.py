@@ -19,7 +19,7 @@ from snnsim.training.coefficients import coefficient_rows, differentiable
 from snnsim.training.export import export_network
 from snnsim.training.memory import MemoryReport, report
 from snnsim.training.normalisation import TickBatchNorm
-from snnsim.training.plan import Link, Stage, make_plan
+from snnsim.training.plan import Link, Stage, make_plan, refuse_frames
 from snnsim.training.sequence import extensions
 from snnsim.training.signals import Inputs
 from snnsim.training.surrogate import Surrogate, Triangle
@@ -101,6 +101,8 @@ class TrainableNetwork(nn.Module):
             raise CapabilityError("batch_norm_over='tick': a network with delays is normalised over the sequence")
         #: Whether samples are computed whole, a layer at a time: delays and batch norm over the sequence need it.
         self.whole_samples = self.plan.delayed or batch_norm_over == "sequence"
+        if self.whole_samples:
+            refuse_frames(self.plan)
         self.surrogate = Triangle() if surrogate is None else surrogate
         if not isinstance(self.surrogate, Surrogate):
             raise ParameterError(f"surrogate={surrogate!r}: expected a Surrogate such as Triangle()")

@@ -11,10 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from snnsim.errors import CapabilityError
 from snnsim.training import learned_delays, plain
 from snnsim.training.normalisation import TickBatchNorm
-from snnsim.training.plan import MATRIX_RULES, Link, Stage
+from snnsim.training.plan import Link, Stage
 from snnsim.training.sequence import extensions
 from snnsim.training.signals import Source
 
@@ -73,10 +72,6 @@ def _values(source: Source, dtype: torch.dtype) -> Tensor:
 
 def _delivered(model: TrainableNetwork, link: Link, sent: Tensor, weights: dict[str, Tensor], length: int) -> Tensor:
     """Return what a projection delivers at every tick, shape (length, batch, targets)."""
-    if not isinstance(link.rule, MATRIX_RULES):
-        raise CapabilityError(
-            f"training: projection {link.name!r}: {type(link.rule).__name__} is not trained beside delays"
-        )
     if link.delays is None:
         return functional.pad(sent @ weights[link.name], (0, 0, 0, 0, 0, length - len(sent)))
     delays, kernel, width = learned_delays.now(model, link.name)

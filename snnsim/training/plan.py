@@ -172,6 +172,17 @@ def make_plan(network: Network, batch_norm: tuple[str, ...], dropout: dict[str, 
     return Plan(network, tuple(p.name for p in network.inputs), tuple(stages))
 
 
+def refuse_frames(plan: Plan) -> None:
+    """Raise `CapabilityError` where a network whose samples are computed whole is not fully connected."""
+    for stage in plan.stages:
+        for link in stage.links:
+            if not isinstance(link.rule, MATRIX_RULES):
+                raise CapabilityError(
+                    f"training: projection {link.name!r}: {type(link.rule).__name__} is not trained beside delays, nor "
+                    "with batch norm over the sequence; Dense and Sparse are"
+                )
+
+
 def _feed_forward_order(network: Network) -> list[int]:
     """Return the numbers of the populations, each after all that project to it, with a delay or without."""
     waiting = {i: set[int]() for i in range(len(network.populations))}
@@ -181,11 +192,21 @@ def _feed_forward_order(network: Network) -> list[int]:
     while waiting:
         ready = next((i for i, sources in waiting.items() if not sources - set(order)), None)
         if ready is None:
-            names = ", ".join(repr(network.populations[i].name) for i in waiting)
+            names = ", ".join(repr(network.populations[i].name) for i in _circle(waiting))
             raise CapabilityError(f"training: {names} project to each other; only feed-forward networks are trained")
         order.append(ready)
         del waiting[ready]
     return order
+
+
+def _circle(waiting: dict[int, set[int]]) -> list[int]:
+    """Return those that wait for each other, without those that only wait for them."""
+    left = set(waiting)
+    while True:
+        ends = left - set().union(*(waiting[i] for i in left))
+        if not ends:
+            return sorted(left)
+        left -= ends
 
 
 def _delays(network: Network, described: Projection, drawn: Projection) -> Delays | None:

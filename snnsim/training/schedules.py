@@ -54,22 +54,22 @@ SCHEDULES: dict[str, Callable[[int, int], float]] = {"cosine": cosine, "one_cycl
 def make_optimiser(
     model: nn.Module, kind: str, learning_rate: float, weight_decay: float, delay_learning_rate: float
 ) -> torch.optim.Optimizer:
-    """Return an optimiser with groups for delays and for batch norm over the sequence, which do not decay.
+    """Return an optimiser with groups for delays and, where samples are computed whole, for all but weights: no decay.
 
     Raises
     ------
     ParameterError
         The model has nothing to train.
     """
-    groups: dict[str, list[Any]] = {"all": [], "norm": [], "delays": []}
+    groups: dict[str, list[Any]] = {"all": [], "kept": [], "delays": []}
     whole = getattr(model, "whole_samples", False)
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            own = "delays" if name.startswith("delays:") else "norm" if whole and name.startswith("norm:") else "all"
-            groups[own].append(parameter)
+            own = "kept" if whole and not name.startswith("weights:") else "all"
+            groups["delays" if name.startswith("delays:") else own].append(parameter)
     if not any(groups.values()):
         raise ParameterError("learn is empty: the network has no parameters to train")
-    rates = {"all": learning_rate, "norm": learning_rate, "delays": delay_learning_rate}
+    rates = {"all": learning_rate, "kept": learning_rate, "delays": delay_learning_rate}
     listed: list[dict[str, Any]] = [
         {
             "params": parameters,

@@ -150,7 +150,7 @@ class Sequence:
         if last.membrane is not None:
             return last.membrane, record
         assert last.spikes is not None
-        return last.spikes.to(self.dtype), record
+        return last.spikes.to(self.dtype) * self._scale(self.model.plan.output.name), record
 
     def _input(self, name: str, source: Source) -> Tensor:
         signal = source.window(0, source.ticks)
@@ -235,7 +235,7 @@ class Sequence:
         """
         output = self.model.plan.output
         top = self.workspace.take(f"{output.name}.sequence gradient", tuple(readout_gradient.shape), self.dtype)
-        top.copy_(readout_gradient)
+        torch.mul(readout_gradient, self._scale(output.name), out=top)
         arrived = {output.name: top}
         done: list[Tensor] = []  # buffers whose contents have served, for gradients further below
         for stage in reversed(self.model.plan.stages):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from snnsim.errors import ParameterError
 from snnsim.training.normalisation import TickBatchNorm
 from snnsim.training.sequence_kernels import tick_moments
 from snnsim.training.threads import Workers
@@ -31,6 +32,8 @@ def standardise(norm: TickBatchNorm, drive: Tensor, training: bool, workers: Wor
         One over the standard deviation.
     """
     ticks, batch, n = drive.shape
+    if training and ticks * batch < 2:
+        raise ParameterError("batch norm needs two ticks or two samples in training; this batch has one of each")
     if not training:
         mean, inverse = norm.running_mean, torch.rsqrt(norm.running_variance + norm.epsilon)
     else:
