@@ -43,7 +43,7 @@ def sharpness(model: TrainableNetwork) -> float:
     return 1.0 if progress is None else float(progress[0])
 
 
-def sharpen(model: TrainableNetwork, value: float) -> None:
+def sharpen(model: TrainableNetwork, value: Any) -> None:
     """Set how narrow the kernels are."""
     progress = _progress(model)
     if progress is None:

@@ -143,16 +143,17 @@ def train(
     for name, value in (("epochs", epochs), ("batch_size", batch_size)):
         if not isinstance(value, int) or value < 1:
             raise ParameterError(f"{name}={value!r}: must be a whole number, 1 or above")
-    if isinstance(validation, Real):
-        if not 0.0 <= validation < 1.0:
-            raise ParameterError(f"validation={validation!r}: must be 0 or above and below 1")
-        learn, held_out = stratified_split(run.labels, validation, seed)
+    given: Any = validation  # from outside, it may be anything
+    if isinstance(given, Real):
+        if not 0.0 <= given < 1.0:
+            raise ParameterError(f"validation={given!r}: must be 0 or above and below 1")
+        learn, held_out = stratified_split(run.labels, float(given), seed)
         judges: LabelledEvents | None = run.part(held_out) if held_out.size else None
-    elif not hasattr(validation, "events") or not hasattr(validation, "labels"):
-        raise ParameterError(f"validation={validation!r}: expected a share, or data with events and labels")
+    elif not hasattr(given, "events") or not hasattr(given, "labels"):
+        raise ParameterError(f"validation={given!r}: expected a share, or data with events and labels")
     else:
-        learn, judges = np.arange(run.labels.size), validation
-        _labels(model, validation)
+        learn, judges = np.arange(run.labels.size), given
+        _labels(model, given)
     steps = make_optimiser(model, optimiser, learning_rate, weight_decay, delay_learning_rate)
     settings = {
         "rule": repr(run.rule),
@@ -165,7 +166,7 @@ def train(
         "sharpening": sharpening,
         "hard": str(isinstance(model, TrainableNetwork) and model.hard),
         "batch_size": str(batch_size),
-        "validation": repr(float(validation)) if isinstance(validation, Real) else f"{len(validation.events)}",
+        "validation": repr(float(given)) if isinstance(given, Real) else f"{len(given.events)}",
         "augment": repr(augment) if augment is None or "0x" not in repr(augment) else type(augment).__name__,
         "seed": str(seed),
         "samples": str(len(run.labels)),
