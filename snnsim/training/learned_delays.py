@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
@@ -48,9 +49,10 @@ def sharpen(model: TrainableNetwork, value: Any) -> None:
     progress = _progress(model)
     if progress is None:
         raise ParameterError("sharpness: no delays are learned")
-    if not isinstance(value, Real) or not 0.0 <= value <= 1.0:
+    number = float(value) if isinstance(value, Real) else math.nan
+    if not 0.0 <= number <= 1.0:
         raise ParameterError(f"sharpness={value!r}: must lie in 0 ... 1")
-    progress[0] = value
+    progress[0] = number
 
 
 def is_hard(model: TrainableNetwork) -> bool:

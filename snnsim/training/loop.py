@@ -145,9 +145,10 @@ def train(
             raise ParameterError(f"{name}={value!r}: must be a whole number, 1 or above")
     given: Any = validation  # from outside, it may be anything
     if isinstance(given, Real):
-        if not 0.0 <= given < 1.0:
+        part = float(given)
+        if not 0.0 <= part < 1.0:
             raise ParameterError(f"validation={given!r}: must be 0 or above and below 1")
-        learn, held_out = stratified_split(run.labels, float(given), seed)
+        learn, held_out = stratified_split(run.labels, part, seed)
         judges: LabelledEvents | None = run.part(held_out) if held_out.size else None
     elif not hasattr(given, "events") or not hasattr(given, "labels"):
         raise ParameterError(f"validation={given!r}: expected a share, or data with events and labels")
