@@ -14,6 +14,7 @@ import ctypes
 import gc
 import importlib.util
 import itertools
+import math
 import statistics
 import subprocess
 import sys
@@ -130,8 +131,7 @@ class Training:
         self.optimiser = make_optimiser(self.model, "adam", 1e-3, 1e-5, 0.1)
         if sigma is not None:
             first = LONGEST // 2
-            width = torch.tensor((sigma - 0.27) / first)
-            self.model.sharpness = float(torch.log(width) / torch.log(torch.tensor(FINAL_WIDTH / first)))
+            self.model.sharpness = math.log((sigma - 0.27) / first) / math.log(FINAL_WIDTH / first)
 
     def with_peer(self, dropout: float = 0.4) -> Training:
         """Make the peer, too."""
