@@ -1,0 +1,396 @@
+"""The digital fabric around the arrays: weights to conductances on the way in, currents to weights on the way out.
+
+A weight is the difference of two cells, ``w = reference * (g_plus - g_minus) / (g_max - g_min)``, of which one stands at
+`g_min`; `reference` is the largest weight of the block, or what `Mapping.clip` says. With several slices a weight is a
+whole number in the base of a slice, one digit a pair of cells. Blocks larger than an array are cut into tiles, and what
+tiles read for the same output is added here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping as MappingOf
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnsim import rng
+from snnsim.backends.crossbar.loop import LoopDevice
+from snnsim.backends.crossbar.mapping import DIGITAL_RULES, Block, Reads, blocks_of
+from snnsim.errors import DeviceError, NetworkError, ParameterError, one_of, positive, whole
+from snnsim.events import Events
+from snnsim.network import Network
+
+#: Share of rows in a vector that a tile is compensated with, and how many of them.
+PROBE_ACTIVITY, PROBE_VECTORS = 0.1, 64
+#: A key holds recording, tick and number of the read within the tick.
+TICK_BITS, READ_BITS = 24, 20
+_PROBES = np.uint64(1 << 63)
+
+
+@dataclass(frozen=True, eq=False)
+class Mapping:
+    """How a network is laid on a chip.
+
+    Parameters
+    ----------
+    slices : int
+        Pairs of cells that a weight takes.
+    slice_bits : int, optional
+        Bits of a slice; needed with more than one.
+    clip : float
+        Percentile of the sizes of a projection's weights that takes the whole range of conductance; larger ones are cut.
+    per_output : bool
+        A range for each output, rather than one for the projection.
+    compensate : {"tile", "output"}, optional
+        Measure with known vectors by which factor currents have shrunk (drift, wires, nonlinear cells), for a tile or
+        for each of its outputs, and divide by it.
+    calibration : Events or dict of str to Events, optional
+        Recordings, for each `Input` population, that the ranges of the converters are set with: `percentile` of the
+        currents that an ideal chip has. Without them, `activity` of the rows is taken to be on at a time, by chance.
+    percentile : float
+    activity : float
+    digital : tuple of str
+        Projections that stay off the chip. Pooling and one-to-one always do.
+    """
+
+    slices: int = 1
+    slice_bits: int | None = None
+    clip: float = 100.0
+    per_output: bool = False
+    compensate: str | None = None
+    calibration: Events | MappingOf[str, Events] | None = None
+    percentile: float = 99.9
+    activity: float = 0.1
+    digital: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        whole("slices", self.slices, at_least=1)
+        if self.slices > 1 and self.slice_bits is None:
+            raise ParameterError(f"slices={self.slices}: give slice_bits, the bits of a slice, too")
+        if self.slice_bits is not None:
+            whole("slice_bits", self.slice_bits, at_least=1)
+        if self.slice_bits is not None and self.slices * self.slice_bits > 32:
+            raise ParameterError(f"slices={self.slices} of slice_bits={self.slice_bits}: at most 32 bits a weight")
+        for name in ("clip", "percentile"):
+            positive(name, getattr(self, name))
+            if getattr(self, name) > 100:
+                raise ParameterError(f"{name}={getattr(self, name)!r}: a percentile, at most 100")
+        positive("activity", self.activity)
+        if self.activity > 1:
+            raise ParameterError(f"activity={self.activity!r}: a share of the rows, at most 1")
+        one_of("compensate", self.compensate, (None, "tile", "output"))
+        given: Any = self.digital
+        names = (given,) if isinstance(given, str) else tuple(given)
+        object.__setattr__(self, "digital", names)
+
+
+@dataclass(frozen=True, eq=False)
+class Tile:
+    """A part of a block on one array: ``block.weights[rows, outputs]``."""
+
+    number: int
+    rows: slice
+    outputs: slice
+
+
+class Delivery(NamedTuple):
+    """What a block delivers: ``values[v, o]`` to neuron ``targets[v, o]`` of recording ``recording[v]``.
+
+    Within one `times` no neuron of a recording stands twice.
+    """
+
+    delay: int
+    recording: NDArray[np.int64]
+    times: NDArray[np.int64]
+    targets: NDArray[np.int64]
+    values: NDArray[np.float64]
+
+
+@dataclass
+class Activity:
+    """What a projection has made the chip do since it was last set to zero."""
+
+    tiles: int = 0
+    reads: int = 0
+    active_rows: int = 0
+    cell_reads: int = 0
+    conversions: int = 0
+    saturated: int = 0
+    read_energy: float = 0.0
+
+
+@dataclass(eq=False)
+class _Placed:
+    """A block with its tiles and its scale."""
+
+    block: Block
+    reference: NDArray[np.float64]  # weight of the full range, for each output
+    tiles: list[Tile] = field(default_factory=list)
+    gains: list[NDArray[np.float64]] = field(default_factory=list)  # of each tile and output, 1 where not compensated
+
+
+class Fabric:
+    """A network on a device.
+
+    Parameters
+    ----------
+    network : Network
+    device : LoopDevice
+        A `Chip`, or anything that programs and reads like one.
+    mapping : Mapping, optional
+
+    Attributes
+    ----------
+    activity : dict of int to Activity
+        For each projection on the chip.
+    """
+
+    def __init__(self, network: Network, device: LoopDevice, mapping: Mapping | None = None) -> None:
+        self.network, self.device = network, device
+        self.mapping = mapping = mapping or Mapping()
+        known = [projection.name for projection in network.projections]
+        for name in mapping.digital:
+            if name not in known:
+                raise NetworkError(f"Mapping(digital=...): no projection {name!r}; there are: {', '.join(known)}")
+        self.status = device.status()
+        if self.outputs_a_tile < 1:
+            raise ParameterError(
+                f"slices={mapping.slices}: an array of {self.status.columns} columns has no room for one output"
+            )
+        self.ideal = bool(getattr(device, "is_ideal", False)) and mapping.slices == 1 and mapping.slice_bits is None
+        self.placed: dict[int, list[_Placed]] = {}
+        self.activity: dict[int, Activity] = {}
+        tile = 0
+        for number, projection in enumerate(network.projections):
+            if type(projection.connectivity).__name__ in DIGITAL_RULES or projection.name in mapping.digital:
+                continue
+            self.placed[number] = []
+            for block in blocks_of(network, number):
+                placed = _Placed(block, self._reference(block.weights))
+                tile = self._cut(placed, tile)
+                self.placed[number].append(placed)
+            self.activity[number] = Activity(tiles=sum(len(placed.tiles) for placed in self.placed[number]))
+        if self.status.tiles is not None and tile > self.status.tiles:
+            raise ParameterError(f"the network needs {tile} arrays; {self.status.name} has {self.status.tiles}")
+        self.n_tiles = tile
+
+    # -- weights and conductances ------------------------------------------------------------------------
+
+    @property
+    def outputs_a_tile(self) -> int:
+        """Outputs that an array has room for."""
+        return self.status.columns // 2 // self.mapping.slices
+
+    @property
+    def _base(self) -> int:
+        return 2 ** (self.mapping.slice_bits or 0)
+
+    def _reference(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the weight that takes the whole range, for each output."""
+        sizes = np.abs(weights)
+        axis = 0 if self.mapping.per_output else None
+        largest = np.percentile(sizes, self.mapping.clip, axis=axis) if sizes.size else np.ones(())
+        largest = np.where(largest > 0, largest, np.max(sizes, axis=axis, initial=0.0))
+        largest = np.where(largest > 0, largest, 1.0)
+        if self.ideal:  # a power of two: back from conductances come the same bits
+            largest = 2.0 ** np.ceil(np.log2(largest))
+        return np.broadcast_to(largest, weights.shape[1:]).astype(np.float64)
+
+    def targets_of(self, weights: NDArray[np.float64], reference: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return conductances in uS, shape (rows, outputs * slices * 2), for weights of shape (rows, outputs)."""
+        low, span = self.status.g_min, self.status.g_max - self.status.g_min
+        share = np.clip(weights / reference, -1.0, 1.0)
+        if self.mapping.slice_bits is None:
+            digits = np.abs(share)[:, :, None]
+        else:
+            most = self._base**self.mapping.slices - 1
+            number = np.rint(np.abs(share) * most).astype(np.int64)
+            powers = self._base ** np.arange(self.mapping.slices, dtype=np.int64)
+            digits = number[:, :, None] // powers % self._base / (self._base - 1)
+        pairs = np.zeros((*digits.shape, 2))
+        pairs[..., 0] = np.where(share[:, :, None] > 0, digits, 0.0)
+        pairs[..., 1] = np.where(share[:, :, None] < 0, digits, 0.0)
+        return low + span * pairs.reshape(weights.shape[0], -1)
+
+    def weights_of(self, difference: NDArray[np.float64], reference: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return weights, shape (..., outputs), for differences of conductance, shape (..., outputs * slices)."""
+        span, slices = self.status.g_max - self.status.g_min, self.mapping.slices
+        if self.mapping.slice_bits is None:
+            return difference * (reference / span)
+        most = self._base**slices - 1
+        powers = (self._base - 1) * self._base ** np.arange(slices, dtype=np.float64) / most
+        digits = difference.reshape(*difference.shape[:-1], -1, slices)
+        return np.asarray((digits @ powers) * (reference / span))
+
+    def decoded(self, number: int, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return synapse weights of a projection as they come back from an ideal chip, shape (synapses,)."""
+        reference = max((float(np.max(placed.reference)) for placed in self.placed[number]), default=1.0)
+        one = np.full(1, reference)
+        cells = self.targets_of(weights[:, None], one)
+        return self.weights_of(cells[:, 0::2] - cells[:, 1::2], one)[:, 0]
+
+    # -- programming -------------------------------------------------------------------------------------
+
+    def _cut(self, placed: _Placed, first: int) -> int:
+        n_rows, n_outputs = placed.block.weights.shape
+        number = first
+        for row in range(0, n_rows, self.status.rows):
+            for output in range(0, n_outputs, self.outputs_a_tile):
+                rows = slice(row, min(row + self.status.rows, n_rows))
+                outputs = slice(output, min(output + self.outputs_a_tile, n_outputs))
+                placed.tiles.append(Tile(number, rows, outputs))
+                placed.gains.append(np.ones(outputs.stop - outputs.start))
+                number += 1
+        return number
+
+    def program(self, full_scale: MappingOf[int, float] | None = None) -> None:
+        """Program all tiles, but those that the chip holds already, and measure what they have lost.
+
+        Parameters
+        ----------
+        full_scale : mapping of int to float, optional
+            Largest current of each tile's converters in uA; default what `Mapping.activity` leads to.
+        """
+        for _, placed, tile in self.tiles():
+            targets = self.tile_targets(placed, tile)
+            scale = None
+            if self.status.needs_full_scale:
+                scale = (full_scale or {}).get(tile.number) or self._expected_range(targets)
+            holds = getattr(self.device, "holds", None)
+            if holds is None or not holds(tile.number, targets, scale):
+                self.device.program(tile.number, targets, scale)
+        self.compensate()
+
+    def tiles(self) -> Iterator[tuple[int, _Placed, Tile]]:
+        """Return all tiles with their projection."""
+        for number, blocks in self.placed.items():
+            for placed in blocks:
+                for tile in placed.tiles:
+                    yield number, placed, tile
+
+    def tile_targets(self, placed: _Placed, tile: Tile) -> NDArray[np.float64]:
+        """Return the conductances that a tile is to have."""
+        return self.targets_of(placed.block.weights[tile.rows, tile.outputs], placed.reference[tile.outputs])
+
+    def _expected_range(self, targets: NDArray[np.float64]) -> float:
+        current = (targets[:, 0::2] - targets[:, 1::2]) * self.status.read_voltage
+        p = self.mapping.activity
+        mean, variance = p * current.sum(0), p * (1 - p) * (current**2).sum(0)
+        largest = float(np.max(np.abs(mean) + 4 * np.sqrt(variance), initial=0.0))
+        # One row alone must fit, however few are expected.
+        return max(largest, float(np.max(np.abs(current), initial=0.0))) or 1.0
+
+    def compensate(self) -> None:
+        """Measure by which factor the currents of each tile, or of each output, have shrunk."""
+        if self.mapping.compensate is None:
+            return
+        for _, placed, tile in self.tiles():
+            targets = self.tile_targets(placed, tile)
+            rows = targets.shape[0]
+            drawn = rng.uniform(0, rng.stream_number("crossbar probes"), np.arange(PROBE_VECTORS * rows))
+            active = drawn.reshape(PROBE_VECTORS, rows) < max(PROBE_ACTIVITY, 1 / rows)
+            offsets = np.concatenate(([0], np.cumsum(active.sum(1)))).astype(np.int64)
+            keys = _PROBES + np.arange(PROBE_VECTORS, dtype=np.uint64)
+            found = self._read(tile.number, offsets, np.nonzero(active)[1], keys, targets.shape[1] // 2)
+            found = self.weights_of(found / self.status.read_voltage, placed.reference[tile.outputs])
+            # Against the weights as the cells were told, so that what slices round is no loss.
+            told = self.weights_of(targets[:, 0::2] - targets[:, 1::2], placed.reference[tile.outputs])
+            wanted = active.astype(np.float64) @ told
+            axis = 0 if self.mapping.compensate == "output" else None
+            above, below = np.sum(found * wanted, axis=axis), np.sum(wanted**2, axis=axis)
+            gain = np.divide(above, below, out=np.ones_like(below), where=below > 0)
+            if np.any(gain <= 0):
+                gain = np.where(gain > 0, gain, 1.0)
+            index = placed.tiles.index(tile)
+            placed.gains[index] = np.broadcast_to(gain, placed.gains[index].shape).copy()
+
+    # -- reading -----------------------------------------------------------------------------------------
+
+    def deliver(
+        self, number: int, recording: NDArray[np.int64], sources: NDArray[np.int64], moments: NDArray[np.uint64]
+    ) -> Iterator[Delivery]:
+        """Read the chip for the spikes of a projection's sources in one tick.
+
+        Parameters
+        ----------
+        number : int
+            Of the projection.
+        recording, sources : ndarray of int64, shape (spikes,)
+            Ordered by recording, then source.
+        moments : ndarray of uint64, shape (recordings,)
+            From `moment`, for each recording.
+        """
+        for placed in self.placed[number]:
+            reads = placed.block.reads(recording, sources)
+            if not reads.recording.size:
+                continue
+            values = np.zeros((reads.recording.size, placed.block.weights.shape[1]))
+            places = placed.block.targets.shape[0]
+            keys = moments[reads.recording] + (reads.position + places * reads.times).astype(np.uint64)
+            for index, tile in enumerate(placed.tiles):
+                chosen, offsets, rows = self._part(number, placed, tile, reads)
+                if not chosen.size or self.ideal:
+                    continue
+                pairs = (tile.outputs.stop - tile.outputs.start) * self.mapping.slices
+                currents = self._read(tile.number, offsets, rows, keys[chosen], pairs)
+                read = self.weights_of(currents / self.status.read_voltage, placed.reference[tile.outputs])
+                values[chosen, tile.outputs] += read / placed.gains[index]
+            if not self.ideal:
+                targets = placed.block.targets[reads.position]
+                yield Delivery(placed.block.delay, reads.recording, reads.times, targets, values)
+
+    def _part(
+        self, number: int, placed: _Placed, tile: Tile, reads: Reads
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """Return the vectors that switch on rows of a tile, with those rows, and count them."""
+        inside = (reads.rows >= tile.rows.start) & (reads.rows < tile.rows.stop)
+        if tile.rows.stop - tile.rows.start == placed.block.weights.shape[0]:
+            chosen, offsets, rows = np.arange(reads.recording.size), reads.offsets, reads.rows
+        else:
+            before = np.concatenate(([0], np.cumsum(inside)))
+            counts = before[reads.offsets[1:]] - before[reads.offsets[:-1]]
+            chosen = np.flatnonzero(counts)
+            offsets = np.concatenate(([0], np.cumsum(counts[chosen]))).astype(np.int64)
+            rows = reads.rows[inside] - tile.rows.start
+        pairs = (tile.outputs.stop - tile.outputs.start) * self.mapping.slices
+        activity = self.activity[number]
+        activity.reads += int(chosen.size)
+        activity.active_rows += int(rows.size)
+        activity.cell_reads += int(rows.size) * 2 * pairs
+        activity.conversions += int(chosen.size) * pairs
+        power = getattr(self.device, "row_power", None)
+        if power is not None:
+            activity.read_energy += float(np.sum(power(tile.number)[rows])) * self.status.read_time
+        return chosen, offsets, rows
+
+    def _read(
+        self, tile: int, offsets: NDArray[np.int64], rows: NDArray[np.int64], keys: NDArray[np.uint64], pairs: int
+    ) -> NDArray[np.float64]:
+        currents = self.device.read(tile, offsets, rows, keys)
+        if currents.shape != (keys.size, pairs):
+            raise DeviceError(
+                f"{self.status.name}: read of tile {tile} gave shape {currents.shape}, expected {(keys.size, pairs)}"
+            )
+        return currents
+
+
+def moment(recording: int | NDArray[Any], tick: int) -> Any:
+    """Return the key of a tick of a recording, which `Fabric.deliver` takes; noise is drawn anew in each.
+
+    Recordings count as `2**TICK_BITS` ticks apart.
+    """
+    number = (np.asarray(recording, np.uint64) << np.uint64(TICK_BITS)) + np.uint64(tick)
+    return number << np.uint64(READ_BITS) & (_PROBES - np.uint64(1))
+
+
+def tick_of(keys: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Return the tick that keys belong to, recordings counted as `moment` does."""
+    return (keys >> np.uint64(READ_BITS)).astype(np.int64)
+
+
+def most_reads(network: Network) -> int:
+    """Return how many reads of a tile one tick can have before their keys repeat."""
+    return math.floor(2**READ_BITS)
