@@ -38,6 +38,26 @@ class ResourceError(SnnsimError, MemoryError):
     """The machine has not what the work needs; the message says how much, how much there is, and what to do."""
 
 
+class DeviceError(SnnsimError, OSError):
+    """A device in the loop did not answer, or not as it should.
+
+    Parameters
+    ----------
+    message : str
+    kind : {"timeout", "lost", "restarted", "answer", "refused", "version", "trace"}
+        It was silent for too long; the connection broke; it came back without its memory; its answer cannot be true;
+        it said no; it speaks another version; a recorded trace does not hold what is asked.
+    """
+
+    #: What can go wrong.
+    KINDS = ("timeout", "lost", "restarted", "answer", "refused", "version", "trace")
+
+    def __init__(self, message: str, *, kind: str = "lost") -> None:
+        super().__init__(message)
+        one_of("kind", kind, self.KINDS)
+        self.kind = kind
+
+
 class MissingDependencyError(SnnsimError, ImportError):
     """An optional package is needed; the message names the extra that installs it."""
 

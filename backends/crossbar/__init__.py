@@ -1,0 +1,1 @@
+"""Resistive-memory crossbars."""
