@@ -7,16 +7,21 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import inspect
+from typing import Any
 
 from snnsim.backends.base import Program, Visit
-from snnsim.errors import BackendError
+from snnsim.errors import BackendError, ParameterError
 from snnsim.network import Network
 
 #: Module and class of each backend of our own; modules are imported when first asked for.
 _OWN = {
     "reference": "snnsim.backends.reference.program:ReferenceProgram",
     "cpu": "snnsim.backends.cpu.program:CpuProgram",
+    "crossbar": "snnsim.backends.crossbar.program:CrossbarProgram",
 }
+
+_COMMON = ("network", "dtype", "threads", "visit", "progress", "memory_limit")
 
 
 def names() -> list[str]:
@@ -57,10 +62,17 @@ def compile_network(
     visit: Visit = "auto",
     progress: bool = False,
     memory_limit: int | None = None,
+    **options: Any,
 ) -> Program:
-    """Compile a network for a backend; the options are those of `Program`."""
-    return get(backend)(
-        network, dtype=dtype, threads=threads, visit=visit, progress=progress, memory_limit=memory_limit
+    """Compile a network for a backend; the options are those of `Program`, and those that only this backend has."""
+    program = get(backend)
+    known = inspect.signature(program).parameters
+    for option in options:
+        if option not in known:
+            own = ", ".join(name for name in known if name not in _COMMON) or "none"
+            raise ParameterError(f"backend {backend!r} takes no option {option!r}; options of its own: {own}")
+    return program(
+        network, dtype=dtype, threads=threads, visit=visit, progress=progress, memory_limit=memory_limit, **options
     )
 
 

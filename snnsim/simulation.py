@@ -40,7 +40,7 @@ class Simulation:
     ----------
     network : Network
     backend : str
-        ``"cpu"``, ``"reference"`` or another one that is installed.
+        ``"cpu"``, ``"reference"``, ``"crossbar"`` or another one that is installed.
     dtype : {"float32", "float64"}
         Precision of weights and states.
     threads : int, optional
@@ -54,6 +54,9 @@ class Simulation:
         Show a bar while the network is built.
     memory_limit : int, optional
         Bytes that the program may take; default what the machine has to spare.
+    **options
+        What only this backend takes, as `chip` and `mapping` of ``"crossbar"``
+        (see `snnsim.backends.crossbar.CrossbarProgram`).
 
     Examples
     --------
@@ -72,6 +75,7 @@ class Simulation:
         visit: Visit = "auto",
         progress: bool = False,
         memory_limit: int | None = None,
+        **options: Any,
     ) -> None:
         if not isinstance(network, Network):
             raise ParameterError(f"network={network!r}: expected a Network")
@@ -86,6 +90,7 @@ class Simulation:
             visit=visit,
             progress=progress,
             memory_limit=memory_limit,
+            **options,
         )
         self._state: State | None = None
         #: The run into a stream that the next call of `run` goes on with.

@@ -8,8 +8,8 @@ tiles read for the same output is added here.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping as MappingOf
+from collections.abc import Iterator
+from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -111,15 +111,19 @@ class Delivery(NamedTuple):
 
 @dataclass
 class Activity:
-    """What a projection has made the chip do since it was last set to zero."""
+    """What a projection has made the chip do.
+
+    `watts` is voltage times current of every cell read, summed over the reads, None where the device does not tell;
+    `reads_of` are the reads of each tile.
+    """
 
     tiles: int = 0
     reads: int = 0
     active_rows: int = 0
     cell_reads: int = 0
     conversions: int = 0
-    saturated: int = 0
-    read_energy: float = 0.0
+    watts: float | None = 0.0
+    reads_of: dict[int, int] = field(default_factory=dict)
 
 
 @dataclass(eq=False)
@@ -257,7 +261,7 @@ class Fabric:
         for _, placed, tile in self.tiles():
             targets = self.tile_targets(placed, tile)
             scale = None
-            if self.status.needs_full_scale:
+            if "full_scale" in self.status.capabilities:
                 scale = (full_scale or {}).get(tile.number) or self._expected_range(targets)
             holds = getattr(self.device, "holds", None)
             if holds is None or not holds(tile.number, targets, scale):
@@ -361,9 +365,12 @@ class Fabric:
         activity.active_rows += int(rows.size)
         activity.cell_reads += int(rows.size) * 2 * pairs
         activity.conversions += int(chosen.size) * pairs
+        activity.reads_of[tile.number] = activity.reads_of.get(tile.number, 0) + int(chosen.size)
         power = getattr(self.device, "row_power", None)
-        if power is not None:
-            activity.read_energy += float(np.sum(power(tile.number)[rows])) * self.status.read_time
+        if power is None:
+            activity.watts = None
+        elif activity.watts is not None:
+            activity.watts += float(np.sum(power(tile.number)[rows]))
         return chosen, offsets, rows
 
     def _read(
@@ -389,8 +396,3 @@ def moment(recording: int | NDArray[Any], tick: int) -> Any:
 def tick_of(keys: NDArray[np.uint64]) -> NDArray[np.int64]:
     """Return the tick that keys belong to, recordings counted as `moment` does."""
     return (keys >> np.uint64(READ_BITS)).astype(np.int64)
-
-
-def most_reads(network: Network) -> int:
-    """Return how many reads of a tile one tick can have before their keys repeat."""
-    return math.floor(2**READ_BITS)

@@ -72,22 +72,34 @@ def advance(
     counters: NDArray[np.int32],
     arrived: NDArray[Any],
 ) -> NDArray[np.int64]:
-    """Advance all neurons by one tick in place and return which of them fired.
+    """Advance all neurons by one tick in place and return which of them fired; see `advance_all`."""
+    return np.flatnonzero(advance_all(model, c, states, currents, counters, arrived))
+
+
+def advance_all(
+    model: NeuronModel,
+    c: PopulationCoefficients,
+    states: NDArray[Any],
+    currents: NDArray[Any],
+    counters: NDArray[np.int32],
+    arrived: NDArray[Any],
+) -> NDArray[np.bool_]:
+    """Advance all neurons by one tick in place and return of each whether it fired, shape (..., neurons).
 
     Parameters
     ----------
     model : NeuronModel
     c : PopulationCoefficients
-    states : ndarray, shape (states, neurons)
-    currents : ndarray, shape (receptor states, neurons)
+    states : ndarray, shape (states, ..., neurons)
+    currents : ndarray, shape (receptor states, ..., neurons)
         States of the receptors, one receptor after another.
-    counters : ndarray of int32, shape (neurons,)
+    counters : ndarray of int32, shape (..., neurons)
         Refractory ticks left.
-    arrived : ndarray, shape (receptors, neurons)
+    arrived : ndarray, shape (receptors, ..., neurons)
         Weights that arrived in this tick.
     """
     arithmetic = model.arithmetic
-    inputs = [np.zeros(states.shape[1], states.dtype) for _ in arithmetic.inputs]
+    inputs = [np.zeros(states.shape[1:], states.dtype) for _ in arithmetic.inputs]
     first = 0
     for receptor, coefficients, weights in zip(model.receptor_list, c.receptors, arrived, strict=True):
         if receptor.arithmetic is None:
@@ -105,11 +117,11 @@ def advance(
     for state, value in zip(states, after, strict=True):
         state[:] = np.where(held, state, value)
     if arithmetic.distance is None or arithmetic.reset is None:
-        return np.zeros(0, np.int64)
+        return np.zeros(states.shape[1:], bool)
     distance = arithmetic.distance(*states, c.model)
     fires = ((distance > 0) if model.is_strict else (distance >= 0)) & ~held
     after = arithmetic.reset(*states, fires.astype(states.dtype), c.model)
     for state, value in zip(states, after, strict=True):
         state[:] = value
     counters[:] = np.where(fires, c.refractory, np.maximum(counters - 1, 0))
-    return np.flatnonzero(fires)
+    return np.asarray(fires)

@@ -48,6 +48,9 @@ class Status:
     rows: int
     columns: int
     tiles: int | None = None
+    g_min: float = 0.0
+    g_max: float = 1.0
+    read_voltage: float = 1.0
     protocol: int = PROTOCOL_VERSION
     units: Mapping[str, str] = field(default_factory=lambda: dict(UNITS))
     capabilities: tuple[str, ...] = ()

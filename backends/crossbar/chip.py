@@ -1,0 +1,307 @@
+"""A simulated chip: arrays of cells that are programmed, age, and are read.
+
+`Chip(config, seed)` is one chip: its cells have the same lasting traits whenever and wherever it is made. Everything
+random is a function of (seed, tile, cell or read), so that a run gives the same bits on any number of threads, and a
+saved chip goes on as if it had never been away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnsim.backends.crossbar.cells import CellState, program
+from snnsim.backends.crossbar.converter import ADC, Converters
+from snnsim.backends.crossbar.device import STAGES as DEVICE_STAGES
+from snnsim.backends.crossbar.device import Device
+from snnsim.backends.crossbar.loop import LoopDevice, Status
+from snnsim.backends.crossbar.presets import ideal
+from snnsim.backends.crossbar.tile import Tile
+from snnsim.backends.crossbar.wires import Wires
+from snnsim.errors import ParameterError, whole
+from snnsim.machine import cores
+
+#: What can be switched on or off one by one.
+STAGES = (*DEVICE_STAGES, "wires", "adc", "adc_spread")
+
+
+@dataclass(frozen=True)
+class ChipConfig:
+    """What a chip is made of.
+
+    Parameters
+    ----------
+    device : Device
+        The cells; default ideal ones.
+    wires : Wires, optional
+        Resistance of rows and columns; default none.
+    adc : ADC, optional
+        Default currents are taken as they are.
+    rows, columns : int
+        Cells of an array; a differential pair takes two columns. 512 x 512 is a macro of 256 Kb.
+    """
+
+    device: Device = field(default_factory=ideal)
+    wires: Wires | None = None
+    adc: ADC | None = None
+    rows: int = 512
+    columns: int = 512
+
+    def __post_init__(self) -> None:
+        for name, kind in (("device", Device), ("wires", Wires), ("adc", ADC)):
+            value = getattr(self, name)
+            if not (isinstance(value, kind) or (value is None and name != "device")):
+                raise ParameterError(f"ChipConfig: {name}={value!r}: expected {kind.__name__}")
+        whole("ChipConfig: rows", self.rows, at_least=1)
+        whole("ChipConfig: columns", self.columns, at_least=2)
+        if self.columns % 2:
+            raise ParameterError(f"ChipConfig: columns={self.columns}: must be even, a pair of cells takes two")
+
+    def only(self, *stages: str) -> ChipConfig:
+        """Return the same chip with all stages off but these (of `STAGES`)."""
+        self._check(stages)
+        return self.without(*(stage for stage in STAGES if stage not in stages))
+
+    def without(self, *stages: str) -> ChipConfig:
+        """Return the same chip with some stages off."""
+        self._check(stages)
+        changes: dict[str, Any] = {}
+        of_device = [stage for stage in stages if stage in DEVICE_STAGES]
+        if of_device:
+            changes["device"] = self.device.without(*of_device)
+        if "wires" in stages:
+            changes["wires"] = None
+        if "adc" in stages:
+            changes["adc"] = None
+        elif "adc_spread" in stages and self.adc is not None:
+            changes["adc"] = replace(self.adc, offset_spread=0.0, gain_spread=0.0)
+        return replace(self, **changes)
+
+    @staticmethod
+    def _check(stages: Iterable[str]) -> None:
+        for stage in stages:
+            if stage not in STAGES:
+                raise ParameterError(f"stage {stage!r} is not known; there are: {', '.join(STAGES)}")
+
+
+class Chip(LoopDevice):
+    """A chip of one configuration and one seed.
+
+    Parameters
+    ----------
+    config : ChipConfig, optional
+        Default an ideal chip.
+    seed : int
+        Which chip of that kind: traits of its cells and converters, and noise of programming.
+    read_seed : int
+        Noise of reading; another one gives another run on the same chip.
+    name : str
+    """
+
+    def __init__(self, config: ChipConfig | None = None, seed: int = 0, read_seed: int = 0, name: str = "chip") -> None:
+        if config is not None and not isinstance(config, ChipConfig):
+            raise ParameterError(f"config={config!r}: expected a ChipConfig")
+        self.config = config or ChipConfig()
+        self.seed, self.read_seed = whole("seed", seed), whole("read_seed", read_seed)
+        self.name = name
+        self.threads = cores()
+        self.tiles: dict[int, Tile] = {}
+
+    # -- what a LoopDevice does --------------------------------------------------------------------------
+
+    @property
+    def needs_full_scale(self) -> bool:
+        """Whether the range of the converters is to be given when a tile is programmed."""
+        return self.config.adc is not None and self.config.adc.full_scale is None
+
+    def status(self) -> Status:
+        """Return what the chip is."""
+        device = self.config.device
+        can = ("partial_programming", "keys", "aging", *(("full_scale",) if self.needs_full_scale else ()))
+        return Status(
+            self.name,
+            self.config.rows,
+            self.config.columns,
+            None,
+            device.g_min,
+            device.g_max,
+            device.read_voltage,
+            capabilities=can,
+        )
+
+    def program(
+        self, tile: int, targets: NDArray[np.float64], full_scale: float | NDArray[np.float64] | None = None
+    ) -> None:
+        """Program an array.
+
+        Parameters
+        ----------
+        tile : int
+        targets : ndarray of float64, shape (rows, columns)
+            Conductances in uS, at most as many as an array has; NaN leaves a cell as it is.
+        full_scale : float or ndarray of shape (columns // 2,), optional
+            Largest current of the converters in uA; needed where the configuration has a converter without one.
+        """
+        number = whole("tile", tile)
+        targets = np.asarray(targets, np.float64)
+        self._check_targets(number, targets)
+        converters = self.converters(number, targets.shape[1] // 2, full_scale)
+        before = self.tiles.get(number)
+        if before is not None and before.state.conductance.shape != targets.shape:
+            before = None
+        cycle = 0 if before is None else before.cycle + 1
+        state = program(
+            self.config.device,
+            targets,
+            seed=self.seed,
+            tile=number,
+            cycle=cycle,
+            before=None if before is None else before.state,
+        )
+        self.tiles[number] = Tile(number, self.config, self.seed, state, converters, full_scale, cycle)
+
+    def read(
+        self,
+        tile: int,
+        offsets: NDArray[np.int64],
+        rows: NDArray[np.int64],
+        keys: NDArray[np.uint64] | None = None,
+    ) -> NDArray[np.float64]:
+        """Read an array with vectors of active rows.
+
+        Parameters
+        ----------
+        tile : int
+        offsets : ndarray of int64, shape (vectors + 1,)
+            Vector v switches on the rows ``rows[offsets[v]:offsets[v + 1]]``, each once.
+        rows : ndarray of int64
+        keys : ndarray of uint64, shape (vectors,), optional
+            Moments that the noise is drawn for (see `snnsim.backends.crossbar.moment`): equal ones see equal noise.
+            Default the moments that no read of this tile has seen yet, one after another.
+
+        Returns
+        -------
+        ndarray of float64, shape (vectors, columns // 2)
+            Current of the plus column less that of the minus column, in uA.
+        """
+        own = self._tile(tile)
+        return own.read(offsets, rows, keys, self.read_seed, self.threads)
+
+    # -- what only a simulated chip can do ---------------------------------------------------------------
+
+    @property
+    def is_ideal(self) -> bool:
+        """Whether every stage is off."""
+        return self.config.only() == self.config and self.config.device.g_min == 0
+
+    def holds(self, tile: int, targets: NDArray[np.float64], full_scale: Any = None) -> bool:
+        """Return whether a tile has been programmed to these targets, with this range of the converters."""
+        own = self.tiles.get(tile)
+        return (
+            own is not None
+            and np.array_equal(own.state.target, targets)
+            and (full_scale is None or np.array_equal(own.full_scale, full_scale))
+        )
+
+    def age(self, seconds: float, temperature: float = 300.0) -> None:
+        """Let time pass for all tiles.
+
+        Parameters
+        ----------
+        seconds : float
+        temperature : float
+            In kelvin, during that time.
+        """
+        if not (np.isfinite(seconds) and seconds >= 0):
+            raise ParameterError(f"seconds={seconds!r}: must be a finite number, zero or above")
+        for tile in self.tiles.values():
+            tile.age(float(seconds), float(temperature))
+
+    def reprogram(self) -> None:
+        """Program all tiles to their targets again; the cells are the same, the noise of programming is new."""
+        for number, tile in list(self.tiles.items()):
+            self.program(number, tile.state.target, tile.full_scale)
+
+    def erase(self) -> None:
+        """Forget all tiles."""
+        self.tiles.clear()
+
+    def state(self, tile: int) -> CellState:
+        """Return the cells of a tile as they were programmed."""
+        return self._tile(tile).state
+
+    def targets(self, tile: int) -> NDArray[np.float64]:
+        """Return the conductances that a tile was told to have, in uS, shape (rows, columns)."""
+        return self._tile(tile).state.target
+
+    def conductances(self, tile: int) -> NDArray[np.float64]:
+        """Return the conductances of a tile as they are now, without noise of reading, in uS, shape (rows, columns)."""
+        return self._tile(tile).conductance
+
+    def row_power(self, tile: int) -> NDArray[np.float64]:
+        """Return the power that each row of a tile takes when it is on, in watt, shape (rows,)."""
+        return self._tile(tile).row_power
+
+    @property
+    def programming_pulses(self) -> int:
+        """Pulses that have programmed the chip, those of write-verify counted one by one."""
+        return sum(tile.pulses for tile in self.tiles.values())
+
+    @property
+    def saturated(self) -> int:
+        """Conversions that went beyond the range of the converters."""
+        return sum(tile.saturated for tile in self.tiles.values())
+
+    def save(self, path: str | Path) -> None:
+        """Save the chip to an HDF5 file."""
+        from snnsim.backends.crossbar.chip_storage import save
+
+        save(self, path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Chip:
+        """Load what `save` saved."""
+        from snnsim.backends.crossbar.chip_storage import load
+
+        return load(path)
+
+    # -- checks ------------------------------------------------------------------------------------------
+
+    def _tile(self, tile: int) -> Tile:
+        if tile not in self.tiles:
+            listed = ", ".join(map(str, sorted(self.tiles)[:8])) or "none"
+            raise ParameterError(f"tile={tile!r} has not been programmed; programmed tiles: {listed}")
+        return self.tiles[tile]
+
+    def _check_targets(self, tile: int, targets: NDArray[np.float64]) -> None:
+        most = (self.config.rows, self.config.columns)
+        good = targets.ndim == 2 and 0 < targets.shape[0] <= most[0] and 0 < targets.shape[1] <= most[1]
+        if not good or targets.shape[1] % 2:
+            raise ParameterError(
+                f"tile {tile}: targets have shape {targets.shape}, expected at most {most}, with an even number of columns"
+            )
+        device = self.config.device
+        low, high = device.g_min * (1 - 1e-9), device.g_max * (1 + 1e-9)
+        bad = np.argwhere(~(((targets >= low) & (targets <= high)) | np.isnan(targets)))
+        if bad.size:
+            row, column = bad[0]
+            raise ParameterError(
+                f"tile {tile}: target of cell ({row}, {column}) is {targets[row, column]:g} uS; "
+                f"{device.name} takes {device.g_min:g} to {device.g_max:g} uS"
+            )
+
+    def converters(self, tile: int, outputs: int, full_scale: Any) -> Converters | None:
+        """Return the converters of a tile."""
+        adc = self.config.adc
+        if adc is None:
+            return None
+        scale = full_scale if adc.full_scale is None else adc.full_scale
+        if scale is None:
+            raise ParameterError(f"tile {tile}: full_scale is missing; ADC(full_scale=...) or program(..., full_scale=...)")
+        return adc.converters(scale, outputs, seed=self.seed, tile=tile)
+

@@ -1,0 +1,242 @@
+"""The crossbar program: neurons, delays and what has no weights in the digital fabric, synapses on a chip."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnsim.backends.base import Capabilities, Program, RunOutput, RunRequest, State, Visit
+from snnsim.backends.crossbar.chip import Chip
+from snnsim.backends.crossbar.fabric import Fabric, Mapping, moment
+from snnsim.backends.crossbar.loop import LoopDevice
+from snnsim.backends.crossbar.ranges import calibrated_ranges
+from snnsim.backends.layout import Place
+from snnsim.backends.reference.deliver import Row, deliver, rows_of
+from snnsim.backends.reference.integrate import add_drives, advance_all, coefficients_of, drives_of
+from snnsim.backends.reference.program import is_sure
+from snnsim.errors import ParameterError
+from snnsim.events import Events
+from snnsim.network import Network
+from snnsim.neurons import MODELS, RECEPTORS, NeuronModel
+
+
+class CrossbarProgram(Program):
+    """Runs a network whose synapses are cells of a chip.
+
+    Parameters
+    ----------
+    network, dtype, threads, visit, progress, memory_limit
+        See `Program`.
+    chip : LoopDevice, optional
+        Default an ideal `Chip`, whose every stage is off: it gives what the reference gives, bit for bit.
+    mapping : Mapping, optional
+        How the network is laid on the chip.
+
+    Notes
+    -----
+    The chip is programmed when the program is made, except for tiles that hold the same targets already: a chip that
+    has aged since is read as it is.
+    """
+
+    name = "crossbar"
+    capabilities = Capabilities(drives=True, receptors=frozenset(RECEPTORS), models=frozenset(MODELS))
+
+    def __init__(
+        self,
+        network: Network,
+        *,
+        dtype: str = "float32",
+        threads: int | None = None,
+        visit: Visit = "auto",
+        progress: bool = False,
+        memory_limit: int | None = None,
+        chip: LoopDevice | None = None,
+        mapping: Mapping | None = None,
+    ) -> None:
+        super().__init__(
+            network, dtype=dtype, threads=threads, visit=visit, progress=progress, memory_limit=memory_limit
+        )
+        if chip is not None and not isinstance(chip, LoopDevice):
+            raise ParameterError(f"chip={chip!r}: expected a Chip, or a device with program, read and status")
+        if mapping is not None and not isinstance(mapping, Mapping):
+            raise ParameterError(f"mapping={mapping!r}: expected a Mapping")
+        self.chip = Chip() if chip is None else chip
+        if isinstance(self.chip, Chip):
+            self.chip.threads = self.threads
+        self.fabric = Fabric(network, self.chip, mapping)
+        ranges = None
+        if self.fabric.mapping.calibration is not None and "full_scale" in self.fabric.status.capabilities:
+            ranges = calibrated_ranges(self.fabric, self.fabric.mapping.calibration)
+        self.fabric.program(ranges)
+        self._places: dict[int, Place] = {place.population: place for place in self.layout.places}
+        self._coefficients = {
+            number: coefficients_of(network.populations[number].model, network.dt, self.dtype)
+            for number in self._places
+        }
+        self._drives = {number: drives_of(network, network.populations[number], self.dtype) for number in self._places}
+        self._outgoing: list[list[tuple[int, Row]]] = [[] for _ in network.populations]
+        for number, projection in enumerate(network.projections):
+            row = rows_of(network, projection, self.dtype)
+            if self.fabric.ideal and number in self.fabric.placed:
+                weights = self.fabric.decoded(number, row.synapses.weights.astype(np.float64))
+                row = Row(row.synapses, weights.astype(self.dtype), row.delay, row.target, row.receptor)
+            self._outgoing[network.population_number(projection.source)].append((number, row))
+
+    def run(self, state: State, request: RunRequest) -> RunOutput:
+        """Advance `state` in place and return what was recorded."""
+        return _Run(self, state, request).run()
+
+
+class _Run:
+    """One call of `CrossbarProgram.run`: all recordings at a time, tick by tick."""
+
+    def __init__(self, program: CrossbarProgram, state: State, request: RunRequest) -> None:
+        self.program, self.state, self.request = program, state, request
+        network, n = program.network, state.floats.shape[0]
+        self.alive = np.arange(n)
+        self.floats, self.counters = state.floats, state.counters
+        self.spikes: dict[int, list[tuple[NDArray[np.int64], int, NDArray[np.int64]]]] = {p: [] for p in request.spikes}
+        self.traces = [
+            np.full((n, trace.records(state.tick, request.n_ticks), trace.neurons.size), np.nan, program.dtype)
+            for trace in request.traces
+        ]
+        self.recorded = [0] * len(request.traces)
+        self.population_spikes = np.zeros((n, len(network.populations)), np.int64)
+        self.membrane_updates = np.zeros((n, len(network.populations)), np.int64)
+        self.synaptic_operations = np.zeros((n, len(network.projections)), np.int64)
+        self.ticks = np.zeros(n, np.int64)
+        self.sums: Any = 0.0
+
+    def run(self) -> RunOutput:
+        """Run all ticks."""
+        for step in range(self.request.n_ticks):
+            self._tick(step)
+            if self.request.exit is not None:
+                self._leave(step)
+                if not self.alive.size:
+                    break
+        self._write_back(np.ones(self.alive.size, bool))
+        self.state.tick += self.request.n_ticks
+        return self._collect()
+
+    def _tick(self, step: int) -> None:
+        program, network, request = self.program, self.program.network, self.request
+        tick = self.state.tick + step
+        moments = moment(request.first_recording + self.alive, tick)
+        for number in network.order:
+            if number in program._places:
+                recording, neurons = self._advance(number, tick)
+                self.membrane_updates[self.alive, number] += program._places[number].size
+            else:
+                recording, neurons = self._arriving(request.inputs[number], step)
+            self.population_spikes[self.alive, number] += np.bincount(recording, minlength=self.alive.size)
+            if number in self.spikes:
+                self.spikes[number].append((self.alive[recording], step, neurons))
+            for projection, row in program._outgoing[number]:
+                if neurons.size:
+                    self._send(projection, row, recording, neurons, tick, moments)
+        for i, trace in enumerate(request.traces):
+            if tick % trace.every == 0:
+                values = program.layout.states(self.floats, program._places[trace.population])[:, trace.state]
+                self.traces[i][self.alive, self.recorded[i]] = values[:, trace.neurons]
+                self.recorded[i] += 1
+        self.ticks[self.alive] = step + 1
+
+    def _arriving(self, events: Events, step: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        recordings, parts = [], []
+        for place, i in enumerate(self.alive):
+            first, last = events.offsets[i], events.offsets[i + 1]
+            low, high = first + np.searchsorted(events.ticks[first:last], (step, step + 1))
+            parts.append(events.sources[low:high])
+            recordings.append(np.full(high - low, place, np.int64))
+        return np.concatenate(recordings), np.concatenate(parts).astype(np.int64)
+
+    def _advance(self, number: int, tick: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        program = self.program
+        place, model = program._places[number], program.network.populations[number].model
+        assert isinstance(model, NeuronModel)
+        ring = program.layout.ring(self.floats, place)
+        arrived = ring[:, tick % place.slots].copy()
+        ring[:, tick % place.slots] = 0
+        for one, recording in enumerate(self.alive):
+            add_drives(program._drives[number], arrived[one], self.request.first_recording + int(recording), tick)
+        fires = advance_all(
+            model,
+            program._coefficients[number],
+            np.moveaxis(program.layout.states(self.floats, place), 1, 0),
+            np.moveaxis(program.layout.currents(self.floats, place), 1, 0),
+            self.counters[:, place.counters : place.counters + place.size],
+            np.moveaxis(arrived, 1, 0),
+        )
+        recordings, neurons = np.nonzero(fires)
+        return recordings, neurons
+
+    def _send(
+        self,
+        projection: int,
+        row: Row,
+        recording: NDArray[np.int64],
+        neurons: NDArray[np.int64],
+        tick: int,
+        moments: NDArray[np.uint64],
+    ) -> None:
+        fabric, operations = self.program.fabric, self.synaptic_operations
+        ring = self.program.layout.ring(self.floats, self.program._places[row.target])
+        on_chip = projection in fabric.placed
+        if not on_chip or fabric.ideal:
+            edges = np.searchsorted(recording, np.arange(self.alive.size + 1))
+            for one in np.unique(recording):
+                spikes = neurons[edges[one] : edges[one + 1]]
+                operations[self.alive[one], projection] += deliver(ring[one], row, spikes, tick)
+        if not on_chip:
+            return
+        for part in fabric.deliver(projection, recording, neurons, moments):
+            slot, values = (tick + part.delay) % ring.shape[1], part.values.astype(ring.dtype)
+            for times in range(int(part.times.max()) + 1):
+                # Positions of a convolution share no target, and a recording has one vector a position and pulse.
+                now = part.times == times
+                ring[part.recording[now, None], slot, row.receptor, part.targets[now]] += values[now]
+        if not fabric.ideal:
+            fan_out = np.diff(row.synapses.offsets)[neurons]
+            np.add.at(operations, (self.alive[recording], projection), fan_out)
+
+    def _leave(self, step: int) -> None:
+        """Take recordings out that are sure."""
+        rule = self.request.exit
+        assert rule is not None
+        place = self.program._places[rule.population]
+        self.sums = self.sums + self.program.layout.states(self.floats, place)[:, 0].astype(np.float64)
+        sure = np.array([is_sure(sums, rule, step) for sums in self.sums], bool)
+        if not np.any(sure):
+            return
+        self._write_back(sure)
+        stay = ~sure
+        self.alive, self.sums = self.alive[stay], self.sums[stay]
+        self.floats, self.counters = self.floats[stay], self.counters[stay]
+
+    def _write_back(self, chosen: NDArray[np.bool_]) -> None:
+        if self.floats is not self.state.floats:
+            self.state.floats[self.alive[chosen]] = self.floats[chosen]
+            self.state.counters[self.alive[chosen]] = self.counters[chosen]
+
+    def _collect(self) -> RunOutput:
+        network, n = self.program.network, self.ticks.size
+        spikes = {}
+        for number, parts in self.spikes.items():
+            recording = np.concatenate([part[0] for part in parts])
+            ticks = np.concatenate([np.full(part[0].size, part[1], np.int64) for part in parts])
+            neurons = np.concatenate([part[2] for part in parts])
+            order = np.argsort(recording, kind="stable")
+            offsets = np.searchsorted(recording[order], np.arange(n + 1)).astype(np.int64)
+            size = network.populations[number].size
+            spikes[number] = Events(ticks[order], neurons[order], offsets, size, self.request.n_ticks, network.dt)
+        return RunOutput(
+            spikes,
+            list(self.traces),
+            self.population_spikes,
+            self.membrane_updates,
+            self.synaptic_operations,
+            self.ticks,
+        )

@@ -1,0 +1,96 @@
+"""Ranges of converters from recordings: what an ideal chip's currents would be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as MappingOf
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnsim.backends.base import RunRequest
+from snnsim.backends.crossbar.converter import range_for
+from snnsim.backends.crossbar.fabric import Fabric
+from snnsim.backends.registry import get
+from snnsim.errors import ParameterError
+from snnsim.events import Events
+from snnsim.network import Network
+from snnsim.neurons import Input
+
+#: Vectors of a tile that its range is chosen from, spread evenly over those there are.
+MOST_VECTORS = 2000
+
+
+def calibrated_ranges(fabric: Fabric, given: Events | MappingOf[str, Events]) -> dict[int, float]:
+    """Return the full scale of each tile in uA: a percentile of what its pairs of columns carry on recordings.
+
+    The network is run on the cpu backend, with weights as they are; the currents are those of cells that hold their
+    targets exactly. A tile that no spike reaches is left out.
+
+    Parameters
+    ----------
+    fabric : Fabric
+    given : Events or dict of str to Events
+        Recordings, for each input population.
+    """
+    network = fabric.network
+    inputs = inputs_by_number(network, given)
+    program = get("cpu")(network)
+    counts = {len(events) for events in inputs.values()}
+    if len(counts) != 1:
+        raise ParameterError(f"calibration: inputs hold different numbers of recordings: {sorted(counts)}")
+    n_ticks = max(events.n_ticks for events in inputs.values())
+    sources = {network.population_number(network.projections[number].source) for number in fabric.placed}
+    wanted = tuple(sorted(number for number in sources if number not in inputs))
+    output = program.run(program.initial_state(counts.pop()), RunRequest(n_ticks, inputs, wanted))
+    spikes = {**inputs, **output.spikes}
+    ranges: dict[int, float] = {}
+    for number, blocks in fabric.placed.items():
+        events = spikes[network.population_number(network.projections[number].source)]
+        moments = events.recordings * events.n_ticks + events.ticks
+        order = np.lexsort((events.sources, moments))
+        for placed in blocks:
+            reads = placed.block.reads(moments[order], events.sources[order].astype(np.int64))
+            chosen = np.unique(np.linspace(0, max(reads.recording.size - 1, 0), MOST_VECTORS).astype(np.int64))
+            if not reads.recording.size:
+                continue
+            for tile in placed.tiles:
+                targets = fabric.tile_targets(placed, tile)
+                currents = (targets[:, 0::2] - targets[:, 1::2]) * fabric.status.read_voltage
+                found = _sums(currents, reads.offsets, reads.rows, chosen, tile.rows)
+                if np.any(found):
+                    ranges[tile.number] = range_for(found, fabric.mapping.percentile)
+    return ranges
+
+
+def _sums(
+    currents: NDArray[np.float64],
+    offsets: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    chosen: NDArray[np.int64],
+    inside: slice,
+) -> NDArray[np.float64]:
+    sums = np.zeros((chosen.size, currents.shape[1]))
+    for place, vector in enumerate(chosen):
+        active = rows[offsets[vector] : offsets[vector + 1]]
+        active = active[(active >= inside.start) & (active < inside.stop)] - inside.start
+        sums[place] = currents[active].sum(0)
+    return sums[np.any(sums != 0, axis=1)]
+
+
+def inputs_by_number(network: Network, given: Events | MappingOf[str, Events]) -> dict[int, Events]:
+    """Return events of each input population by its number."""
+    others = [p.name for p in network.populations if p.is_source and not isinstance(p.model, Input)]
+    if others:
+        raise ParameterError(f"calibration takes networks whose only sources are inputs; found {', '.join(others)}")
+    names = [population.name for population in network.inputs]
+    if isinstance(given, Events):
+        if len(names) != 1:
+            raise ParameterError(f"calibration: the network has {len(names)} inputs; give events by name")
+        given = {names[0]: given}
+    if not isinstance(given, MappingOf) or set(given) != set(names):
+        raise ParameterError(f"calibration={given!r}: expected events of {', '.join(map(repr, names))}")
+    for name, events in given.items():
+        size = network.population(name).size
+        if not isinstance(events, Events) or events.n_sources != size or not len(events):
+            raise ParameterError(f"calibration of {name!r}: expected Events of {size} sources, one recording or more")
+    return {network.population_number(name): events for name, events in given.items()}

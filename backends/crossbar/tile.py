@@ -1,0 +1,163 @@
+"""One array of a chip: cells, the wires between them, converters; what it is now, and reading it."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnsim import rng
+from snnsim.backends.crossbar import cells, wires
+from snnsim.backends.crossbar.cells import CellState
+from snnsim.backends.crossbar.converter import Converters
+from snnsim.backends.crossbar.fabric import tick_of
+from snnsim.backends.crossbar.read import finish, read_sums
+
+if TYPE_CHECKING:
+    from snnsim.backends.crossbar.chip import ChipConfig
+
+#: Keys of reads that nobody gave a moment for.
+_OWN_KEYS = np.uint64(1 << 62)
+
+
+class Tile:
+    """An array that has been programmed.
+
+    Parameters
+    ----------
+    number : int
+    config : ChipConfig
+    seed : int
+        Of the chip.
+    state : CellState
+        The cells just after programming.
+    converters : Converters, optional
+    full_scale : float or ndarray, optional
+        What the converters were made for.
+    cycle : int
+        How often the array has been programmed before.
+
+    Attributes
+    ----------
+    seconds : float
+        Since programming.
+    drift_seconds : float
+        The same as drift counts them: at 300 K.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        config: ChipConfig,
+        seed: int,
+        state: CellState,
+        converters: Converters | None,
+        full_scale: Any,
+        cycle: int,
+    ) -> None:
+        self.number, self.config, self.seed, self.state = number, config, seed, state
+        self.converters, self.full_scale, self.cycle = converters, full_scale, cycle
+        self.seconds, self.drift_seconds = 0.0, 0.0
+        self.pulses = int(state.iterations.sum())
+        self.saturated = 0
+        self.own_reads = 0
+
+    def age(self, seconds: float, temperature: float) -> None:
+        """Let time pass."""
+        drift = self.config.device.drift
+        self.drift_seconds += seconds if drift is None else seconds * drift.acceleration(temperature)
+        self.seconds += seconds
+        for name in ("conductance", "effective", "currents", "variance", "row_power", "transfer"):
+            self.__dict__.pop(name, None)
+
+    # -- what the array is now ---------------------------------------------------------------------------
+
+    @cached_property
+    def conductance(self) -> NDArray[np.float64]:
+        """Conductances now in uS, shape (rows, columns)."""
+        return cells.conductance_at(self.config.device, self.state, self.drift_seconds)
+
+    @cached_property
+    def effective(self) -> NDArray[np.float64]:
+        """Current over voltage at the read voltage in uS, shape (rows, columns)."""
+        return cells.effective_conductance(self.config.device, self.conductance)
+
+    @cached_property
+    def currents(self) -> NDArray[np.float64]:
+        """Current that a row adds to each pair of columns in uA, shape (rows, columns // 2); wires left out."""
+        return self._pairs(self.effective) * self.config.device.read_voltage
+
+    @cached_property
+    def transfer(self) -> NDArray[np.float64]:
+        """The same with wires and rows that are grounded while they are off."""
+        assert self.config.wires is not None
+        return self._pairs(wires.transfer_matrix(self.effective, self.config.wires)) * self.config.device.read_voltage
+
+    @cached_property
+    def variance(self) -> NDArray[np.float64] | None:
+        """Variance of one read of each pair of cells in uA^2, shape (rows, columns // 2); None where there is none."""
+        device = self.config.device
+        if device.read_noise is None:
+            return None
+        one = cells.read_variance(device, self.conductance, self.seconds, self.state.conductance)
+        return np.ascontiguousarray((one[:, 0::2] + one[:, 1::2]) * device.read_voltage**2)
+
+    @cached_property
+    def row_power(self) -> NDArray[np.float64]:
+        """Power of each row when it is on in watt, shape (rows,); what wires lose is left out."""
+        return np.asarray(self.effective.sum(1) * 1e-6 * self.config.device.read_voltage**2)
+
+    @staticmethod
+    def _pairs(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.ascontiguousarray(values[:, 0::2] - values[:, 1::2])
+
+    # -- reading -----------------------------------------------------------------------------------------
+
+    def read(
+        self,
+        offsets: NDArray[np.int64],
+        rows: NDArray[np.int64],
+        keys: NDArray[np.uint64] | None,
+        read_seed: int,
+        threads: int,
+    ) -> NDArray[np.float64]:
+        """Read the array; see `Chip.read`."""
+        vectors = len(offsets) - 1
+        if keys is None:
+            keys = _OWN_KEYS + np.arange(self.own_reads, self.own_reads + vectors, dtype=np.uint64)
+            self.own_reads += vectors
+        noise = rng.bits(self.seed, rng.stream_number("crossbar read", read_seed, self.number), keys)
+        config, converters = self.config, self.converters
+        if config.wires is not None and config.wires.unselected == "gated":
+            solve = wires.exact_currents if config.wires.solver == "exact" else wires.fast_currents
+            physical = solve(self.effective, offsets, rows, config.device.read_voltage, config.wires)
+            sums = self._pairs(physical)
+        else:
+            each = self.currents if config.wires is None else self.transfer
+            if config.device.flicker is None:
+                found, saturated = read_sums(each, self.variance, offsets, rows, noise, converters, threads=threads)
+                self.saturated += saturated
+                return found
+            sums, _ = read_sums(each, None, offsets, rows, None, None, threads=threads)
+        if config.device.flicker is not None:
+            sums += self._flicker(offsets, rows, keys)
+        found, saturated = finish(sums, self.variance, offsets, rows, noise, converters, threads=threads)
+        self.saturated += saturated
+        return found
+
+    def _flicker(
+        self, offsets: NDArray[np.int64], rows: NDArray[np.int64], keys: NDArray[np.uint64]
+    ) -> NDArray[np.float64]:
+        """Return what 1/f noise adds to the currents of each vector; what wires lose of it is left out."""
+        device = self.config.device
+        added = np.zeros((len(offsets) - 1, self.state.conductance.shape[1] // 2))
+        for vector, tick in enumerate(tick_of(keys)):
+            active = rows[offsets[vector] : offsets[vector + 1]]
+            if active.size:
+                one = cells.flicker(
+                    device, self.conductance[active], seed=self.seed, tile=self.number, tick=int(tick), rows=active
+                )
+                added[vector] = self._pairs(one).sum(0) * device.read_voltage
+        return added
