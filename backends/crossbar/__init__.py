@@ -1,0 +1,1 @@
+"""Resistive crossbars: cells, wires, converters, and the reads of them."""
