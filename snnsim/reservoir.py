@@ -171,8 +171,8 @@ def liquid_state_machine(
     positive("recurrent_gain", inner_gain, zero=True)
     _share("input_probability", input_probability)
     statistics = _statistics(weights)
-    model = LIF(**exact_decay(decay, dt), threshold=threshold, reset="zero", strict=True)
-    populations = [Population(INPUT, n_inputs, Input()), Population(RESERVOIR, size, model)]  # type: ignore[arg-type]
+    model = LIF(time_constant_leaving(decay, dt), threshold=threshold, reset="zero", strict=True)
+    populations = [Population(INPUT, n_inputs, Input()), Population(RESERVOIR, size, model)]
     sources = size_of(populations[0].shape)
 
     inward = gain * statistics[0].draw((sources, size), seed, "input")
@@ -190,11 +190,11 @@ def liquid_state_machine(
     return Network(populations, projections, dt=dt, seed=seed, name=name)
 
 
-def exact_decay(decay: float, dt: float) -> dict[str, float]:
-    """Return the time constant as an argument of `LIF` that leaves exactly `decay` of the membrane after a tick.
+def time_constant_leaving(decay: float, dt: float) -> float:
+    """Return the membrane time constant in seconds that leaves exactly `decay` of the membrane after a tick.
 
     The time constant ``-dt / log(decay)`` leaves it to within a unit or two in the last place; of its neighbours one
-    leaves it to the last bit for decays from about 1/e up. Below, the nearest is taken.
+    leaves it to the last bit, for decays from about 1/e up. Below, the nearest is taken.
 
     Parameters
     ----------
@@ -203,12 +203,12 @@ def exact_decay(decay: float, dt: float) -> dict[str, float]:
     dt : float
         Seconds a tick.
     """
-    tau = time_constant_of(decay, dt)
-    if tau in (0.0, math.inf):
-        return {"time_constant": tau}
-    candidates = tau * (1.0 + np.arange(-64, 65) * 2.0**-53)
+    middle = time_constant_of(decay, dt)
+    if middle in (0.0, math.inf):
+        return middle
+    candidates = np.asarray(middle * (1.0 + np.arange(-64, 65) * 2.0**-53), np.float64)
     error = np.abs(membrane_decay(candidates, dt, "exact") - decay)
-    return {"time_constant": float(candidates[np.argmin(error)])}
+    return float(candidates[np.argmin(error)])
 
 
 def inhibitory_neurons(size: int, share: float, seed: int) -> NDArray[np.bool_]:

@@ -10,7 +10,7 @@ import pytest
 
 import snnsim as sn
 from snnsim.errors import ParameterError
-from snnsim.reservoir import DistanceDependent, exact_decay, inhibitory_neurons, liquid_state_machine
+from snnsim.reservoir import DistanceDependent, time_constant_leaving, inhibitory_neurons, liquid_state_machine
 from snnsim.switching import BreakdownPairs, NormalPairs
 
 
@@ -71,7 +71,7 @@ def test_a_random_machine_spikes_as_the_recursion(backend, weights):
 @pytest.mark.parametrize("decay", [0.5, 0.9, 0.97, 0.95, 1 / 3, 0.0, 1.0])
 @pytest.mark.parametrize("dt", [1e-3, 6.8e-3, 0.34 / 50])
 def test_the_decay_is_the_factor_itself(decay, dt):
-    assert sn.LIF(**exact_decay(decay, dt)).coefficients(dt).decay == decay
+    assert sn.LIF(time_constant_leaving(decay, dt)).coefficients(dt).decay == decay
 
 
 def test_weights_have_the_published_moments():
@@ -83,7 +83,7 @@ def test_weights_have_the_published_moments():
         assert abs(drawn.std() - 6.6) < 0.1
         np.testing.assert_allclose([drawn.mean(), drawn.std()], statistics.moments, atol=0.05)
     for share, sd in ((0.17, 6.61), (0.855, 6.61)):
-        assert abs(BreakdownPairs.with_formed(share).moments[1] - sd) < 0.03
+        assert abs(BreakdownPairs.with_formed(share).moments[1] - sd) < 0.05
     zero = np.mean(BreakdownPairs.with_formed(0.494).draw(shape, 2, "zeros") == 0)
     assert abs(zero - 0.506**2) < 0.01
 
