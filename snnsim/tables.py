@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from snnsim.network import Network, Projection
+
+_PREFIXES = (("G", 9), ("M", 6), ("k", 3), ("", 0), ("m", -3), ("µ", -6), ("n", -9), ("p", -12), ("f", -15), ("a", -18))
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]], *, right: Sequence[int] = ()) -> str:
@@ -75,3 +78,15 @@ def schedule_table(network: Network) -> str:
 
 def _names(projections: Sequence[Projection]) -> str:
     return ", ".join(projection.name for projection in projections)
+
+
+def in_unit(value: float, unit: str) -> str:
+    """Return a quantity with three digits and the prefix that suits it: 2.58e-12 J as 2.58 pJ."""
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g} {unit}"
+    prefix = 0
+    # 999.5 would round to 1000: it takes the next prefix.
+    while prefix < len(_PREFIXES) - 1 and abs(value) < 0.9995 * 10.0 ** _PREFIXES[prefix][1]:
+        prefix += 1
+    letter, power = _PREFIXES[prefix]
+    return f"{value / 10.0**power:.3g} {letter}{unit}"
