@@ -10,6 +10,7 @@ except ImportError as _error:
 
     raise missing_dependency("torch", "train", "training") from _error
 
+from snnsim.training.contrastive import ContrastiveProjection as ContrastiveProjection
 from snnsim.training.eventprop import EventProp as EventProp
 from snnsim.training.eventprop import EventPropNetwork as EventPropNetwork
 from snnsim.training.history import History as History
@@ -21,6 +22,8 @@ from snnsim.training.losses import SummedCrossEntropy as SummedCrossEntropy
 from snnsim.training.losses import SummedSoftmaxCrossEntropy as SummedSoftmaxCrossEntropy
 from snnsim.training.memory import MemoryReport as MemoryReport
 from snnsim.training.model import TrainableNetwork as TrainableNetwork
+from snnsim.training.pair_history import PairHistory as PairHistory
+from snnsim.training.prototypes import PrototypeProjection as PrototypeProjection
 from snnsim.training.rules import BPTT as BPTT
 from snnsim.training.rules import SLTT as SLTT
 from snnsim.training.rules import Outcome as Outcome
