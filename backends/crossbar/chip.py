@@ -19,7 +19,7 @@ from snnsim.backends.crossbar.cells import CellState, program
 from snnsim.backends.crossbar.converter import ADC, Converters
 from snnsim.backends.crossbar.device import STAGES as DEVICE_STAGES
 from snnsim.backends.crossbar.device import Device
-from snnsim.backends.crossbar.loop import LoopDevice, Status
+from snnsim.backends.crossbar.loop.protocol import LoopDevice, Status
 from snnsim.backends.crossbar.presets import ideal
 from snnsim.backends.crossbar.tile import Tile
 from snnsim.backends.crossbar.wires import Wires

@@ -17,17 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnsim import rng
-from snnsim.backends.crossbar.loop import LoopDevice
+from snnsim.backends.crossbar.loop.protocol import LoopDevice
 from snnsim.backends.crossbar.mapping import DIGITAL_RULES, Block, Reads, blocks_of
+from snnsim.backends.crossbar.moments import PROBES
 from snnsim.errors import DeviceError, NetworkError, ParameterError, one_of, positive, whole
 from snnsim.events import Events
 from snnsim.network import Network
 
 #: Share of rows in a vector that a tile is compensated with, and how many of them.
 PROBE_ACTIVITY, PROBE_VECTORS = 0.1, 64
-#: A key holds recording, tick and number of the read within the tick.
-TICK_BITS, READ_BITS = 24, 20
-_PROBES = np.uint64(1 << 63)
 
 
 @dataclass(frozen=True, eq=False)
@@ -297,7 +295,7 @@ class Fabric:
             drawn = rng.uniform(0, rng.stream_number("crossbar probes"), np.arange(PROBE_VECTORS * rows))
             active = drawn.reshape(PROBE_VECTORS, rows) < max(PROBE_ACTIVITY, 1 / rows)
             offsets = np.concatenate(([0], np.cumsum(active.sum(1)))).astype(np.int64)
-            keys = _PROBES + np.arange(PROBE_VECTORS, dtype=np.uint64)
+            keys = PROBES + np.arange(PROBE_VECTORS, dtype=np.uint64)
             found = self._read(tile.number, offsets, np.nonzero(active)[1], keys, targets.shape[1] // 2)
             found = self.weights_of(found / self.status.read_voltage, placed.reference[tile.outputs])
             # Against the weights as the cells were told, so that what slices round is no loss.
@@ -382,17 +380,3 @@ class Fabric:
                 f"{self.status.name}: read of tile {tile} gave shape {currents.shape}, expected {(keys.size, pairs)}"
             )
         return currents
-
-
-def moment(recording: int | NDArray[Any], tick: int) -> Any:
-    """Return the key of a tick of a recording, which `Fabric.deliver` takes; noise is drawn anew in each.
-
-    Recordings count as `2**TICK_BITS` ticks apart.
-    """
-    number = (np.asarray(recording, np.uint64) << np.uint64(TICK_BITS)) + np.uint64(tick)
-    return number << np.uint64(READ_BITS) & (_PROBES - np.uint64(1))
-
-
-def tick_of(keys: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """Return the tick that keys belong to, recordings counted as `moment` does."""
-    return (keys >> np.uint64(READ_BITS)).astype(np.int64)

@@ -12,14 +12,11 @@ from snnsim import rng
 from snnsim.backends.crossbar import cells, wires
 from snnsim.backends.crossbar.cells import CellState
 from snnsim.backends.crossbar.converter import Converters
-from snnsim.backends.crossbar.fabric import tick_of
+from snnsim.backends.crossbar.moments import UNTIMED, tick_of
 from snnsim.backends.crossbar.read import finish, read_sums
 
 if TYPE_CHECKING:
     from snnsim.backends.crossbar.chip import ChipConfig
-
-#: Keys of reads that nobody gave a moment for.
-_OWN_KEYS = np.uint64(1 << 62)
 
 
 class Tile:
@@ -126,7 +123,7 @@ class Tile:
         """Read the array; see `Chip.read`."""
         vectors = len(offsets) - 1
         if keys is None:
-            keys = _OWN_KEYS + np.arange(self.own_reads, self.own_reads + vectors, dtype=np.uint64)
+            keys = UNTIMED + np.arange(self.own_reads, self.own_reads + vectors, dtype=np.uint64)
             self.own_reads += vectors
         noise = rng.bits(self.seed, rng.stream_number("crossbar read", read_seed, self.number), keys)
         config, converters = self.config, self.converters

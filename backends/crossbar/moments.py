@@ -1,0 +1,27 @@
+"""Moments: the keys that say when a read happens, and so which noise it sees."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: A key holds recording, tick and number of the read within the tick; the highest two bits mark other reads.
+TICK_BITS, READ_BITS = 24, 20
+#: Keys of reads that measure the chip, and of reads that nobody gave a moment for.
+PROBES, UNTIMED = np.uint64(1 << 63), np.uint64(1 << 62)
+
+
+def moment(recording: int | NDArray[Any], tick: int) -> Any:
+    """Return the key of a tick of a recording, to which the number of the read within the tick is added.
+
+    Noise is drawn anew for each key. Recordings count as ``2**TICK_BITS`` ticks apart.
+    """
+    number = (np.asarray(recording, np.uint64) << np.uint64(TICK_BITS)) + np.uint64(tick)
+    return number << np.uint64(READ_BITS) & (UNTIMED - np.uint64(1))
+
+
+def tick_of(keys: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Return the tick that keys belong to, recordings counted as `moment` does."""
+    return (keys >> np.uint64(READ_BITS)).astype(np.int64)
