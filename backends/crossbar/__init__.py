@@ -1,0 +1,1 @@
+"""Resistive-memory crossbars: device models, wires, converters, and the chip that a network runs on."""
