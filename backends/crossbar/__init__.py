@@ -1,1 +1,37 @@
-"""Resistive-memory crossbars."""
+"""Simulated chips of resistive memory: cells, arrays, wires, converters, and networks on them.
+
+    chip = Chip(ChipConfig(realistic_rram(), adc=ADC(8)), seed=0)
+    result = Simulation(network, "crossbar", chip=chip).run_samples(events)
+
+Units: conductance in microsiemens, voltage in volt, current in microampere, time in seconds, resistance in ohm.
+"""
+
+from snnsim.backends.crossbar.cells import CellState as CellState
+from snnsim.backends.crossbar.chip import STAGES as STAGES
+from snnsim.backends.crossbar.chip import Chip as Chip
+from snnsim.backends.crossbar.chip import ChipConfig as ChipConfig
+from snnsim.backends.crossbar.converter import ADC as ADC
+from snnsim.backends.crossbar.current_voltage import CurrentVoltage as CurrentVoltage
+from snnsim.backends.crossbar.device import Device as Device
+from snnsim.backends.crossbar.fabric import Fabric as Fabric
+from snnsim.backends.crossbar.fabric import Mapping as Mapping
+from snnsim.backends.crossbar.flicker_noise import Flicker as Flicker
+from snnsim.backends.crossbar.loop.protocol import LoopDevice as LoopDevice
+from snnsim.backends.crossbar.loop.protocol import Status as Status
+from snnsim.backends.crossbar.moments import moment as moment
+from snnsim.backends.crossbar.presets import crosssim_pcm as crosssim_pcm
+from snnsim.backends.crossbar.presets import crosssim_rram as crosssim_rram
+from snnsim.backends.crossbar.presets import crosssim_rram_wan as crosssim_rram_wan
+from snnsim.backends.crossbar.presets import crosssim_sonos as crosssim_sonos
+from snnsim.backends.crossbar.presets import hermes as hermes
+from snnsim.backends.crossbar.presets import ideal as ideal
+from snnsim.backends.crossbar.presets import pcm as pcm
+from snnsim.backends.crossbar.presets import realistic_rram as realistic_rram
+from snnsim.backends.crossbar.presets import reram_cmo as reram_cmo
+from snnsim.backends.crossbar.presets import reram_wan as reram_wan
+from snnsim.backends.crossbar.presets import resistive_switching as resistive_switching
+from snnsim.backends.crossbar.presets import state_independent as state_independent
+from snnsim.backends.crossbar.programming import ProgrammingNoise as ProgrammingNoise
+from snnsim.backends.crossbar.programming import WriteVerify as WriteVerify
+from snnsim.backends.crossbar.read_noise import ReadNoise as ReadNoise
+from snnsim.backends.crossbar.wires import Wires as Wires

@@ -243,6 +243,10 @@ class Chip(LoopDevice):
         """Return the conductances of a tile as they are now, without noise of reading, in uS, shape (rows, columns)."""
         return self._tile(tile).conductance
 
+    def effective(self, tile: int) -> NDArray[np.float64]:
+        """Return current over voltage of a tile's cells at the read voltage, in uS, shape (rows, columns)."""
+        return self._tile(tile).effective
+
     def row_power(self, tile: int) -> NDArray[np.float64]:
         """Return the power that each row of a tile takes when it is on, in watt, shape (rows,)."""
         return self._tile(tile).row_power

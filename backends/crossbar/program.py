@@ -17,6 +17,7 @@ from snnsim.backends.layout import Place
 from snnsim.backends.reference.deliver import Row, deliver, rows_of
 from snnsim.backends.reference.integrate import add_drives, advance_all, coefficients_of, drives_of
 from snnsim.backends.reference.program import is_sure
+from snnsim.energy_activity import ChipActivity, ProjectionActivity
 from snnsim.errors import ParameterError
 from snnsim.events import Events
 from snnsim.network import Network
@@ -71,6 +72,7 @@ class CrossbarProgram(Program):
         if self.fabric.mapping.calibration is not None and "full_scale" in self.fabric.status.capabilities:
             ranges = calibrated_ranges(self.fabric, self.fabric.mapping.calibration)
         self.fabric.program(ranges)
+        self._inferences = 0
         self._places: dict[int, Place] = {place.population: place for place in self.layout.places}
         self._coefficients = {
             number: coefficients_of(network.populations[number].model, network.dt, self.dtype)
@@ -87,7 +89,37 @@ class CrossbarProgram(Program):
 
     def run(self, state: State, request: RunRequest) -> RunOutput:
         """Advance `state` in place and return what was recorded."""
+        self._inferences += state.floats.shape[0]
         return _Run(self, state, request).run()
+
+    def activity(self) -> ChipActivity:
+        """Return what all runs of this program have made the chip do; `snnsim.energy` works out what it costs."""
+        device = self.chip.config.device if isinstance(self.chip, Chip) else None
+        bits = self.chip.config.adc.bits if isinstance(self.chip, Chip) and self.chip.config.adc is not None else None
+        parts = []
+        for number, done in self.fabric.activity.items():
+            tiles = [tile.number for placed in self.fabric.placed[number] for tile in placed.tiles]
+            pulses = sum(self.chip.tiles[tile].pulses for tile in tiles) if isinstance(self.chip, Chip) else 0
+            parts.append(
+                ProjectionActivity(
+                    self.network.projections[number].name,
+                    max(done.tiles, 1),
+                    done.reads,
+                    done.active_rows,
+                    done.cell_reads,
+                    done.conversions,
+                    bits,
+                    additions=done.conversions,
+                    read_watts=done.watts,
+                    busiest_reads=max(done.reads_of.values(), default=0),
+                    programming_pulses=pulses,
+                )
+            )
+        status = self.fabric.status
+        name = status.name if device is None else f"{device.name}: {device.source}"
+        return ChipActivity(
+            tuple(parts), max(self._inferences, 1), status.rows, status.columns, status.read_voltage, name
+        )
 
 
 class _Run:
