@@ -215,7 +215,7 @@ class Fabric:
         pairs = np.zeros((*digits.shape, 2))
         pairs[..., 0] = np.where(share[:, :, None] > 0, digits, 0.0)
         pairs[..., 1] = np.where(share[:, :, None] < 0, digits, 0.0)
-        return low + span * pairs.reshape(weights.shape[0], -1)
+        return low + span * pairs.reshape(weights.shape[0], digits.shape[1] * digits.shape[2] * 2)
 
     def weights_of(self, difference: NDArray[np.float64], reference: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return weights, shape (..., outputs), for differences of conductance, shape (..., outputs * slices)."""
