@@ -18,8 +18,8 @@ def add_parser(commands: Any) -> None:
         "serve-device",
         help="show a chip to other programs and machines",
         description="Serve a simulated chip, or a recorded trace, over TCP until Ctrl-C or SIGTERM; a request at work "
-        "is finished first. Programs reach it with TcpDevice(host, port). There is no password: whoever reaches the port "
-        "can program the chip.",
+        "is finished first. Programs reach it with TcpDevice(host, port). There is no password: whoever reaches the "
+        "port can program the chip.",
     )
     what = command.add_mutually_exclusive_group(required=True)
     what.add_argument("--chip", "--config", dest="chip", metavar="FILE", help="a chip that Chip.save wrote")

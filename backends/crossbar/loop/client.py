@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from snnsim.backends.crossbar.loop.checks import check_currents, check_program, check_read
+from snnsim.backends.crossbar.loop.checks import Geometry
 from snnsim.backends.crossbar.loop.protocol import Floats, Integers, Keys, Status
 from snnsim.backends.crossbar.loop.wire import LIMIT, Inbox, Kind, Message, encode, needs
 from snnsim.errors import DeviceError, ParameterError, positive, whole
@@ -69,7 +69,7 @@ class TcpDevice:
         self._lock = threading.RLock()
         self._connection: socket.socket | None = None
         self._inbox = Inbox(self.limit)
-        self._status: Status | None = None
+        self._known: Geometry | None = None
         self._server_limit = self.limit
         self._forget()
         with self._lock:
@@ -99,55 +99,61 @@ class TcpDevice:
 
     def program(self, tile: int, targets: Floats, full_scale: float | Floats | None = None) -> None:
         """Program a tile; see `LoopDevice.program`."""
-        tile, wanted, scale = check_program(self._known(), tile, targets, full_scale)
+        geometry = self._geometry
+        tile, wanted, scale = geometry.program(tile, targets, full_scale)
         arrays: dict[str, Any] = {"targets": wanted}
         if scale is not None:
             arrays["full_scale"] = scale
+        geometry.programming(tile)
         self._ask(Kind.PROGRAM, {"tile": tile}, arrays)
+        geometry.programmed(tile, wanted)
 
     def read(self, tile: int, offsets: Integers, rows: Integers, keys: Keys | None = None) -> Floats:
         """Read a tile; see `LoopDevice.read`."""
-        status = self._known()
-        tile, bounds, active, own = check_read(status, tile, offsets, rows, keys)
-        vectors = bounds.size - 1
+        geometry = self._geometry
+        tile, bounds, active, own = geometry.read(tile, offsets, rows, keys)
         parts = []
-        for low, high in self._parts(status, bounds):
+        for low, high in self._parts(geometry.outputs(tile) or geometry.status.outputs, bounds):
             start, stop = int(bounds[low]), int(bounds[high])
             arrays: dict[str, Any] = {"offsets": bounds[low : high + 1] - start, "rows": active[start:stop]}
             if own is not None:
                 arrays["keys"] = own[low:high]
             answer = self._ask(Kind.READ, {"tile": tile}, arrays)
-            parts.append(check_currents(status, tile, high - low, answer.arrays.get("currents"), low))
-        if len(parts) == 1:
-            return parts[0]
-        return np.concatenate(parts) if parts else np.zeros((vectors, status.outputs))
+            parts.append(geometry.currents(tile, high - low, answer.arrays.get("currents"), low))
+        if len({part.shape[1] for part in parts}) > 1:
+            raise DeviceError(
+                f"device {geometry.status.name!r}, tile {tile}: was programmed anew between two parts of a read",
+                kind="answer",
+            )
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def status(self) -> Status:
         """Ask the device what it is."""
         answer = self._ask(Kind.STATUS, {}, {})
         found = Status.from_dict(needs(answer.fields, "status", dict))
         with self._lock:
-            self._status = found
+            self._geometry.status = found
         return found
 
     # -- asking ------------------------------------------------------------------------------------------
 
-    def _known(self) -> Status:
-        assert self._status is not None  # known since the first connection
-        return self._status
+    @property
+    def _geometry(self) -> Geometry:
+        assert self._known is not None  # known since the first connection
+        return self._known
 
-    def _parts(self, status: Status, bounds: Integers) -> list[tuple[int, int]]:
-        """Return ranges of vectors whose request and whose answer fit a frame."""
+    def _parts(self, outputs: int, bounds: Integers) -> list[tuple[int, int]]:
+        """Return ranges of vectors whose request and whose answer fit a frame; one range where there are none."""
         room = min(self.limit, self._server_limit) - _OVERHEAD
         vectors, low, parts = bounds.size - 1, 0, []
-        most = max(1, room // max(24, 8 * status.outputs) // 2)
+        most = max(1, room // max(24, 8 * outputs) // 2)
         while low < vectors:
             high = min(vectors, low + most)
             fitting = int(np.searchsorted(bounds, bounds[low] + room // 16, side="right")) - 1
             high = max(low + 1, min(high, fitting))
             parts.append((low, high))
             low = high
-        return parts
+        return parts or [(0, 0)]
 
     def _ask(self, kind: Kind, fields: dict[str, Any], arrays: dict[str, Any]) -> Message:
         with self._lock:
@@ -228,7 +234,9 @@ class TcpDevice:
                 "program it again",
                 kind="restarted",
             )
-        self._instance, self._status = instance, status
+        if self._instance is None:
+            self._known = Geometry(status)
+        self._instance = instance
         return answer
 
     def _exchange(self, frame: bytes, number: int, deadline: float) -> Message:

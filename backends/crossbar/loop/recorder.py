@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from snnsim.backends.crossbar.loop.checks import check_currents, check_program, check_read, plain_scale
+from snnsim.backends.crossbar.loop.checks import Geometry, plain_scale
 from snnsim.backends.crossbar.loop.protocol import Floats, Integers, Keys, LoopDevice, Status
 from snnsim.backends.crossbar.loop.trace import PROGRAM, READ, STATUS, Call, TraceWriter
 from snnsim.errors import positive
@@ -34,8 +34,8 @@ class Recorder:
     def __init__(self, device: LoopDevice, path: str | Path, *, buffer: int = 2**22) -> None:
         positive("buffer", buffer)
         self.device, self.path = device, Path(path)
-        self._status = device.status()
-        self._trace = TraceWriter(path, self._status, int(buffer))
+        self._geometry = Geometry(device.status())
+        self._trace = TraceWriter(path, self._geometry.status, int(buffer))
 
     def __enter__(self) -> Self:
         return self
@@ -47,18 +47,20 @@ class Recorder:
 
     def program(self, tile: int, targets: Floats, full_scale: float | Floats | None = None) -> None:
         """Program a tile; see `LoopDevice.program`."""
-        tile, wanted, scale = check_program(self._status, tile, targets, full_scale)
+        tile, wanted, scale = self._geometry.program(tile, targets, full_scale)
+        self._geometry.programming(tile)
         call = Call(PROGRAM, tile, targets=wanted, full_scale=scale)
         with self._kept(call):
             self.device.program(tile, wanted, plain_scale(scale))
+        self._geometry.programmed(tile, wanted)
 
     def read(self, tile: int, offsets: Integers, rows: Integers, keys: Keys | None = None) -> Floats:
         """Read a tile; see `LoopDevice.read`."""
-        tile, bounds, active, own = check_read(self._status, tile, offsets, rows, keys)
+        tile, bounds, active, own = self._geometry.read(tile, offsets, rows, keys)
         call = Call(READ, tile, offsets=bounds, rows=active, keys=own)
         with self._kept(call):
             answer = self.device.read(tile, bounds, active, own)
-            call.currents = check_currents(self._status, tile, bounds.size - 1, answer)
+            call.currents = self._geometry.currents(tile, bounds.size - 1, answer)
         return call.currents
 
     def status(self) -> Status:

@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from snnsim.backends.crossbar.loop.checks import check_program, check_read
+from snnsim.backends.crossbar.loop.checks import Geometry
 from snnsim.backends.crossbar.loop.protocol import Floats, Integers, Keys, Status
 from snnsim.backends.crossbar.loop.trace import NAMES, PROGRAM, READ, STATUS, Call, TraceReader
 from snnsim.errors import DeviceError
@@ -36,6 +36,7 @@ class Replay:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._trace = TraceReader(path)
+        self._geometry = Geometry(self._trace.status)
 
     def __enter__(self) -> Self:
         return self
@@ -56,22 +57,23 @@ class Replay:
 
     def program(self, tile: int, targets: Floats, full_scale: float | Floats | None = None) -> None:
         """Accept a program call as recorded."""
-        tile, wanted, scale = check_program(self._trace.status, tile, targets, full_scale)
+        tile, wanted, scale = self._geometry.program(tile, targets, full_scale)
         recorded = self._next(PROGRAM, tile)
-        self._same("targets", wanted.ravel(), recorded.targets)
+        self._same("targets", wanted, recorded.targets)
         self._same("full_scale", scale, recorded.full_scale)
         self._raise(recorded)
+        self._geometry.programmed(tile, wanted)
 
     def read(self, tile: int, offsets: Integers, rows: Integers, keys: Keys | None = None) -> Floats:
         """Return the recorded currents."""
-        tile, bounds, active, own = check_read(self._trace.status, tile, offsets, rows, keys)
+        tile, bounds, active, own = self._geometry.read(tile, offsets, rows, keys)
         recorded = self._next(READ, tile)
         self._same("offsets", bounds, recorded.offsets)
         self._same("rows", active, recorded.rows)
         self._same("keys", own, recorded.keys)
         self._raise(recorded)
         assert recorded.currents is not None
-        return recorded.currents.reshape(bounds.size - 1, self._trace.status.outputs)
+        return recorded.currents
 
     def status(self) -> Status:
         """Return the recorded status; outside the order of the trace, that of its beginning."""
@@ -84,6 +86,7 @@ class Replay:
     def rewind(self) -> None:
         """Play from the first call again."""
         self._trace.rewind()
+        self._geometry.forget()
 
     def close(self) -> None:
         """Close the trace."""

@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from snnsim.backends.crossbar.loop.checks import check_program, check_read, plain_scale
-from snnsim.backends.crossbar.loop.protocol import LoopDevice, check_status
+from snnsim.backends.crossbar.loop.checks import Geometry, plain_scale
+from snnsim.backends.crossbar.loop.protocol import LoopDevice
 from snnsim.backends.crossbar.loop.wire import LIMIT, DamagedError, Inbox, Kind, Message, encode, needs
 from snnsim.errors import DeviceError, ParameterError, SnnsimError, positive, whole
 
@@ -79,8 +79,7 @@ class DeviceServer:
         positive("patience", patience)
         self.device, self.limit, self.patience = device, whole("limit", limit, at_least=2**16), float(patience)
         whole("port", port)
-        self._status = device.status()
-        check_status(self._status)
+        self._geometry = Geometry(device.status())
         self._instance = secrets.token_hex(16)
         self._sessions: OrderedDict[str, _Session] = OrderedDict()
         self._peers: set[_Peer] = set()
@@ -242,7 +241,7 @@ class DeviceServer:
             "instance": self._instance,
             "known": known,
             "limit": self.limit,
-            "status": self._status.as_dict(),
+            "status": self._geometry.status.as_dict(),
         }
         self._reply(peer, encode(Message(Kind.WELCOME, message.number, facts)))
 
@@ -270,23 +269,25 @@ class DeviceServer:
         return encode(Message(Kind.REFUSED, message.number, {"kind": kind, "message": reason[:2000]}))
 
     def _ask_device(self, message: Message) -> tuple[dict[str, Any], dict[str, Any]]:
-        status, arrays = self._status, message.arrays
+        arrays, geometry = message.arrays, self._geometry
         if message.kind is Kind.STATUS:
-            self._status = status = self.device.status()
-            return {"status": status.as_dict()}, {}
+            geometry.status = self.device.status()
+            return {"status": geometry.status.as_dict()}, {}
         tile = needs(message.fields, "tile", int)
         if message.kind is Kind.PROGRAM:
-            tile, targets, scale = check_program(status, tile, _array(arrays, "targets"), arrays.get("full_scale"))
+            tile, targets, scale = geometry.program(tile, _array(arrays, "targets"), arrays.get("full_scale"))
+            geometry.programming(tile)
             self.device.program(tile, targets, plain_scale(scale))
+            geometry.programmed(tile, targets)
             return {}, {}
         if message.kind is not Kind.READ:
             raise ParameterError(f"a message of kind {message.kind.name} is no request")
-        tile, offsets, rows, keys = check_read(
-            status, tile, _array(arrays, "offsets"), _array(arrays, "rows"), arrays.get("keys")
+        tile, offsets, rows, keys = geometry.read(
+            tile, _array(arrays, "offsets"), _array(arrays, "rows"), arrays.get("keys")
         )
-        vectors = offsets.size - 1
-        if 8 * vectors * status.outputs > self.limit:
-            raise ParameterError(f"{vectors} vectors of {status.outputs} currents are more than {self.limit} bytes")
+        vectors, outputs = offsets.size - 1, geometry.outputs(tile) or geometry.status.outputs
+        if 8 * vectors * outputs > self.limit:
+            raise ParameterError(f"{vectors} vectors of {outputs} currents are more than {self.limit} bytes")
         # Whether the currents can be true, the client says, who knows which vectors it asked for.
         return {}, {"currents": np.asarray(self.device.read(tile, offsets, rows, keys), np.float64)}
 

@@ -25,8 +25,8 @@ from snnsim.storage import SCHEMA
 KIND = "snnsim.device_trace"
 PROGRAM, READ, STATUS = 0, 1, 2
 NAMES = {PROGRAM: "program", READ: "read", STATUS: "status"}
-#: What the columns of ``calls`` hold; an answer of -1 currents is an error, whose text follows.
-COLUMNS = ("kind", "tile", "targets", "scales", "vectors", "rows", "keys", "currents", "text")
+#: What the columns of ``calls`` hold; an answer of -1 outputs is an error, whose text follows.
+COLUMNS = ("kind", "tile", "target_rows", "target_columns", "scales", "vectors", "rows", "keys", "outputs", "text")
 _STREAMS = {"floats": np.float64, "integers": np.int64, "keys": np.uint64, "texts": np.uint8}
 _CHUNK = 2**15
 
@@ -39,10 +39,10 @@ class Call:
     ----------
     kind : {PROGRAM, READ, STATUS}
     tile : int
-    targets : ndarray, shape (rows, columns), or flat where it comes from a trace
+    targets : ndarray, shape (rows, columns), or None
     full_scale : ndarray of shape () or (outputs,), or None
     offsets, rows, keys : ndarray or None
-    currents : ndarray, shape (vectors, outputs), or flat where it comes from a trace
+    currents : ndarray, shape (vectors, outputs), or None
     text : str
         A status as JSON, or that of an error.
     failed : bool
@@ -64,15 +64,15 @@ class Call:
         text = np.frombuffer(self.text.encode(), np.uint8)
         floats = [np.ravel(part) for part in (self.targets, self.full_scale, self.currents) if part is not None]
         integers = [part for part in (self.offsets, self.rows) if part is not None]
-        row = [
+        row: list[int] = [
             self.kind,
             self.tile,
-            _size(self.targets),
+            *((0, 0) if self.targets is None else self.targets.shape),
             -1 if self.full_scale is None else (0 if self.full_scale.ndim == 0 else self.full_scale.size),
             _size(self.offsets) - 1,
             _size(self.rows),
             -1 if self.keys is None else self.keys.size,
-            -1 if self.failed else _size(self.currents),
+            -1 if self.failed else (0 if self.currents is None else self.currents.shape[1]),
             text.size,
         ]
         keys = [] if self.keys is None else [self.keys]
@@ -206,17 +206,18 @@ class TraceReader:
         """Return the next call, or None after the last one."""
         if self._next >= len(self.calls):
             return None
-        kind, tile, targets, scales, vectors, rows, keys, currents, text = (int(n) for n in self.calls[self._next])
+        kind, tile, height, width, scales, vectors, rows, keys, outputs, text = (int(n) for n in self.calls[self._next])
         with self._damage():
-            call = Call(kind, tile, failed=currents < 0)
+            call = Call(kind, tile, failed=outputs < 0)
             if kind == PROGRAM:
-                call.targets = self._some("floats", targets)
+                call.targets = self._some("floats", height * width).reshape(height, width)
                 if scales >= 0:
                     call.full_scale = self._some("floats", max(1, scales)).reshape(() if scales == 0 else (scales,))
             if kind == READ:
                 call.offsets, call.rows = self._some("integers", vectors + 1), self._some("integers", rows)
                 call.keys = None if keys < 0 else self._some("keys", keys)
-                call.currents = None if currents < 0 else self._some("floats", currents)
+                if outputs >= 0:
+                    call.currents = self._some("floats", vectors * outputs).reshape(vectors, outputs)
             call.text = self._some("texts", text).tobytes().decode()
         self._next += 1
         return call
