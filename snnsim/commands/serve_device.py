@@ -40,7 +40,8 @@ def main(options: argparse.Namespace) -> int:
     if options.save and not options.chip:
         raise ParameterError("--save belongs to --chip")
     with contextlib.ExitStack() as closing:
-        device = served = _device(options)
+        served = _device(options)
+        device: LoopDevice = served
         if options.replay:
             closing.callback(served.close)
         if options.record:
@@ -57,7 +58,7 @@ def main(options: argparse.Namespace) -> int:
     return 0
 
 
-def _device(options: argparse.Namespace) -> LoopDevice | Any:
+def _device(options: argparse.Namespace) -> Any:
     if options.replay:
         from snnsim.backends.crossbar.loop import Replay
 

@@ -2,6 +2,8 @@
 
 from snnsim.backends.crossbar.loop.checks import Checked as Checked
 from snnsim.backends.crossbar.loop.client import TcpDevice as TcpDevice
+from snnsim.backends.crossbar.loop.comparison import CurrentComparison as CurrentComparison
+from snnsim.backends.crossbar.loop.comparison import compare_currents as compare_currents
 from snnsim.backends.crossbar.loop.protocol import PROTOCOL_VERSION as PROTOCOL_VERSION
 from snnsim.backends.crossbar.loop.protocol import LoopDevice as LoopDevice
 from snnsim.backends.crossbar.loop.protocol import Status as Status

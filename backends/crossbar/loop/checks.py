@@ -29,7 +29,7 @@ class Geometry:
 
     def tile(self, tile: int) -> int:
         """Return the number of a tile, or raise `ParameterError` where the device has no such tile."""
-        number = whole("tile", int(tile) if isinstance(tile, np.integer) else tile)
+        number = whole("tile", tile)
         if self.status.tiles is not None and number >= self.status.tiles:
             raise ParameterError(
                 f"tile={number}: device {self.status.name!r} has the tiles 0 ... {self.status.tiles - 1}"

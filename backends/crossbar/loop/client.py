@@ -71,7 +71,8 @@ class TcpDevice:
         self._inbox = Inbox(self.limit)
         self._known: Geometry | None = None
         self._server_limit = self.limit
-        self._forget()
+        self._instance: str | None = None
+        self._session, self._number = secrets.token_hex(16), 0
         with self._lock:
             self._attempts(None)
 
@@ -266,8 +267,7 @@ class TcpDevice:
 
     def _forget(self) -> None:
         """Be a new client from now on."""
-        self._session, self._number = secrets.token_hex(16), 0
-        self._instance: str | None = None
+        self._session, self._number, self._instance = secrets.token_hex(16), 0, None
 
     def _where(self) -> str:
         return f"device at {self.host}:{self.port}"
