@@ -1,4 +1,4 @@
-"""The `snnsim` command: demo, run, train, info, doctor, data.
+"""The `snnsim` command: demo, run, train, info, doctor, data, serve-device.
 
 Exit codes: 0 done, 1 something is wrong with the input or the installation, 2 the command line does not parse,
 130 interrupted (a training leaves a usable checkpoint).
@@ -20,6 +20,7 @@ examples:
   snnsim run model.h5 --data digits                run it event-driven and print what it costs
   snnsim info model.h5                             show what a file holds
   snnsim doctor                                    check the installation
+  snnsim serve-device --chip chip.h5               show a chip to other programs and machines
 
 exit codes: 0 done, 1 error, 2 wrong usage, 130 interrupted
 """
@@ -27,7 +28,7 @@ exit codes: 0 done, 1 error, 2 wrong usage, 130 interrupted
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command."""
-    from snnsim.commands import data, demo, doctor, info, run, train
+    from snnsim.commands import data, demo, doctor, info, run, serve_device, train
 
     top = argparse.ArgumentParser(
         prog="snnsim",
@@ -37,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"snnsim {__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (demo, run, train, info, doctor, data):
+    for module in (demo, run, train, info, doctor, data, serve_device):
         module.add_parser(commands)
     return top
 

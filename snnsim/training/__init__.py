@@ -14,6 +14,8 @@ from snnsim.training.contrastive import ContrastiveProjection as ContrastiveProj
 from snnsim.training.eventprop import EventProp as EventProp
 from snnsim.training.eventprop import EventPropNetwork as EventPropNetwork
 from snnsim.training.history import History as History
+from snnsim.training.in_the_loop import Fabric as Fabric
+from snnsim.training.in_the_loop import in_the_loop as in_the_loop
 from snnsim.training.loop import evaluate as evaluate
 from snnsim.training.loop import train as train
 from snnsim.training.losses import Loss as Loss
@@ -24,10 +26,13 @@ from snnsim.training.memory import MemoryReport as MemoryReport
 from snnsim.training.model import TrainableNetwork as TrainableNetwork
 from snnsim.training.pair_history import PairHistory as PairHistory
 from snnsim.training.prototypes import PrototypeProjection as PrototypeProjection
+from snnsim.training.noise_aware import noise_aware as noise_aware
+from snnsim.training.noise_aware import programming_noise as programming_noise
 from snnsim.training.rules import BPTT as BPTT
 from snnsim.training.rules import SLTT as SLTT
 from snnsim.training.rules import Outcome as Outcome
 from snnsim.training.rules import Rule as Rule
+from snnsim.training.software_fabric import SoftwareFabric as SoftwareFabric
 from snnsim.training.surrogate import ATan as ATan
 from snnsim.training.surrogate import Rectangle as Rectangle
 from snnsim.training.surrogate import Sigmoid as Sigmoid

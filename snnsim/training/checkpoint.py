@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import contextlib
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from snnsim.errors import DataError, ParameterError
+from snnsim.errors import DataError, DeviceError, ParameterError
 from snnsim.storage import read_hdf5, write_hdf5
 from snnsim.training.history import History
 
@@ -20,8 +22,39 @@ Tensors = dict[str, Tensor]
 
 
 @dataclass
+class Begun:
+    """How far an epoch has come.
+
+    Parameters
+    ----------
+    step : int
+        Minibatches done.
+    loss : float
+        Sum over the samples.
+    right, seen : int
+        Samples answered right, and all.
+    seconds : float
+    """
+
+    step: int = 0
+    loss: float = 0.0
+    right: int = 0
+    seen: int = 0
+    seconds: float = 0.0
+
+    @contextlib.contextmanager
+    def timed(self) -> Iterator[None]:
+        """Add the time that a block takes."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds += time.perf_counter() - start
+
+
+@dataclass
 class Checkpoint:
-    """A training after a whole number of epochs.
+    """A training after a whole number of epochs, or of minibatches where a device in the loop failed.
 
     Parameters
     ----------
@@ -34,6 +67,10 @@ class Checkpoint:
     optimiser : dict of int to dict of str to Tensor
         State of each parameter, in the order of the module.
     history : History
+    begun : Begun
+        How far the epoch at work has come.
+    chip : dict of str to Tensor
+        What a chip in the loop held, where that cannot be seen from the weights.
     """
 
     epoch: int
@@ -42,6 +79,8 @@ class Checkpoint:
     best: Tensors
     optimiser: dict[int, Tensors]
     history: History
+    begun: Begun = field(default_factory=Begun)
+    chip: Tensors = field(default_factory=dict)
 
     def save(self, path: str | Path) -> None:
         """Save; the file is complete or not there at all."""
@@ -54,6 +93,8 @@ class Checkpoint:
             for number, tensors in self.optimiser.items():
                 _write(optimiser.create_group(str(number)), tensors)
             self.history.write(file.create_group("history"))
+            file.create_group("begun").attrs.update(asdict(self.begun))
+            _write(file.create_group("chip"), self.chip)
 
     @classmethod
     def load(cls, path: str | Path) -> Checkpoint:
@@ -73,17 +114,41 @@ class Checkpoint:
                     _read(file["best"]),
                     {int(number): _read(file["optimiser"][number]) for number in file["optimiser"]},
                     History.read(file["history"]),
+                    _begun(file["begun"].attrs) if "begun" in file else Begun(),
+                    _read(file["chip"]) if "chip" in file else {},
                 )
             except (KeyError, OSError, ValueError) as error:
                 raise DataError(f"{path}: the checkpoint is damaged ({error})") from error
 
     def check(self, path: str | Path, settings: Mapping[str, str]) -> None:
         """Raise `ParameterError` where the training that goes on is not the one that was begun."""
-        for name, value in settings.items():
-            if self.settings.get(name) != value:
-                raise ParameterError(
-                    f"resume={str(path)!r}: begun with {name}={self.settings.get(name)}, this call has {name}={value}"
-                )
+        for name in (*settings, *(self.settings.keys() - settings.keys())):
+            before, now = self.settings.get(name), settings.get(name)
+            if before != now:
+                raise ParameterError(f"resume={str(path)!r}: begun with {name}={before}, this call has {name}={now}")
+
+
+def device_failed(
+    error: DeviceError, epoch: int, begun: Begun, batches: int, checkpoint: str | Path | None
+) -> DeviceError:
+    """Return the error of a device with what was kept, and how to go on."""
+    where = f"the device in the loop failed in epoch {epoch + 1}, after {begun.step} of {batches} minibatches: {error}"
+    if checkpoint is None:
+        kept = (
+            "The model keeps the weights of the last whole minibatch, but the state of the optimiser is lost; with "
+            "train(..., checkpoint=FILE) nothing would be"
+        )
+    else:
+        kept = (
+            f"All whole minibatches are kept in {str(checkpoint)!r}: once the device works, go on with "
+            f"train(..., resume={str(checkpoint)!r})"
+        )
+    return DeviceError(f"{where}. {kept}", kind=error.kind)
+
+
+def _begun(values: Mapping[str, Any]) -> Begun:
+    whole, sums = ("step", "right", "seen"), ("loss", "seconds")
+    return Begun(**{name: int(values[name]) for name in whole}, **{name: float(values[name]) for name in sums})
 
 
 def copied(tensors: Mapping[str, Any]) -> Tensors:

@@ -28,6 +28,10 @@ def is_sparse(signal: Signal) -> bool:
 
 def forward(call: Fused, link: Link, signal: Signal, drive: Tensor, fresh: bool) -> None:
     """Add what a projection delivers to `drive`, shape (rows, targets), or write it where `fresh`."""
+    chip = call.model.chip
+    if chip is not None and link.name in chip:
+        chip.deliver(link, signal, drive, fresh)
+        return
     weights = call.weights.get(link.name)
     if isinstance(link.rule, MATRIX_RULES):
         assert weights is not None

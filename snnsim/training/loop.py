@@ -16,17 +16,25 @@ import torch
 from numpy.typing import NDArray
 
 from snnsim import rng
-from snnsim.errors import NetworkError, ParameterError, one_of, positive
+from snnsim.errors import DeviceError, NetworkError, ParameterError, one_of, positive
 from snnsim.events import Events
 from snnsim.progress import interruptible
 from snnsim.training import learned_delays
-from snnsim.training.checkpoint import Checkpoint, copied, optimiser_state, restore_optimiser
+from snnsim.training.checkpoint import (
+    Begun,
+    Checkpoint,
+    Tensors,
+    copied,
+    device_failed,
+    optimiser_state,
+    restore_optimiser,
+)
 from snnsim.training.delay_schedule import sharpness_at
 from snnsim.training.eventprop import EventProp, EventPropNetwork
 from snnsim.training.history import History
 from snnsim.training.losses import Loss, as_loss
 from snnsim.training.model import TrainableNetwork
-from snnsim.training.rules import SLTT, Rule
+from snnsim.training.rules import SLTT, Outcome, Rule
 from snnsim.training.running import keyed_generator
 from snnsim.training.schedules import SCHEDULES, make_optimiser, set_rates
 from snnsim.training.threads import working
@@ -113,7 +121,8 @@ def train(
         step).
     checkpoint : path, optional
         Written before the first epoch and after each. After Ctrl-C, which ends the step at work first, it is that of
-        the last whole epoch.
+        the last whole epoch. After a device in the loop has failed (`snnsim.training.in_the_loop`), it is that of the
+        last whole minibatch.
     resume : path, optional
         Go on from this checkpoint; with the same settings, bit for bit as if there had been no break.
     progress : bool
@@ -129,6 +138,8 @@ def train(
         A setting is not allowed, or differs from that of the checkpoint.
     DataError
         The checkpoint is damaged.
+    DeviceError
+        A device in the loop failed; the message says what was kept and how to go on.
     """
     rule = rule or (EventProp() if isinstance(model, EventPropNetwork) else SLTT())
     run = _Run(model, train_set, rule, as_loss(loss), seed, batch_size, augment)
@@ -174,33 +185,43 @@ def train(
         "parameters": ", ".join(f"{name} {tuple(p.shape)}" for name, p in model.named_parameters()),
         "dtype": str(model.dtype),
     }
-    history, best, first = History(), copied(model.state_dict()), 0
+    settings |= _attached(model)
+    history, best, first, begun = History(), copied(model.state_dict()), 0, Begun()
+    held: Tensors = {}
     if resume is not None:
         saved = Checkpoint.load(resume)
         saved.check(resume, settings)
         model.load_state_dict(saved.model)
         restore_optimiser(steps, saved.optimiser)
-        history, best, first = saved.history, saved.best, saved.epoch
+        history, best, first, begun, held = saved.history, saved.best, saved.epoch, saved.begun, saved.chip
+    chip = model.chip if isinstance(model, TrainableNetwork) else None
+    if chip is not None:
+        chip.restore(held)
 
-    def keep(epoch: int) -> None:
+    def keep(epoch: int, begun: Begun) -> None:
         if checkpoint is not None:
-            state = copied(model.state_dict())
-            Checkpoint(epoch, settings, state, best, optimiser_state(steps), history).save(checkpoint)
+            state, on_chip = copied(model.state_dict()), {} if chip is None else chip.state()
+            Checkpoint(epoch, settings, state, best, optimiser_state(steps), history, begun, on_chip).save(checkpoint)
 
-    keep(first)  # so that a place that cannot be written is known now, and an early Ctrl-C leaves something
+    keep(first, begun)  # so that a place that cannot be written is known now, and an early Ctrl-C leaves something
     batches = -(-learn.size // batch_size)
-    with interruptible() as interrupted, _bar(progress, max(0, epochs - first) * batches) as bar:
+    with interruptible() as interrupted, _bar(progress, max(0, epochs - first) * batches - begun.step) as bar:
         for epoch in range(first, epochs):
-            began = time.perf_counter()
             rate = set_rates(steps, schedule, epoch, epochs)
             if isinstance(model, TrainableNetwork) and not model.hard:
                 model.sharpness = 1.0 if sharpening == "constant" else sharpness_at(epoch, epochs)
-            mean, share = run.epoch(steps, learn, epoch, batches, interrupted, bar)
-            accuracy = math.nan if judges is None else evaluate(model, judges, loss=run.loss)
-            history.add(mean, share, accuracy, rate, time.perf_counter() - began)
+            try:
+                mean, share = run.epoch(steps, learn, epoch, batches, begun, interrupted, bar)
+                with begun.timed():
+                    accuracy = math.nan if judges is None else evaluate(model, judges, loss=run.loss)
+            except DeviceError as error:
+                keep(epoch, begun)
+                raise device_failed(error, epoch, begun, batches, checkpoint) from error
+            history.add(mean, share, accuracy, rate, begun.seconds)
+            begun = Begun()
             if history.best_epoch == epoch + 1:
                 best = copied(model.state_dict())
-            keep(epoch + 1)
+            keep(epoch + 1, begun)
     model.load_state_dict(best)
     return history
 
@@ -287,39 +308,62 @@ class _Run:
         learn: Numbers,
         epoch: int,
         batches: int,
+        begun: Begun,
         interrupted: threading.Event,
         bar: Any,
     ) -> tuple[float, float]:
-        """Go through all samples once; return mean loss and share of right answers."""
+        """Go through all samples that are left, and count in `begun`; return mean loss and share of right answers."""
         order = learn[rng.permutation(self.seed, rng.stream_number("order"), learn.size, epoch)]
-        total, right, seen = 0.0, 0, 0
         self.model.train()
         for step, batch in enumerate(np.array_split(order, batches)):
-            events = self.data.events[batch]
-            if self.augment is not None:
-                events = self.augment(events, batch, self.seed, epoch)
-            labels = torch.from_numpy(self.labels[batch])
-            optimiser.zero_grad(set_to_none=False)  # gradients are added in place, into memory that is there
-            outcome = self.rule.step(self.model, events, labels, self.loss, keyed_generator(self.seed, epoch, step))
-            if not math.isfinite(outcome.loss):
-                raise ParameterError(
-                    f"the loss is {outcome.loss} in epoch {epoch + 1}; a smaller learning_rate may help"
-                )
-            with working():
-                optimiser.step()
-                if isinstance(self.model, TrainableNetwork):
-                    learned_delays.clamp(self.model)
-            total += outcome.loss * batch.size
-            right += outcome.correct(labels)
-            seen += batch.size
-            bar(epoch, total / seen, right / seen)
+            if step < begun.step:
+                continue
+            with begun.timed():
+                labels = torch.from_numpy(self.labels[batch])
+                outcome = self.step(optimiser, batch, labels, epoch, step)
+            begun.step = step + 1
+            begun.loss += outcome.loss * batch.size
+            begun.right += outcome.correct(labels)
+            begun.seen += batch.size
+            bar(epoch, begun.loss / begun.seen, begun.right / begun.seen)
             if interrupted.is_set():
                 raise KeyboardInterrupt
-        return total / seen, right / seen
+        return begun.loss / begun.seen, begun.right / begun.seen
+
+    def step(
+        self, optimiser: torch.optim.Optimizer, batch: Numbers, labels: torch.Tensor, epoch: int, step: int
+    ) -> Outcome:
+        """Learn from one minibatch; where a device fails, the model is left as it was before."""
+        events = self.data.events[batch]
+        if self.augment is not None:
+            events = self.augment(events, batch, self.seed, epoch)
+        optimiser.zero_grad(set_to_none=False)  # gradients are added in place, into memory that is there
+        # Running statistics of batch norm move within a step; parameters do not.
+        before = {} if getattr(self.model, "chip", None) is None else copied(dict(self.model.named_buffers()))
+        try:
+            outcome = self.rule.step(self.model, events, labels, self.loss, keyed_generator(self.seed, epoch, step))
+        except DeviceError:
+            for name, buffer in self.model.named_buffers():
+                if name in before:
+                    buffer.copy_(before[name])
+            raise
+        if not math.isfinite(outcome.loss):
+            raise ParameterError(f"the loss is {outcome.loss} in epoch {epoch + 1}; a smaller learning_rate may help")
+        with working():
+            optimiser.step()
+            if isinstance(self.model, TrainableNetwork):
+                learned_delays.clamp(self.model)
+        return outcome
 
     def part(self, which: Numbers) -> LabelledEvents:
         """Return some of the samples."""
         return _Part(self.data.events[which], self.labels[which])
+
+
+def _attached(model: Model) -> dict[str, str]:
+    """Return what is attached to a model, as settings that must be the same for a training to go on."""
+    names = ("chip", "weight_noise")
+    return {name: repr(found) for name in names if (found := getattr(model, name, None)) is not None}
 
 
 class _Part:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -24,6 +24,10 @@ from snnsim.training.sequence import extensions
 from snnsim.training.signals import Inputs
 from snnsim.training.surrogate import Surrogate, Triangle
 from snnsim.training.workspace import Workspace
+
+if TYPE_CHECKING:
+    from snnsim.training.in_the_loop import OnChip
+    from snnsim.training.noise_aware import WeightNoise
 
 #: What can be learned, apart from batch norm.
 LEARNABLE = ("weights", "delays", "bias", "threshold", "time_constant")
@@ -113,6 +117,9 @@ class TrainableNetwork(nn.Module):
         self.soft_delays = False
         #: Work buffers of the fast path; `workspace.release()` gives them back.
         self.workspace = Workspace()
+        #: The chip that computes some projections, and noise on the weights; see `in_the_loop` and `noise_aware`.
+        self.chip: OnChip | None = None
+        self.weight_noise: WeightNoise | None = None
         #: Projections by name.
         self.links = {link.name: link for stage in self.plan.stages for link in stage.links}
         for link in self.links.values():
@@ -237,10 +244,15 @@ class TrainableNetwork(nn.Module):
         learned_delays.harden(self)
 
     def differentiable_weights(self) -> dict[str, Tensor]:
-        """Return the weights of every projection; those of `Sparse` as a matrix (sources, targets)."""
+        """Return the weights of every projection; those of `Sparse` as a matrix (sources, targets).
+
+        In noise-aware training they have the noise of the minibatch.
+        """
         result = {}
         for name, link in self.links.items():
             found = self.value("weights", name)
+            if found is not None and self.weight_noise is not None and self.training:
+                found = self.weight_noise.added(name, found)
             if found is not None:
                 result[name] = self._matrix(link, found) if isinstance(link.rule, Sparse) else found
         return result

@@ -98,6 +98,7 @@ class BPTT(Rule):
         sources, state, batch, ticks = running.begin(model, inputs, None)
         check_labels(labels, batch)
         model.memory_report(ticks, batch, self).require()
+        running.prepare(model, generator)
         masks = running.draw_masks(model, batch, generator)
         if model.path == "plain":
             with torch.enable_grad():
@@ -191,6 +192,7 @@ class SLTT(Rule):
         if self.k is not None and self.k > ticks:
             raise ParameterError(f"SLTT k={self.k}: the samples have {ticks} ticks only")
         generator = generator or model.generator()
+        running.prepare(model, generator)
         masks = running.draw_masks(model, batch, generator)
         chosen = set(range(ticks))
         if self.k is not None:

@@ -52,6 +52,15 @@ def widths(plan: Plan) -> list[int]:
     return sizes
 
 
+def prepare(model: TrainableNetwork, generator: torch.Generator | None) -> None:
+    """Draw the noise of the weights of this call, and program the chip where that is due."""
+    key = (generator or model.generator()).initial_seed()
+    if model.weight_noise is not None:
+        model.weight_noise.draw(model, key)
+    if model.chip is not None:
+        model.chip.begin(model, key)
+
+
 def draw_masks(model: TrainableNetwork, batch: int, generator: torch.Generator | None) -> dict[str, Tensor]:
     """Draw one dropout mask a sample and neuron, for all ticks; none outside training."""
     stages = [stage for stage in model.plan.stages if stage.dropout]
@@ -231,6 +240,7 @@ def forward(
 ) -> tuple[Tensor, State]:
     """Run all ticks; see `TrainableNetwork.forward`."""
     sources, own, batch, _ = begin(model, inputs, state)
+    prepare(model, generator)
     masks = draw_masks(model, batch, generator)
     learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
     record = torch.is_grad_enabled() and bool(learned)
@@ -290,6 +300,7 @@ def spikes(model: TrainableNetwork, inputs: Inputs, wanted: tuple[str, ...] | No
     training = model.training
     model.eval()
     try:
+        prepare(model, None)
         with torch.no_grad():
             if model.whole_samples:
                 for name, one in _spikes_delayed(model, sources, batch).items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol, runtime_checkable
@@ -14,10 +15,12 @@ from snnsim.errors import DeviceError, ParameterError, whole
 #: Version of this protocol, of traces and of the wire format; it is raised when an old partner would misunderstand.
 PROTOCOL_VERSION = 1
 #: Units of everything that crosses the protocol.
-UNITS: Mapping[str, str] = {"conductance": "uS", "current": "uA", "full_scale": "uA"}
+UNITS: Mapping[str, str] = {"conductance": "uS", "current": "uA", "full_scale": "uA", "read_voltage": "V"}
 
 #: A device may leave cells alone whose target is NaN, take a full scale, take keys of its noise, age.
 CAPABILITIES = ("partial_programming", "full_scale", "keys", "aging")
+
+_NUMBERS = ("g_min", "g_max", "read_voltage")
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -33,9 +36,13 @@ class Status:
     name : str
         Which device it is, for people and traces.
     rows, columns : int
-        Physical cells of a tile; a read gives ``columns // 2`` currents, one a differential pair.
+        Physical cells of a tile, which holds ``columns // 2`` differential pairs.
     tiles : int or None
         Number of tiles; None where a tile is there as soon as it is programmed.
+    g_min, g_max : float
+        Range of conductance of a cell, in uS.
+    read_voltage : float
+        Of an active row, in volt.
     protocol : int
         Version that the device speaks.
     units : dict of str to str
@@ -57,12 +64,13 @@ class Status:
 
     @property
     def outputs(self) -> int:
-        """Currents that a read gives for a vector."""
+        """Most currents that a read gives for a vector."""
         return self.columns // 2
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain values that JSON can hold."""
-        return asdict(self) | {"units": dict(self.units), "capabilities": list(self.capabilities)}
+        plain = {"units": dict(self.units), "capabilities": list(self.capabilities)}
+        return asdict(self) | {name: float(getattr(self, name)) for name in _NUMBERS} | plain
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Status:
@@ -74,17 +82,22 @@ class Status:
             A value is missing or impossible, or version or units are not those spoken here.
         """
         try:
-            tiles = values["tiles"]
+            tiles, numbers = values["tiles"], {name: float(values[name]) for name in _NUMBERS}
             status = cls(
                 str(values["name"]),
                 whole("rows", values["rows"], at_least=1),
                 whole("columns", values["columns"], at_least=2),
                 None if tiles is None else whole("tiles", tiles, at_least=1),
-                whole("protocol", values["protocol"], at_least=1),
-                {str(key): str(unit) for key, unit in values["units"].items()},
-                tuple(str(one) for one in values["capabilities"]),
+                **numbers,
+                protocol=whole("protocol", values["protocol"], at_least=1),
+                units={str(key): str(unit) for key, unit in values["units"].items()},
+                capabilities=tuple(str(one) for one in values["capabilities"]),
             )
-        except (KeyError, TypeError, AttributeError, ParameterError) as error:
+            if not 0 <= status.g_min < status.g_max < math.inf or not 0 < status.read_voltage < math.inf:
+                raise ParameterError(
+                    f"g_min={status.g_min:g}, g_max={status.g_max:g}, read_voltage={status.read_voltage:g}"
+                )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise DeviceError(f"the status of the device cannot be read: {error}", kind="answer") from error
         check_status(status)
         return status
@@ -101,7 +114,9 @@ class LoopDevice(Protocol):
         ----------
         tile : int
         targets : ndarray of float64, shape (rows, columns)
-            Conductances to reach, in uS; NaN leaves a cell as it is.
+            Conductances to reach, in uS, in the first rows and columns of the tile: at most as many as it has, and an
+            even number of columns, of which each two are a differential pair. NaN leaves a cell as it is. Rows and
+            columns that are not given are not used until the tile is programmed again.
         full_scale : float or ndarray of float64, shape (columns // 2,), optional
             Current at which the converters of the tile saturate, in uA; None lets the device choose.
         """
@@ -113,7 +128,7 @@ class LoopDevice(Protocol):
         ----------
         tile : int
         offsets : ndarray of int64, shape (vectors + 1,)
-            Vector ``i`` switches on the rows ``rows[offsets[i]:offsets[i + 1]]``.
+            Vector ``i`` switches on the rows ``rows[offsets[i]:offsets[i + 1]]``, each once.
         rows : ndarray of int64
         keys : ndarray of uint64, shape (vectors,), optional
             Key of the read noise of each vector, for devices whose noise is computed; None lets the device draw.
@@ -121,7 +136,7 @@ class LoopDevice(Protocol):
         Returns
         -------
         ndarray of float64, shape (vectors, columns // 2)
-            Current of the plus column less that of the minus column of each pair, in uA.
+            Current of the plus column less that of the minus column of each pair that was programmed, in uA.
         """
 
     def status(self) -> Status:
