@@ -19,9 +19,9 @@ with D diagonal: one tridiagonal system a row wire, again two sweeps. Two choice
 A column current is a weighted sum of u with the column's F as weights, and so its error is at most the square root of
 (sum of those weights) x <e, M e>, by Cauchy and Schwarz and M >= A. That is what `solve` compares with its tolerance.
 
-All sweeps are written with admittances seen into a wire and factors w = 1 / (1 + R y) between 0 and 1: sums and products
-of numbers that are not negative, valid for R = 0 too. Conductances are microsiemens, resistances megaohms (so that their
-product has no unit), currents microamperes.
+All sweeps are written with admittances seen into a wire and factors w = 1 / (1 + R y) between 0 and 1: sums and
+products of numbers that are not negative, valid for R = 0 too. Conductances are microsiemens, resistances megaohms (so
+that their product has no unit), currents microamperes.
 """
 
 from __future__ import annotations

@@ -11,12 +11,13 @@ A row wire starts at its driver and a column wire ends at its sink, which holds 
 Rows that are not active are cut off from their cells by transistors (``unselected="gated"``), or are driven with 0 V
 (``"grounded"``), where they take current out of the columns.
 
-`exact_currents` and `fast_currents` solve the same equations by the same method (see `wire_kernels`) and differ in how far
-they go: as far as double precision reaches, or until the error is proven to be below a tolerance.
+`exact_currents` and `fast_currents` solve the same equations by the same method (see `wire_kernels`) and differ in how
+far they go: as far as double precision reaches, or until the error is proven to be below a tolerance.
 """
 
 from __future__ import annotations
 
+import itertools
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -175,7 +176,7 @@ def solve_wires(
     else:
         edges = [vectors * k // threads for k in range(threads + 1)]
         with ThreadPoolExecutor(threads, "snnsim-wires") as pool:
-            ranges = zip(edges[:-1], edges[1:], strict=True)
+            ranges = itertools.pairwise(edges)
             for part in [pool.submit(_solve_range, g, begins, rows, settings, *edge) for edge in ranges]:
                 part.result()
     return found
@@ -200,8 +201,8 @@ def transfer_matrix(conductance: ArrayLike, wires: Wires) -> Matrix:
 
     if wires.unselected != "grounded":
         raise ParameterError(
-            f"wires.unselected={wires.unselected!r}: which rows are cut off changes with every vector, and the matrix with "
-            "it; only 'grounded' rows have one"
+            f"wires.unselected={wires.unselected!r}: which rows are cut off changes with every vector, and the matrix "
+            "with it; only 'grounded' rows have one"
         )
     g = _checked_conductance(conductance)
     every = np.arange(g.shape[0])
@@ -236,8 +237,8 @@ def cell_voltages(conductance: ArrayLike, rows_active: ArrayLike, voltage: float
     )
     if what == wire_kernels.UNCERTAIN:
         raise ParameterError(
-            f"wires={wires!r}: no voltages proven to {EXACT:g} after {MOST_STEPS} steps; resistances this large next to "
-            "the cells' are beyond this method (`exact_currents` eliminates the wires there)"
+            f"wires={wires!r}: no voltages proven to {EXACT:g} after {MOST_STEPS} steps; resistances this large next "
+            "to the cells' are beyond this method (`exact_currents` eliminates the wires there)"
         )
     if what != wire_kernels.FINE:
         _refuse(what, vector, g, begins, rows)
@@ -332,5 +333,6 @@ def _refuse(
         raise ParameterError(f"rows_active: row {outside[0]} in vector {vector}; rows are 0 ... {g.shape[0] - 1}")
     values, counts = np.unique(active, return_counts=True)
     raise ParameterError(
-        f"rows_active: row {values[counts > 1][0]} is listed {counts.max()} times in vector {vector}; a row is on or off"
+        f"rows_active: row {values[counts > 1][0]} is listed {counts.max()} times in vector {vector}; a row is on "
+        "or off"
     )
