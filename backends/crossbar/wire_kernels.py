@@ -380,7 +380,7 @@ def solve(
             row = present[a]
             bad = False
             for j in range(n):
-                value = np.float64(conductance[row, j])
+                value = conductance[row, j]
                 bad |= not (value >= 0.0 and value < np.inf)
                 g[a, j] = value
             if bad:

@@ -206,7 +206,7 @@ def transfer_matrix(conductance: ArrayLike, wires: Wires) -> Matrix:
         )
     g = _checked_conductance(conductance)
     every = np.arange(g.shape[0])
-    return eliminate(np.asarray(g, np.float64), _between(every, g.shape[0], wires), *_row_wire(wires))
+    return eliminate(g, _between(every, g.shape[0], wires), *_row_wire(wires))
 
 
 def apply_transfer(transfer: Matrix, offsets: ArrayLike, rows_active: ArrayLike, voltage: float) -> Matrix:
@@ -246,7 +246,7 @@ def cell_voltages(conductance: ArrayLike, rows_active: ArrayLike, voltage: float
 
 
 def _solve_range(
-    g: NDArray[np.floating],
+    g: Matrix,
     begins: NDArray[np.int64],
     rows: NDArray[np.int64],
     settings: tuple[float, Wires, float, Solution],
@@ -268,11 +268,11 @@ def _solve_range(
         begin = vector + 1
 
 
-def _eliminated(g: NDArray[np.floating], active: NDArray[np.int64], voltage: float, wires: Wires) -> Matrix:
+def _eliminated(g: Matrix, active: NDArray[np.int64], voltage: float, wires: Wires) -> Matrix:
     from snnsim.backends.crossbar.wire_elimination import eliminate
 
     connected = np.sort(active) if wires.unselected == "gated" else np.arange(g.shape[0])
-    matrix = eliminate(np.asarray(g[connected], np.float64), _between(connected, g.shape[0], wires), *_row_wire(wires))
+    matrix = eliminate(g[connected], _between(connected, g.shape[0], wires), *_row_wire(wires))
     currents: Matrix = voltage * matrix[np.isin(connected, active)].sum(axis=0)
     return currents
 
@@ -292,18 +292,16 @@ def _settings(wires: Wires, voltage: float) -> tuple[bool, float, float, float, 
     return wires.unselected == "grounded", float(voltage), *_row_wire(wires), column, sink
 
 
-def _checked_conductance(conductance: ArrayLike) -> NDArray[np.floating]:
-    g = np.asarray(conductance)
-    if g.dtype not in (np.float32, np.float64):
-        g = g.astype(np.float64)
+def _checked_conductance(conductance: ArrayLike) -> Matrix:
+    g = np.ascontiguousarray(conductance, np.float64)
     if g.ndim != 2 or g.size == 0:
         raise ParameterError(f"conductance has the shape {g.shape}: must be (rows, columns), at least one of each")
-    return np.ascontiguousarray(g)
+    return g
 
 
 def _checked(
     conductance: ArrayLike, offsets: ArrayLike, rows_active: ArrayLike
-) -> tuple[NDArray[np.floating], NDArray[np.int64], NDArray[np.int64]]:
+) -> tuple[Matrix, NDArray[np.int64], NDArray[np.int64]]:
     """Return contiguous arrays; what is in them is checked where it is read."""
     begins = np.ascontiguousarray(offsets, np.int64)
     rows = np.ascontiguousarray(rows_active, np.int64)
@@ -316,9 +314,7 @@ def _checked(
     return _checked_conductance(conductance), begins, rows
 
 
-def _refuse(
-    what: int, vector: int, g: NDArray[np.floating], begins: NDArray[np.int64], rows: NDArray[np.int64]
-) -> None:
+def _refuse(what: int, vector: int, g: Matrix, begins: NDArray[np.int64], rows: NDArray[np.int64]) -> None:
     from snnsim.backends.crossbar import wire_kernels
 
     if what == wire_kernels.REFUSED_CELL:
