@@ -1,0 +1,334 @@
+"""Column currents of a crossbar whose wires have resistance.
+
+A row wire starts at its driver and a column wire ends at its sink, which holds 0 V::
+
+    driver - R - node(i, 0) - R - node(i, 1) - ...            each row i
+                     |             |
+                  cell(i, 0)    cell(i, 1)
+                     |             |
+    node(0, j) - R - node(1, j) - ... - node(last, j) - R - sink      each column j
+
+Rows that are not active are cut off from their cells by transistors (``unselected="gated"``), or are driven with 0 V
+(``"grounded"``), where they take current out of the columns.
+
+`exact_currents` and `fast_currents` solve the same equations by the same method (see `wire_kernels`) and differ in how
+far they go: as far as double precision reaches, or until the error is proven to be below a tolerance.
+"""
+
+from __future__ import annotations
+
+import itertools
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from snnsim.errors import ParameterError, one_of, positive, whole
+
+Matrix = NDArray[np.float64]
+
+#: Relative error of each column current that `exact_currents` proves before rounding, and that `fast_currents` does.
+EXACT, FAST = 1e-12, 1e-4
+#: Steps of the iteration after which wires are eliminated instead. Wires of metal take 1 to 20.
+MOST_STEPS = 500
+#: To megaohm, which times microsiemens has no unit.
+_MEGA = 1e-6
+
+
+@dataclass(frozen=True)
+class Wires:
+    """Resistances of the wires of a crossbar, and how to solve for what they do.
+
+    Parameters
+    ----------
+    row, column : float
+        Ohm of a segment between neighbouring cells; the first segment of a row, from its driver, and the last of a
+        column, to its sink, are as long.
+    driver, sink : float
+        Ohm of the terminals, beyond these segments.
+    unselected : {"gated", "grounded"}
+        Rows that are not active: cut off from their cells, or driven with 0 V.
+    solver : {"fast", "exact"}
+        Until the error is proven to be below 1e-4 of each current, or to the end of double precision.
+    """
+
+    row: float
+    column: float
+    driver: float = 0.0
+    sink: float = 0.0
+    unselected: Literal["gated", "grounded"] = "gated"
+    solver: Literal["fast", "exact"] = "fast"
+
+    def __post_init__(self) -> None:
+        for name in ("row", "column", "driver", "sink"):
+            positive(name, getattr(self, name), zero=True)
+        one_of("unselected", self.unselected, ("gated", "grounded"))
+        one_of("solver", self.solver, ("fast", "exact"))
+
+
+class Solution(NamedTuple):
+    """Column currents and how well they are known.
+
+    Attributes
+    ----------
+    currents : array, (vectors, columns)
+        Microamperes.
+    bounds : array, (vectors,)
+        Proven bound of the relative error of a vector's worst column, before rounding; 0 where it was eliminated.
+    steps : array, (vectors,)
+        Steps of the iteration; -1 where the wires were eliminated instead.
+    """
+
+    currents: Matrix
+    bounds: Matrix
+    steps: NDArray[np.int64]
+
+
+def exact_currents(
+    conductance: ArrayLike,
+    offsets: ArrayLike,
+    rows_active: ArrayLike,
+    voltage: float,
+    wires: Wires,
+    *,
+    threads: int = 1,
+) -> Matrix:
+    """Return the column currents of each vector of active rows, to the end of double precision.
+
+    Parameters
+    ----------
+    conductance : array, (rows, columns)
+        Microsiemens; zero is no cell.
+    offsets, rows_active : array of int
+        The active rows of vector k are ``rows_active[offsets[k] : offsets[k + 1]]``, in any order, none twice.
+    voltage : float
+        Of active rows, volt.
+    wires : Wires
+        Its `solver` is not looked at.
+    threads : int
+        Vectors are shared among so many; the result is the same for any number.
+
+    Returns
+    -------
+    array, (vectors, columns)
+        Microamperes into the sinks.
+
+    Raises
+    ------
+    ParameterError
+        A conductance is negative or not finite, a row does not exist or is listed twice, shapes do not fit.
+    """
+    return solve_wires(conductance, offsets, rows_active, voltage, wires, tolerance=EXACT, threads=threads).currents
+
+
+def fast_currents(
+    conductance: ArrayLike,
+    offsets: ArrayLike,
+    rows_active: ArrayLike,
+    voltage: float,
+    wires: Wires,
+    *,
+    tolerance: float = FAST,
+    transfer: Matrix | None = None,
+    threads: int = 1,
+) -> Matrix:
+    """Return the column currents, each with a relative error that is proven to be at most `tolerance`.
+
+    As `exact_currents`, and besides:
+
+    Parameters
+    ----------
+    tolerance : float
+        Largest relative error of any column current, proven for every vector from its own residual. Errors found are
+        some hundred times smaller.
+    transfer : array, (rows, columns), optional
+        With grounded rows: what `transfer_matrix` returned for these conductances and wires; currents are sums of its
+        rows then, without error.
+    """
+    positive("tolerance", tolerance)
+    if transfer is not None:
+        if wires.unselected != "grounded":
+            raise ParameterError("transfer: only grounded rows have one matrix for all vectors; wires are 'gated'")
+        return apply_transfer(transfer, offsets, rows_active, voltage)
+    return solve_wires(conductance, offsets, rows_active, voltage, wires, tolerance=tolerance, threads=threads).currents
+
+
+def solve_wires(
+    conductance: ArrayLike,
+    offsets: ArrayLike,
+    rows_active: ArrayLike,
+    voltage: float,
+    wires: Wires,
+    *,
+    tolerance: float = EXACT,
+    threads: int = 1,
+) -> Solution:
+    """Return column currents with their bounds; parameters as for `fast_currents`."""
+    g, begins, rows = _checked(conductance, offsets, rows_active)
+    vectors = begins.size - 1
+    found = Solution(np.empty((vectors, g.shape[1])), np.empty(vectors), np.empty(vectors, np.int64))
+    settings = (voltage, wires, tolerance, found)
+    threads = min(whole("threads", threads, at_least=1), max(1, vectors))
+    if threads == 1:
+        _solve_range(g, begins, rows, settings, 0, vectors)
+    else:
+        edges = [vectors * k // threads for k in range(threads + 1)]
+        with ThreadPoolExecutor(threads, "snnsim-wires") as pool:
+            ranges = itertools.pairwise(edges)
+            for part in [pool.submit(_solve_range, g, begins, rows, settings, *edge) for edge in ranges]:
+                part.result()
+    return found
+
+
+def transfer_matrix(conductance: ArrayLike, wires: Wires) -> Matrix:
+    """Return the matrix from row voltages to column currents of a crossbar whose inactive rows are grounded.
+
+    Parameters
+    ----------
+    conductance : array, (rows, columns)
+        Microsiemens.
+    wires : Wires
+        With ``unselected="grounded"``.
+
+    Returns
+    -------
+    array, (rows, columns)
+        Microamperes a volt: ``currents = voltages @ result`` for any voltages of the rows.
+    """
+    from snnsim.backends.crossbar.wire_elimination import eliminate
+
+    if wires.unselected != "grounded":
+        raise ParameterError(
+            f"wires.unselected={wires.unselected!r}: which rows are cut off changes with every vector, and the matrix "
+            "with it; only 'grounded' rows have one"
+        )
+    g = _checked_conductance(conductance)
+    every = np.arange(g.shape[0])
+    return eliminate(g, _between(every, g.shape[0], wires), *_row_wire(wires))
+
+
+def apply_transfer(transfer: Matrix, offsets: ArrayLike, rows_active: ArrayLike, voltage: float) -> Matrix:
+    """Return the column currents (vectors, columns), microamperes, from what `transfer_matrix` returned."""
+    from snnsim.backends.crossbar import wire_kernels
+
+    matrix, begins, rows = _checked(transfer, offsets, rows_active)
+    currents = np.empty((begins.size - 1, matrix.shape[1]))
+    what, vector = wire_kernels.sum_rows(matrix, begins, rows, float(voltage), currents)
+    if what != wire_kernels.FINE:
+        _refuse(what, vector, matrix, begins, rows)
+    return currents
+
+
+def cell_voltages(conductance: ArrayLike, rows_active: ArrayLike, voltage: float, wires: Wires) -> Matrix:
+    """Return the voltage across each cell, (rows, columns), in volt: what the wires leave of `voltage`.
+
+    Cells of rows that are cut off have zero. Parameters as for `exact_currents`, for one vector.
+    """
+    from snnsim.backends.crossbar import wire_kernels
+
+    rows = np.asarray(rows_active)
+    g, begins, rows = _checked(conductance, (0, rows.size), rows)
+    currents, bounds, steps = np.empty((1, g.shape[1])), np.empty(1), np.empty(1, np.int64)
+    across = np.zeros(g.shape)
+    what, vector = wire_kernels.solve(
+        g, begins, rows, 0, 1, *_settings(wires, voltage), EXACT, MOST_STEPS, currents, bounds, steps, across
+    )
+    if what == wire_kernels.UNCERTAIN:
+        raise ParameterError(
+            f"wires={wires!r}: no voltages proven to {EXACT:g} after {MOST_STEPS} steps; resistances this large next "
+            "to the cells' are beyond this method (`exact_currents` eliminates the wires there)"
+        )
+    if what != wire_kernels.FINE:
+        _refuse(what, vector, g, begins, rows)
+    return across
+
+
+def _solve_range(
+    g: Matrix,
+    begins: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    settings: tuple[float, Wires, float, Solution],
+    begin: int,
+    end: int,
+) -> None:
+    from snnsim.backends.crossbar import wire_kernels
+
+    voltage, wires, tolerance, found = settings
+    passed, nothing = _settings(wires, voltage), np.empty((0, 0))
+    while begin < end:
+        what, vector = wire_kernels.solve(g, begins, rows, begin, end, *passed, tolerance, MOST_STEPS, *found, nothing)
+        if what == wire_kernels.FINE:
+            return
+        if what != wire_kernels.UNCERTAIN:
+            _refuse(what, vector, g, begins, rows)
+        found.currents[vector] = _eliminated(g, rows[begins[vector] : begins[vector + 1]], voltage, wires)
+        found.bounds[vector], found.steps[vector] = 0.0, -1
+        begin = vector + 1
+
+
+def _eliminated(g: Matrix, active: NDArray[np.int64], voltage: float, wires: Wires) -> Matrix:
+    from snnsim.backends.crossbar.wire_elimination import eliminate
+
+    connected = np.sort(active) if wires.unselected == "gated" else np.arange(g.shape[0])
+    matrix = eliminate(g[connected], _between(connected, g.shape[0], wires), *_row_wire(wires))
+    currents: Matrix = voltage * matrix[np.isin(connected, active)].sum(axis=0)
+    return currents
+
+
+def _between(connected: NDArray[np.int64], rows: int, wires: Wires) -> Matrix:
+    lengths: Matrix = np.diff(connected, append=rows) * (wires.column * _MEGA)
+    lengths[-1] += wires.sink * _MEGA
+    return lengths
+
+
+def _row_wire(wires: Wires) -> tuple[float, float]:
+    return (wires.driver + wires.row) * _MEGA, wires.row * _MEGA
+
+
+def _settings(wires: Wires, voltage: float) -> tuple[bool, float, float, float, float, float]:
+    column, sink = wires.column * _MEGA, wires.sink * _MEGA
+    return wires.unselected == "grounded", float(voltage), *_row_wire(wires), column, sink
+
+
+def _checked_conductance(conductance: ArrayLike) -> Matrix:
+    g = np.ascontiguousarray(conductance, np.float64)
+    if g.ndim != 2 or g.size == 0:
+        raise ParameterError(f"conductance has the shape {g.shape}: must be (rows, columns), at least one of each")
+    return g
+
+
+def _checked(
+    conductance: ArrayLike, offsets: ArrayLike, rows_active: ArrayLike
+) -> tuple[Matrix, NDArray[np.int64], NDArray[np.int64]]:
+    """Return contiguous arrays; what is in them is checked where it is read."""
+    begins = np.ascontiguousarray(offsets, np.int64)
+    rows = np.ascontiguousarray(rows_active, np.int64)
+    if rows.ndim != 1 or begins.ndim != 1 or begins.size == 0 or begins[0] != 0 or begins[-1] != rows.size:
+        raise ParameterError(
+            f"offsets (shape {begins.shape}) must begin with 0 and end with the number of active rows ({rows.size})"
+        )
+    if begins.size > 2 and np.any(begins[1:] < begins[:-1]):
+        raise ParameterError("offsets fall; they must rise from vector to vector, or stay")
+    return _checked_conductance(conductance), begins, rows
+
+
+def _refuse(what: int, vector: int, g: Matrix, begins: NDArray[np.int64], rows: NDArray[np.int64]) -> None:
+    from snnsim.backends.crossbar import wire_kernels
+
+    if what == wire_kernels.REFUSED_CELL:
+        bad = np.argwhere(~(np.isfinite(g) & (g >= 0)))
+        row, column = bad[0]
+        raise ParameterError(
+            f"conductance[{row}, {column}]={g[row, column]!r}: must be finite and zero or above ({len(bad)} are not)"
+        )
+    active = rows[begins[vector] : begins[vector + 1]]
+    outside = active[(active < 0) | (active >= g.shape[0])]
+    if outside.size:
+        raise ParameterError(f"rows_active: row {outside[0]} in vector {vector}; rows are 0 ... {g.shape[0] - 1}")
+    values, counts = np.unique(active, return_counts=True)
+    raise ParameterError(
+        f"rows_active: row {values[counts > 1][0]} is listed {counts.max()} times in vector {vector}; a row is on "
+        "or off"
+    )
