@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from snnsim.backends.crossbar.curves import Floats
 from snnsim.errors import ParameterError
 
-#: Cells that are treated together.
-BLOCK = 2**14
+#: Cells that are treated together: their intermediate results stay in the processor's cache.
+BLOCK = 2**12
 
 
 @dataclass
