@@ -89,7 +89,7 @@ def sort_out(table: MeasurementTable, n_bins: int) -> CellTable:
 
 
 def _order(target: Floats, time: Floats, read: Floats, table: MeasurementTable) -> _Index:
-    """Number the rows of each target, time and read, as they come; every block must have the same cells."""
+    """Return the number of each row among those of its target, time and read; all must have the same cells."""
     _, block = np.unique(np.stack([target, time, read]), axis=1, return_inverse=True)
     block = block.reshape(-1)
     order = np.argsort(block, kind="stable")

@@ -35,7 +35,8 @@ def from_measurements(
         is taken off the programming noise. Rows of one cell are known by ``device``; without it, each block of equal
         target, time and read must list the same cells in the same order.
     ``voltage_V,current_uA`` with optional ``device``
-        Sweeps: the current as a polynomial in the voltage, and the range of conductances.
+        Sweeps: the current as a polynomial in the voltage, and the range of conductances. With both tables, the
+        conductances of the first kind count as those about zero volt.
 
     Parameters
     ----------
@@ -73,10 +74,10 @@ def from_measurements(
     tables = [read_table(one) for one in paths]
     fields: dict[str, Any] = {}
     notes: list[str] = []
-    for table in tables:
+    for number, table in enumerate(tables):
         found = _from_sweeps(table) if table.kind == SWEEP else _from_programming(table, reference_time, bins)
         note = found.pop("source")
-        if table.kind in {earlier.kind for earlier in tables[: tables.index(table)]}:
+        if any(earlier.kind == table.kind for earlier in tables[:number]):
             raise DataError(f"{table.path}: there is another table of that kind before it ({', '.join(table.kind)})")
         # Programmed targets say more about the range than the cells that happened to be swept.
         fields = {**found, **fields} if table.kind == SWEEP else {**fields, **found}
