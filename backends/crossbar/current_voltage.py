@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from snnsim import elementary
-from snnsim.backends.crossbar.curves import Floats, horner, number_tuple
+from snnsim.backends.crossbar.curves import Floats, horner, logarithm, number_tuple
 from snnsim.errors import ParameterError, positive
 
 
@@ -88,7 +87,7 @@ class LogarithmicPolynomial(CurrentVoltage):
     def current(self, conductance: Floats, voltage: float) -> Floats:
         """Return the current (uA) of cells of small-signal `conductance` (uS) at `voltage` (V)."""
         check_voltage(voltage, self.highest_voltage)
-        decade = np.asarray(elementary.log(np.clip(conductance, self.low, self.high) * 1e-6)) / math.log(10.0)
+        decade = np.asarray(logarithm(np.clip(conductance, self.low, self.high) * 1e-6)) / math.log(10.0)
         bend = horner(self.second, decade) * voltage**2 + horner(self.third, decade) * voltage**3
         # A cell without conductance carries nothing: below the range the bend shrinks with G.
         bend *= np.minimum(conductance / self.low, 1.0)

@@ -1,6 +1,6 @@
 """Functions of a conductance in microsiemens, as plain values: they can be compared, printed and stored.
 
-Arithmetic is that of `snnsim.elementary` where NumPy's own would differ between machines.
+Logarithm and exponential are those of `snnsim.elementary`, since NumPy's own differ between machines.
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from snnsim import elementary
 from snnsim.errors import ParameterError, positive
 
 Floats = NDArray[np.float64]
@@ -30,6 +29,26 @@ class Curve(ABC):
     @abstractmethod
     def describe(self) -> str:
         """Return the formula with its numbers."""
+
+
+def logarithm(values: ArrayLike) -> Floats:
+    """Return the natural logarithm of normal numbers above zero."""
+    from snnsim.backends.crossbar.kernels import write_logarithm
+
+    array = np.ascontiguousarray(values, np.float64)
+    results = np.empty(array.shape)
+    write_logarithm(array.reshape(-1), results.reshape(-1))
+    return results.reshape(np.shape(values))
+
+
+def exponential(values: ArrayLike) -> Floats:
+    """Return the exponential."""
+    from snnsim.backends.crossbar.kernels import write_exponential
+
+    array = np.ascontiguousarray(values, np.float64)
+    results = np.empty(array.shape)
+    write_exponential(array.reshape(-1), results.reshape(-1))
+    return results.reshape(np.shape(values))
 
 
 def finite(name: str, value: float) -> None:
@@ -126,7 +145,7 @@ class ClippedLogarithm(Curve):
     def __call__(self, conductance: Floats) -> Floats:
         """Return the value at each conductance (uS)."""
         relative = np.maximum(conductance / self.reference, SMALLEST)
-        value = np.asarray(elementary.log(relative))
+        value = logarithm(relative)
         value *= self.slope
         value += self.offset
         np.clip(value, self.low, self.high, out=value)
@@ -159,7 +178,7 @@ class ClippedPower(Curve):
     def __call__(self, conductance: Floats) -> Floats:
         """Return the value at each conductance (uS)."""
         relative = np.maximum(conductance / self.reference, SMALLEST)
-        power = elementary.exp(self.exponent * elementary.log(relative))
+        power = exponential(self.exponent * logarithm(relative))
         return np.asarray(np.minimum(self.scale / np.maximum(power, self.floor), self.high))
 
     def describe(self) -> str:
@@ -181,7 +200,7 @@ class Saturation(Curve):
 
     def __call__(self, conductance: Floats) -> Floats:
         """Return the value at each conductance (uS)."""
-        return np.asarray(self.height * (1.0 - elementary.exp(conductance / -self.scale)))
+        return np.asarray(self.height * (1.0 - exponential(conductance / -self.scale)))
 
     def describe(self) -> str:
         """Return the formula with its numbers."""

@@ -5,6 +5,8 @@ A cell's numbers do not depend on the shape of its tile, on the order of evaluat
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,6 +21,7 @@ def cell_numbers(rows: NDArray[np.int64] | int, columns: int) -> Cells:
     return (chosen.astype(np.uint64) << np.uint64(32))[:, None] + np.arange(columns, dtype=np.uint64)
 
 
+@functools.lru_cache(maxsize=4096)
 def purpose_key(seed: int, purpose: str, *numbers: int) -> np.uint64:
     """Return the key of what is drawn for a purpose, mixed with whole numbers such as tile and cycle."""
     with np.errstate(over="ignore"):
@@ -30,8 +33,8 @@ def purpose_key(seed: int, purpose: str, *numbers: int) -> np.uint64:
 
 def uniform(key: np.uint64, cells: Cells) -> NDArray[np.float64]:
     """Return a number in [0, 1) for each cell."""
-    # Compiled on import, which a chip without chance does without.
-    from snnsim.backends.crossbar.draw_kernels import fill_uniform
+    # Numba is imported only where something is drawn: an ideal chip starts without it.
+    from snnsim.backends.crossbar.kernels import fill_uniform
 
     numbers = np.empty(cells.shape)
     fill_uniform(key, cells.ravel(), numbers.reshape(-1))
@@ -40,7 +43,7 @@ def uniform(key: np.uint64, cells: Cells) -> NDArray[np.float64]:
 
 def normal(key: np.uint64, cells: Cells) -> NDArray[np.float64]:
     """Return a standard normal number for each cell."""
-    from snnsim.backends.crossbar.draw_kernels import fill_normal
+    from snnsim.backends.crossbar.kernels import fill_normal
 
     numbers = np.empty(cells.shape)
     fill_normal(key, cells.ravel(), numbers.reshape(-1))

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from snnsim import elementary
-from snnsim.backends.crossbar.curves import Curve, Floats, finite
+from snnsim.backends.crossbar.curves import Curve, Floats, exponential, finite, logarithm
 from snnsim.backends.crossbar.programming import check_curve
 from snnsim.errors import ParameterError, positive
 
@@ -97,8 +96,8 @@ class PowerLawDrift(Drift):
 
     def drifted(self, conductance: Floats, exponent: Floats, seconds: Floats) -> Floats:
         """Return the conductance (uS) `seconds` after programming, from that just after."""
-        passed = np.asarray(elementary.log((seconds + self.reference_time) / self.reference_time))
-        return np.asarray(conductance * elementary.exp(-passed * exponent))
+        passed = np.asarray(logarithm((seconds + self.reference_time) / self.reference_time))
+        return np.asarray(conductance * exponential(-passed * exponent))
 
     def describe(self) -> str:
         """Return the formula with its numbers."""
@@ -140,7 +139,7 @@ class LogarithmicDrift(Drift):
 
     def drifted(self, conductance: Floats, exponent: Floats, seconds: Floats) -> Floats:
         """Return the conductance (uS) `seconds` after programming, from that just after."""
-        passed = np.asarray(elementary.log(np.maximum(seconds, 1.0)))
+        passed = np.asarray(logarithm(np.maximum(seconds, 1.0)))
         moved = conductance + self.slope * passed + (self.spread_slope * passed + self.spread) * exponent
         return np.where(seconds >= 1.0, np.maximum(moved, 0.0), conductance)
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 
-from snnsim.backends.crossbar.curves import ClippedLogarithm, ClippedPower, Polynomial, Saturation
 from snnsim.backends.crossbar.current_voltage import LogarithmicPolynomial
+from snnsim.backends.crossbar.curves import ClippedLogarithm, ClippedPower, Polynomial, Saturation
 from snnsim.backends.crossbar.device import Device
 from snnsim.backends.crossbar.drift import LogarithmicDrift, PowerLawDrift
 from snnsim.backends.crossbar.programming import FormedNoise, ProgrammingNoise

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from snnsim import elementary
-from snnsim.backends.crossbar.curves import Curve, Floats
+from snnsim.backends.crossbar.curves import Curve, Floats, Polynomial, logarithm
 from snnsim.backends.crossbar.programming import check_curve
 from snnsim.errors import ParameterError, one_of, positive
 
@@ -77,7 +75,7 @@ class ReadNoise:
             return 1.0
         ratio = (np.asarray(seconds, np.float64) + (self.reference_time + self.read_time)) / (2.0 * self.read_time)
         # Below two read times nothing has been gathered yet.
-        return np.asarray(np.sqrt(elementary.log(np.maximum(ratio, 1.0))))
+        return np.asarray(np.sqrt(logarithm(np.maximum(ratio, 1.0))))
 
     def describe(self) -> str:
         """Return the formula."""
@@ -90,11 +88,5 @@ class ReadNoise:
 
 def constant(sigma: float) -> Curve:
     """Return the curve that is `sigma` everywhere."""
-    from snnsim.backends.crossbar.curves import Polynomial
-
     positive("sigma", sigma, zero=True)
     return Polynomial((sigma,))
-
-
-#: Upper bound of a curve that has none.
-UNBOUNDED = math.inf

@@ -1,0 +1,130 @@
+"""What reads find in the cells of a tile some time after programming: pure functions."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from snnsim.backends.crossbar import draws
+from snnsim.backends.crossbar.cell_state import CellState, blocks
+from snnsim.backends.crossbar.curves import Floats
+from snnsim.backends.crossbar.device import Device
+from snnsim.backends.crossbar.drift import REFERENCE_TEMPERATURE, ages
+from snnsim.errors import whole
+
+
+def conductance_at(
+    device: Device, state: CellState, seconds: ArrayLike, temperature: float = REFERENCE_TEMPERATURE
+) -> Floats:
+    """Return the conductances (uS) some time after programming, drift applied.
+
+    Parameters
+    ----------
+    device : Device
+    state : CellState
+    seconds : float or array_like
+        Since programming: one for all cells, or an array that fits their shape.
+    temperature : float
+        K, over all that time.
+
+    Returns
+    -------
+    ndarray of float64, shape (rows, columns)
+        Its own memory. Stuck cells and cells never programmed do not drift.
+
+    Raises
+    ------
+    ParameterError
+        A negative age, or a temperature that the drift model states nothing of.
+    """
+    age = ages(seconds, state.conductance.shape)
+    drift = device.drift
+    if drift is None or not age.any():
+        return state.conductance.copy()
+    acted = age * drift.acceleration(temperature)
+    result = np.empty(state.conductance.shape)
+    for rows in blocks(result.shape):
+        part, time = state.rows(rows), _part(acted, rows, result.shape)
+        still = (part.stuck != 0) | np.isnan(part.target) | (time == 0)
+        moved = drift.drifted(part.conductance, part.exponent, time)
+        result[rows] = np.where(still, part.conductance, moved)
+    return result
+
+
+def read_variance(
+    device: Device, conductance: Floats, seconds: ArrayLike = 0.0, programmed: Floats | None = None
+) -> Floats:
+    """Return the variance (uS^2) of the white noise of one read of each cell.
+
+    Parameters
+    ----------
+    device : Device
+    conductance : ndarray
+        uS now, drift applied.
+    seconds : float or array_like
+        Since programming.
+    programmed : ndarray, optional
+        uS just after programming, on which the noise of some devices depends; default `conductance`, which is
+        right for cells that have not drifted.
+    """
+    conductance = np.asarray(conductance, np.float64)
+    age = ages(seconds, conductance.shape)
+    if device.read_noise is None:
+        return np.zeros(conductance.shape)
+    if conductance.ndim != 2:
+        return np.asarray(device.read_noise.sigma(conductance, age, programmed) ** 2)
+    variance = np.empty(conductance.shape)
+    for rows in blocks(conductance.shape):
+        past = None if programmed is None else programmed[rows]
+        sigma = device.read_noise.sigma(conductance[rows], _part(age, rows, conductance.shape), past)
+        np.multiply(sigma, sigma, out=variance[rows])
+    return variance
+
+
+def effective_conductance(device: Device, conductance: Floats, voltage: float | None = None) -> Floats:
+    """Return current over voltage (uS) of cells at a voltage (V; default the device's read voltage)."""
+    conductance = np.asarray(conductance, np.float64)
+    if device.current_voltage is None:
+        return conductance
+    volts = device.read_voltage if voltage is None else voltage
+    return np.asarray(device.current_voltage.current(conductance, volts) / volts)
+
+
+def flicker(
+    device: Device,
+    conductance: Floats,
+    *,
+    seed: int,
+    tile: int,
+    tick: int,
+    rows: NDArray[np.int64] | None = None,
+) -> Floats:
+    """Return what 1/f noise adds to each cell's conductance (uS) at a tick.
+
+    Parameters
+    ----------
+    device : Device
+    conductance : ndarray, shape (rows, columns)
+        uS now.
+    seed, tile, tick : int
+    rows : ndarray of int64, optional
+        Numbers of the rows that `conductance` holds; default 0, 1, ...
+    """
+    conductance = np.asarray(conductance, np.float64)
+    tick, tile = whole("tick", tick), whole("tile", tile)
+    total = np.zeros(conductance.shape)
+    model = device.flicker
+    if model is None or model.deviation == 0:
+        return total
+    from snnsim.backends.crossbar.kernels import add_held
+
+    numbers = draws.cell_numbers(conductance.shape[0] if rows is None else np.asarray(rows), conductance.shape[1])
+    octaves = range(model.octaves)
+    keys = np.array([draws.purpose_key(seed, "flicker", tile, k, tick >> k) for k in octaves], np.uint64)
+    add_held(keys, numbers.reshape(-1), model.deviation / float(np.sqrt(model.octaves)), total.reshape(-1))
+    total *= conductance
+    return total
+
+
+def _part(seconds: Floats, rows: slice, shape: tuple[int, ...]) -> Floats:
+    return seconds if seconds.ndim == 0 else np.broadcast_to(seconds, shape)[rows]
