@@ -25,6 +25,7 @@ MOST_ROWS = 2**15
 SMALLEST_VARIANCE = 1e-30
 #: Columns to finish (about 3 ns each) below which handing work to a second thread (0.1 ms) does not pay.
 WORTH_SHARING = 2**17
+_INT64, _UINT64 = np.dtype(np.int64), np.dtype(np.uint64)
 _NOTHING = np.zeros((1, 1))
 _NO_KEYS = np.zeros(1, np.uint64)
 
@@ -149,8 +150,12 @@ class PreparedArray:
         self._mean, self._variance = means, variances
         if self.precision == "fast":
             assert variances is not None
-            self._records, self._scales = _records(means, variances)
-            self._float_transfer = _by_groups(self._transfer, converters is not None, self._records)
+            from snnsim.backends.crossbar.read_kernels import read_fixed
+
+            records, scales = _records(means, variances)
+            converting = converters is not None
+            self._prepared = (records, scales, converting, _by_groups(self._transfer, converting, records), self._limit)
+            self._kernel = read_fixed
 
     def read(
         self,
@@ -184,36 +189,20 @@ class PreparedArray:
         DataError, ParameterError
             As `read_sums`.
         """
-        from snnsim.backends.crossbar.read_kernels import read_fixed
-
         starts, active = _whole("offsets", offsets), _whole("rows_active", rows_active)
-        if starts.ndim != 1 or not starts.size or active.ndim != 1:
-            raise DataError("offsets and rows_active: must be one-dimensional, with one offset more than vectors")
         vectors = starts.size - 1
-        if self.precision == "exact":
+        if vectors < 0:
             _check_vectors(starts, active, self.rows)
+        if self.precision == "exact":
             result = _place(out, (vectors, self.outputs), np.float64)
             return result, self._exactly(starts, active, keys, result, threads, True)
         used = _keys(keys, vectors)
-        result = _place(out, (vectors, self.outputs), np.float32)
-
-        def part(begin: int, end: int) -> int:
-            return read_fixed(  # type: ignore[no-any-return]
-                self._records,
-                self._scales,
-                starts,
-                active,
-                used,
-                self.converters is not None,
-                self._float_transfer,
-                self._limit,
-                begin,
-                end,
-                result,
-            )
-
-        shared = threads > 1 and (active.size / 20 + vectors) * self.outputs > WORTH_SHARING
-        saturated = _share(part, vectors, threads) if shared else part(0, vectors)
+        result = np.empty((vectors, self.outputs), np.float32) if out is None else _place(out, (vectors, self.outputs))
+        given = (*self._prepared[:2], starts, active, used, *self._prepared[2:])
+        if threads > 1 and (active.size / 20 + vectors) * self.outputs > WORTH_SHARING:
+            saturated = _share(lambda begin, end: self._kernel(*given, begin, end, result), vectors, threads)
+        else:
+            saturated = self._kernel(*given, 0, vectors, result)
         if saturated < 0:
             _check_vectors(starts, active, self.rows)
         return result, saturated
@@ -255,9 +244,12 @@ def _run(
     threads: int,
 ) -> int:
     """Read in float64 into `out`, which holds the currents where there are no means."""
-    from snnsim.backends.crossbar.read_kernels import read_exactly
+    from snnsim.backends.crossbar.read_kernels import check, read_exactly
 
     vectors = starts.size - 1
+    matrix = variances if means is None else means
+    if matrix is not None and check(starts, active, matrix.shape[0]) < 0:
+        _check_vectors(starts, active, matrix.shape[0])
     used = _NO_KEYS if variances is None else _keys(keys, vectors)
     sums = out if out.dtype == np.float64 else np.empty(out.shape)
 
@@ -334,7 +326,7 @@ def _by_groups(transfer: NDArray[np.float64], converting: bool, records: NDArray
     return np.ascontiguousarray(padded.reshape(4, groups, WIDTH).transpose(1, 0, 2))
 
 
-def _place(out: NDArray[Any] | None, shape: tuple[int, int], kind: type[np.floating[Any]]) -> NDArray[Any]:
+def _place(out: NDArray[Any] | None, shape: tuple[int, int], kind: type[np.floating[Any]] = np.float32) -> NDArray[Any]:
     if out is None:
         return np.empty(shape, kind)
     if out.shape != shape or out.dtype not in (np.float32, np.float64) or not out.flags.c_contiguous:
@@ -379,8 +371,8 @@ def _vectors(offsets: Any, rows: Any, count: int | None) -> tuple[NDArray[np.int
 
 def _check_vectors(starts: NDArray[np.int64], active: NDArray[np.int64], count: int | None) -> None:
     """Raise where vectors do not name rows below `count` (None: any)."""
-    if starts.ndim != 1 or not starts.size or active.ndim != 1:
-        raise DataError("offsets and rows_active: must be one-dimensional, with one offset more than vectors")
+    if not starts.size:
+        raise DataError("offsets: there must be one more than vectors, so at least one")
     if starts[0] != 0 or starts[-1] != active.size or (np.diff(starts) < 0).any():
         raise DataError(
             f"offsets: must rise from 0 to the {active.size} active rows; found {starts[0]} to {starts[-1]}"
@@ -391,17 +383,21 @@ def _check_vectors(starts: NDArray[np.int64], active: NDArray[np.int64], count: 
 
 
 def _whole(name: str, given: Any) -> NDArray[np.int64]:
-    numbers = np.ascontiguousarray(given)
-    if numbers.dtype == np.int64:
-        return numbers
+    if type(given) is np.ndarray and given.dtype is _INT64 and given.ndim == 1 and given.flags.c_contiguous:
+        return given  # the usual case, at once: reads of single vectors take a few microseconds
+    numbers = np.asarray(given)
+    if numbers.ndim != 1:
+        raise DataError(f"{name} of shape {numbers.shape}: must be one-dimensional")
     if numbers.size and numbers.dtype.kind not in "iu":
         raise DataError(f"{name} of type {numbers.dtype}: must be whole numbers")
-    return numbers.astype(np.int64)
+    return np.ascontiguousarray(numbers, np.int64)
 
 
 def _keys(keys: ArrayLike | None, vectors: int) -> NDArray[np.uint64]:
     if keys is None:
         raise ParameterError("keys=None: an array with read noise needs one key a vector")
+    if type(keys) is np.ndarray and keys.dtype is _UINT64 and keys.shape == (vectors,) and keys.flags.c_contiguous:
+        return keys
     given = np.ascontiguousarray(keys)
     if given.dtype.kind not in "ui" or given.shape != (vectors,):
         raise DataError(f"keys of shape {given.shape} and type {given.dtype}: must be {vectors} whole numbers")

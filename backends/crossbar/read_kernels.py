@@ -111,9 +111,13 @@ def read_exactly(mean, variance, offsets, rows, keys, noisy, summing, converting
 @leaf
 def _add_rows(matrix, low, high, rows, sums):
     for at in range(low, high):
-        row = matrix[rows[at]]
-        for j in range(sums.size):
-            sums[j] += row[j]
+        _add_row(matrix[rows[at]], sums)
+
+
+@leaf
+def _add_row(row, sums):
+    for j in range(sums.size):
+        sums[j] += row[j]
 
 
 @leaf
