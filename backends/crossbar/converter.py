@@ -249,6 +249,8 @@ def _numbers(name: str, given: Any, count: int | None = None, *, above_zero: boo
         wanted = "at least one number" if count is None else f"{count} numbers, one a converter"
         raise ParameterError(f"{name} of shape {numbers.shape}: must be {wanted}")
     if not np.isfinite(numbers).all() or (above_zero and (numbers <= 0.0).any()):
-        raise ParameterError(f"{name}: must be finite{' and above zero' if above_zero else ''}; found {numbers.min()!r}")
+        raise ParameterError(
+            f"{name}: must be finite{' and above zero' if above_zero else ''}; found {numbers.min()!r}"
+        )
     numbers.flags.writeable = False
     return numbers
