@@ -1,9 +1,9 @@
 """What a network costs in numbers that others count too: the metrics of NeuroBench, from a network and its result.
 
-Names and definitions follow NeuroBench (Yik et al., Nature Communications 2025, arXiv:2304.04640), as its package counts: an
-operation is effective where input and weight are both different from zero, dense operations count every weight at every
-tick, pooling does not count. Two differences, both stated there as open points: everything is counted over all
-recordings together, not averaged over batches, and a source that fires twice in a tick counts twice.
+Names and definitions follow NeuroBench (Yik et al., Nature Communications 2025, arXiv:2304.04640), as its package
+counts: an operation is effective where input and weight are both different from zero, dense operations count every
+weight at every tick, pooling does not count. Two differences: everything is counted over all recordings together, not
+averaged over batches, and a source that fires twice in a tick counts twice.
 """
 
 from __future__ import annotations
