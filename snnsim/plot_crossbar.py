@@ -412,9 +412,12 @@ def energy(reports: EnergyReport | Sequence[EnergyReport], *, axes: Axes | None 
     if not many or not all(isinstance(one, EnergyReport) for one in many):
         raise ParameterError(f"reports={reports!r}: expected an EnergyReport, or several")
     bars: dict[str, dict[str, float]] = {}
-    for one in many:
+    for i, one in enumerate(many):
+        # Two reports may be of one table.
+        twice = sum(other.table.name == one.table.name for other in many[:i])
+        name = one.table.name.replace(", ", ",\n", 1) + (f" ({twice + 1})" if twice else "")
         for line in one.lines:
-            bar = bars.setdefault(line.part if len(many) == 1 else one.table.name, {})
+            bar = bars.setdefault(line.part if len(many) == 1 else name, {})
             kind = next((name for name in _OPERATIONS if line.operation.startswith(name)), line.operation)
             bar[kind] = bar.get(kind, 0.0) + line.energy
     totals = {name: sum(bar.values()) for name, bar in bars.items()}
@@ -445,7 +448,7 @@ def energy(reports: EnergyReport | Sequence[EnergyReport], *, axes: Axes | None 
                 va="center",
                 fontsize=9,
             )
-        axes.set_yticks(places, [name.replace(", ", ",\n", 1) for name in bars])
+        axes.set_yticks(places, list(bars))
         axes.tick_params(axis="y", length=0)
         axes.set(xlabel=f"energy an inference ({unit})", xlim=(0, 1.2 * largest * factor))
         if len(many) == 1:
