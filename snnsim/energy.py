@@ -412,7 +412,9 @@ class _Book:
         value = self.costs.value
         at_once = value("parallel_tiles") if self.costs.parallel_tiles is not None else math.inf
         rounds = max(one.sequential_reads, one.reads / at_once) / self.inferences
-        used = ["read_pulse"] + (["parallel_tiles"] if self.costs.parallel_tiles is not None else [])
+        used = ["read_pulse"]
+        if one.tiles > 1 and self.costs.parallel_tiles is not None:
+            used.append("parallel_tiles")
         tiles = f"{one.tiles if math.isinf(at_once) else min(one.tiles, int(at_once))} of {one.tiles} tiles"
         a_read, shown = value("read_pulse"), tiles
         if one.adc_bits is not None and one.reads:

@@ -457,20 +457,32 @@ class Network:
 
     # -- showing -----------------------------------------------------------------------------------------
 
-    def __str__(self) -> str:
-        from snnsim.tables import table
+    @property
+    def headline(self) -> str:
+        """Name, number of neurons, tick and seed in one line."""
+        neurons = sum(p.size for p in self.populations if not p.is_source)
+        return f"{self.name}: {neurons:,} neurons, dt {self.dt:g} s, seed {self.seed}"
 
+    def population_rows(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+        """Return the populations as a header and rows of text."""
         rows = [
             (p.name, "×".join(map(str, p.shape)), f"{p.size:,}", " + ".join(x.describe() for x in (p.model, *p.drive)))
             for p in self.populations
         ]
-        neurons = sum(p.size for p in self.populations if not p.is_source)
-        head = f"{self.name}: {neurons:,} neurons, dt {self.dt:g} s, seed {self.seed}"
-        parts = [head, table(("population", "shape", "size", "model"), rows)]
+        return ("population", "shape", "size", "model"), rows
+
+    def projection_rows(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+        """Return the projections as a header and rows of text."""
+        header = ("projection", "synapses", "connectivity", "delay", "receptor", "plasticity")
+        shown = len(header) if any(p.plasticity is not None for p in self.projections) else len(header) - 1
+        return header[:shown], [self._row(p)[:shown] for p in self.projections]
+
+    def __str__(self) -> str:
+        from snnsim.tables import table
+
+        parts = [self.headline, table(*self.population_rows())]
         if self.projections:
-            header = ("projection", "synapses", "connectivity", "delay", "receptor", "plasticity")
-            shown = len(header) if any(p.plasticity is not None for p in self.projections) else len(header) - 1
-            parts.append(table(header[:shown], [self._row(p)[:shown] for p in self.projections]))
+            parts.append(table(*self.projection_rows()))
         return "\n\n".join(parts)
 
     def _row(self, projection: Projection) -> tuple[str, ...]:
