@@ -10,6 +10,7 @@ from snnsim.backends.crossbar.cells import CellState as CellState
 from snnsim.backends.crossbar.chip import STAGES as STAGES
 from snnsim.backends.crossbar.chip import Chip as Chip
 from snnsim.backends.crossbar.chip import ChipConfig as ChipConfig
+from snnsim.backends.crossbar.chip_fabric import ChipFabric as ChipFabric
 from snnsim.backends.crossbar.converter import ADC as ADC
 from snnsim.backends.crossbar.current_voltage import CurrentVoltage as CurrentVoltage
 from snnsim.backends.crossbar.device import Device as Device

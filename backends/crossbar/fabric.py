@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from collections.abc import Mapping as MappingOf
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -125,7 +125,7 @@ class Activity:
 
 
 @dataclass(eq=False)
-class _Placed:
+class Placed:
     """A block with its tiles and its scale."""
 
     block: Block
@@ -163,7 +163,7 @@ class Fabric:
                 f"slices={mapping.slices}: an array of {self.status.columns} columns has no room for one output"
             )
         self.ideal = bool(getattr(device, "is_ideal", False)) and mapping.slices == 1 and mapping.slice_bits is None
-        self.placed: dict[int, list[_Placed]] = {}
+        self.placed: dict[int, list[Placed]] = {}
         self.activity: dict[int, Activity] = {}
         tile = 0
         for number, projection in enumerate(network.projections):
@@ -171,7 +171,7 @@ class Fabric:
                 continue
             self.placed[number] = []
             for block in blocks_of(network, number):
-                placed = _Placed(block, self._reference(block.weights))
+                placed = Placed(block, self._reference(block.weights))
                 tile = self._cut(placed, tile)
                 self.placed[number].append(placed)
             self.activity[number] = Activity(tiles=sum(len(placed.tiles) for placed in self.placed[number]))
@@ -236,7 +236,7 @@ class Fabric:
 
     # -- programming -------------------------------------------------------------------------------------
 
-    def _cut(self, placed: _Placed, first: int) -> int:
+    def _cut(self, placed: Placed, first: int) -> int:
         n_rows, n_outputs = placed.block.weights.shape
         number = first
         for row in range(0, n_rows, self.status.rows):
@@ -266,14 +266,14 @@ class Fabric:
                 self.device.program(tile.number, targets, scale)
         self.compensate()
 
-    def tiles(self) -> Iterator[tuple[int, _Placed, Tile]]:
+    def tiles(self) -> Iterator[tuple[int, Placed, Tile]]:
         """Return all tiles with their projection."""
         for number, blocks in self.placed.items():
             for placed in blocks:
                 for tile in placed.tiles:
                     yield number, placed, tile
 
-    def tile_targets(self, placed: _Placed, tile: Tile) -> NDArray[np.float64]:
+    def tile_targets(self, placed: Placed, tile: Tile) -> NDArray[np.float64]:
         """Return the conductances that a tile is to have."""
         return self.targets_of(placed.block.weights[tile.rows, tile.outputs], placed.reference[tile.outputs])
 
@@ -284,6 +284,11 @@ class Fabric:
         largest = float(np.max(np.abs(mean) + 4 * np.sqrt(variance), initial=0.0))
         # One row alone must fit, however few are expected.
         return max(largest, float(np.max(np.abs(current), initial=0.0))) or 1.0
+
+    def reweigh(self, placed: Placed, weights: NDArray[np.float64]) -> None:
+        """Give a block other weights, of the same shape; `program` brings them to the chip."""
+        placed.block = replace(placed.block, weights=weights)
+        placed.reference = self._reference(weights)
 
     def compensate(self) -> None:
         """Measure by which factor the currents of each tile, or of each output, have shrunk."""
@@ -312,7 +317,12 @@ class Fabric:
     # -- reading -----------------------------------------------------------------------------------------
 
     def deliver(
-        self, number: int, recording: NDArray[np.int64], sources: NDArray[np.int64], moments: NDArray[np.uint64]
+        self,
+        number: int,
+        recording: NDArray[np.int64],
+        sources: NDArray[np.int64],
+        moments: NDArray[np.uint64],
+        read_ideal: bool = True,
     ) -> Iterator[Delivery]:
         """Read the chip for the spikes of a projection's sources in one tick.
 
@@ -324,6 +334,8 @@ class Fabric:
             Ordered by recording, then source.
         moments : ndarray of uint64, shape (recordings,)
             From `moment`, for each recording.
+        read_ideal : bool
+            Read an ideal chip, too; without, its reads are counted only.
         """
         for placed in self.placed[number]:
             reads = placed.block.reads(recording, sources)
@@ -334,18 +346,18 @@ class Fabric:
             keys = moments[reads.recording] + (reads.position + places * reads.times).astype(np.uint64)
             for index, tile in enumerate(placed.tiles):
                 chosen, offsets, rows = self._part(number, placed, tile, reads)
-                if not chosen.size or self.ideal:
+                if not chosen.size or (self.ideal and not read_ideal):
                     continue
                 pairs = (tile.outputs.stop - tile.outputs.start) * self.mapping.slices
                 currents = self._read(tile.number, offsets, rows, keys[chosen], pairs)
                 read = self.weights_of(currents / self.status.read_voltage, placed.reference[tile.outputs])
                 values[chosen, tile.outputs] += read / placed.gains[index]
-            if not self.ideal:
+            if read_ideal or not self.ideal:
                 targets = placed.block.targets[reads.position]
                 yield Delivery(placed.block.delay, reads.recording, reads.times, targets, values)
 
     def _part(
-        self, number: int, placed: _Placed, tile: Tile, reads: Reads
+        self, number: int, placed: Placed, tile: Tile, reads: Reads
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         """Return the vectors that switch on rows of a tile, with those rows, and count them."""
         inside = (reads.rows >= tile.rows.start) & (reads.rows < tile.rows.stop)

@@ -225,7 +225,7 @@ class _Run:
                 operations[self.alive[one], projection] += deliver(ring[one], row, spikes, tick)
         if not on_chip:
             return
-        for part in fabric.deliver(projection, recording, neurons, moments):
+        for part in fabric.deliver(projection, recording, neurons, moments, read_ideal=False):
             slot, values = (tick + part.delay) % ring.shape[1], part.values.astype(ring.dtype)
             for times in range(int(part.times.max()) + 1):
                 # Positions of a convolution share no target, and a recording has one vector a position and pulse.

@@ -13,7 +13,7 @@ from snnsim.backends.crossbar import cells, wires
 from snnsim.backends.crossbar.cells import CellState
 from snnsim.backends.crossbar.converter import Converters
 from snnsim.backends.crossbar.moments import UNTIMED, tick_of
-from snnsim.backends.crossbar.read import finish, read_sums
+from snnsim.backends.crossbar.read import PreparedArray, read_sums
 
 if TYPE_CHECKING:
     from snnsim.backends.crossbar.chip import ChipConfig
@@ -66,7 +66,7 @@ class Tile:
         drift = self.config.device.drift
         self.drift_seconds += seconds if drift is None else seconds * drift.acceleration(temperature)
         self.seconds += seconds
-        for name in ("conductance", "effective", "currents", "variance", "row_power", "transfer"):
+        for name in ("conductance", "effective", "currents", "row_power", "array"):
             self.__dict__.pop(name, None)
 
     # -- what the array is now ---------------------------------------------------------------------------
@@ -83,23 +83,23 @@ class Tile:
 
     @cached_property
     def currents(self) -> NDArray[np.float64]:
-        """Current that a row adds to each pair of columns in uA, shape (rows, columns // 2); wires left out."""
-        return self._pairs(self.effective) * self.config.device.read_voltage
+        """Current that a row adds to each pair of columns in uA, shape (rows, columns // 2).
+
+        With wires where rows that are off are grounded, since there the array is one linear map; else without.
+        """
+        config, each = self.config, self.effective
+        if config.wires is not None and config.wires.unselected == "grounded":
+            each = wires.transfer_matrix(each, config.wires)
+        return self._pairs(each) * config.device.read_voltage
 
     @cached_property
-    def transfer(self) -> NDArray[np.float64]:
-        """The same with wires and rows that are grounded while they are off."""
-        assert self.config.wires is not None
-        return self._pairs(wires.transfer_matrix(self.effective, self.config.wires)) * self.config.device.read_voltage
-
-    @cached_property
-    def variance(self) -> NDArray[np.float64] | None:
-        """Variance of one read of each pair of cells in uA^2, shape (rows, columns // 2); None where there is none."""
-        device = self.config.device
-        if device.read_noise is None:
-            return None
-        one = cells.read_variance(device, self.conductance, self.seconds, self.state.conductance)
-        return np.ascontiguousarray((one[:, 0::2] + one[:, 1::2]) * device.read_voltage**2)
+    def array(self) -> PreparedArray:
+        """What reads need, made ready."""
+        device, variance = self.config.device, None
+        if device.read_noise is not None:
+            one = cells.read_variance(device, self.conductance, self.seconds, self.state.conductance)
+            variance = (one[:, 0::2] + one[:, 1::2]) * device.read_voltage**2
+        return PreparedArray(self.currents, variance, self.converters)
 
     @cached_property
     def row_power(self) -> NDArray[np.float64]:
@@ -126,23 +126,24 @@ class Tile:
             keys = UNTIMED + np.arange(self.own_reads, self.own_reads + vectors, dtype=np.uint64)
             self.own_reads += vectors
         noise = rng.bits(self.seed, rng.stream_number("crossbar read", read_seed, self.number), keys)
-        config, converters = self.config, self.converters
-        if config.wires is not None and config.wires.unselected == "gated":
+        config = self.config
+        gated = config.wires is not None and config.wires.unselected == "gated"
+        if not gated and config.device.flicker is None:
+            found, saturated = self.array.read(offsets, rows, noise, threads=threads)
+            self.saturated += saturated
+            return np.asarray(found, np.float64)
+        if gated:
+            assert config.wires is not None
             solve = wires.exact_currents if config.wires.solver == "exact" else wires.fast_currents
             physical = solve(self.effective, offsets, rows, config.device.read_voltage, config.wires)
             sums = self._pairs(physical)
         else:
-            each = self.currents if config.wires is None else self.transfer
-            if config.device.flicker is None:
-                found, saturated = read_sums(each, self.variance, offsets, rows, noise, converters, threads=threads)
-                self.saturated += saturated
-                return found
-            sums, _ = read_sums(each, None, offsets, rows, None, None, threads=threads)
+            sums, _ = read_sums(self.currents, None, offsets, rows, threads=threads)
         if config.device.flicker is not None:
             sums += self._flicker(offsets, rows, keys)
-        found, saturated = finish(sums, self.variance, offsets, rows, noise, converters, threads=threads)
+        found, saturated = self.array.finish(sums, offsets, rows, noise)
         self.saturated += saturated
-        return found
+        return np.asarray(found, np.float64)
 
     def _flicker(
         self, offsets: NDArray[np.int64], rows: NDArray[np.int64], keys: NDArray[np.uint64]

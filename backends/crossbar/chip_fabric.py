@@ -1,0 +1,104 @@
+"""Projections of a network on a device, reprogrammed again and again: the forward pass of training in the loop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as MappingOf
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnsim.backends.crossbar.fabric import Fabric, Mapping
+from snnsim.backends.crossbar.loop.protocol import LoopDevice
+from snnsim.backends.crossbar.moments import READ_BITS, UNTIMED
+from snnsim.backends.crossbar.ranges import calibrated_ranges
+from snnsim.connectivity import Conv2d
+from snnsim.errors import CapabilityError, ParameterError
+from snnsim.network import Network
+
+
+class ChipFabric:
+    """A network on a device, for `snnsim.training.in_the_loop`.
+
+    Parameters
+    ----------
+    network : Network
+        Without delays.
+    device : LoopDevice
+        For instance a `Chip`, or a `TcpDevice`.
+    mapping : Mapping, optional
+        How the network is laid on the device. Ranges of weights and of converters are set anew at each programming.
+
+    Raises
+    ------
+    CapabilityError
+        A projection has delays, which training keeps in software.
+    """
+
+    def __init__(self, network: Network, device: LoopDevice, mapping: Mapping | None = None) -> None:
+        if not isinstance(network, Network):
+            raise ParameterError(f"network={network!r}: expected a Network")
+        if not isinstance(device, LoopDevice):
+            raise ParameterError(f"device={device!r}: expected a Chip, or a device with program, read and status")
+        self.device = device
+        self._fabric = Fabric(network, device, mapping)
+        for number in self._fabric.placed:
+            projection = network.projections[number]
+            if network.longest_delay(projection) > 0:
+                raise CapabilityError(f"in the loop: projection {projection.name!r} has delays; a ChipFabric has none")
+        self._numbers = {network.projections[number].name: number for number in self._fabric.placed}
+        self._ranges: dict[int, float] | None = None
+        if self._fabric.mapping.calibration is not None and "full_scale" in self._fabric.status.capabilities:
+            self._ranges = calibrated_ranges(self._fabric, self._fabric.mapping.calibration)
+
+    @property
+    def network(self) -> Network:
+        """The network as it was described; its weights are not those on the device after `program`."""
+        return self._fabric.network
+
+    @property
+    def projections(self) -> tuple[str, ...]:
+        """Names of the projections on the device."""
+        return tuple(self._numbers)
+
+    def program(self, weights: MappingOf[str, NDArray[np.float64]]) -> None:
+        """Program the device; see `snnsim.training.in_the_loop.Fabric`."""
+        if set(weights) != set(self._numbers):
+            raise ParameterError(f"weights of {sorted(weights)}: expected those of {sorted(self._numbers)}")
+        for name, values in weights.items():
+            number = self._numbers[name]
+            (placed,) = self._fabric.placed[number]
+            self._fabric.reweigh(placed, self._matrix(number, np.asarray(values, np.float64)))
+        self._fabric.program(self._ranges)
+
+    def drive(
+        self,
+        projection: str,
+        begin: NDArray[np.int64],
+        end: NDArray[np.int64],
+        indices: NDArray[Any],
+        keys: NDArray[np.uint64],
+    ) -> NDArray[np.float64]:
+        """Return what spikes deliver, shape (vectors, targets); see `snnsim.training.in_the_loop.Fabric`."""
+        network, number = self._fabric.network, self._numbers[projection]
+        counts = end - begin
+        owner = np.repeat(np.arange(counts.size), counts)
+        place = np.repeat(begin - np.cumsum(counts) + counts, counts) + np.arange(owner.size)
+        sources = np.asarray(indices)[place].astype(np.int64)
+        out = np.zeros((counts.size, network.population(network.projections[number].target).size))
+        # The lowest bits count reads within a moment.
+        moments = (np.asarray(keys, np.uint64) << np.uint64(READ_BITS)) & (UNTIMED - np.uint64(1))
+        for part in self._fabric.deliver(number, owner, sources, moments):
+            for times in range(int(part.times.max()) + 1):
+                now = part.times == times
+                out[part.recording[now, None], part.targets[now]] += part.values[now]
+        return out
+
+    def _matrix(self, number: int, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return weights in the shape of the block they are in."""
+        projection = self._fabric.network.projections[number]
+        (placed,) = self._fabric.placed[number]
+        if isinstance(projection.connectivity, Conv2d):
+            return np.ascontiguousarray(values.reshape(values.shape[0], -1).T)
+        rows = np.flatnonzero(np.diff(placed.block.starts))
+        return np.ascontiguousarray(values[np.ix_(rows, placed.block.targets[0])])
