@@ -108,14 +108,14 @@ def test_read_noise_is_what_its_formula_says():
 
 @pytest.fixture(scope="module")
 def flickering() -> np.ndarray:
-    """Return 2^13 ticks of 1/f noise of 400 cells of 10 uS, 13 octaves, sd 0.02."""
+    """Return 2^13 ticks of 1/f noise of 100 cells of 10 uS, 13 octaves, sd 0.02."""
     device = Device("flicker", 0.0, 16.0, flicker=Flicker(0.02, octaves=13))
-    conductance = np.full((20, 20), 10.0)
+    conductance = np.full((10, 10), 10.0)
     return np.array([flicker(device, conductance, seed=4, tile=1, tick=tick).ravel() for tick in range(2**13)])
 
 
 def test_flicker_falls_as_one_over_f(flickering):
-    # Power in octaves of frequency from 2^-10 to 2^-2 of the tick rate, over 400 cells.
+    # Power in octaves of frequency from 2^-10 to 2^-2 of the tick rate, over 100 cells.
     power = np.mean(np.abs(np.fft.rfft(flickering, axis=0)) ** 2, axis=1)
     edges = 2 ** np.arange(3, 12)
     density = [power[low:high].mean() for low, high in itertools.pairwise(edges)]

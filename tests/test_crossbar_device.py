@@ -1,6 +1,7 @@
 """Devices as values: stages one by one, presets, currents, breakdown, and what is refused."""
 
 import dataclasses
+import json
 import math
 from statistics import NormalDist
 
@@ -12,9 +13,10 @@ from snnsim.backends.crossbar.cells import conductance_at, effective_conductance
 from snnsim.backends.crossbar.current_voltage import LogarithmicPolynomial, RelativePolynomial
 from snnsim.backends.crossbar.curves import ClippedLogarithm, ClippedPower, Polynomial, Saturation, Table
 from snnsim.backends.crossbar.device import STAGES, Device
+from snnsim.backends.crossbar.device_storage import from_dictionary, to_dictionary
 from snnsim.backends.crossbar.flicker_noise import Flicker
 from snnsim.backends.crossbar.programming import FormedNoise, ProgrammingNoise, WriteVerify
-from snnsim.errors import ParameterError
+from snnsim.errors import DataError, ParameterError
 
 PRESETS = {
     "ideal": presets.ideal,
@@ -122,6 +124,30 @@ def test_presets_describe_themselves_and_can_be_programmed(name):
         assert np.isfinite(values).all()
         assert (values >= 0).all()
     assert hash(device) == hash(PRESETS[name]())
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_devices_can_be_stored_as_text(name):
+    device = PRESETS[name]()
+    assert from_dictionary(json.loads(json.dumps(to_dictionary(device)))) == device
+
+
+def test_what_is_no_stored_device_is_refused():
+    stored = to_dictionary(everything())
+    assert from_dictionary(stored) == everything()
+    with pytest.raises(DataError, match="'kind' must be one of Device"):
+        from_dictionary({**stored, "kind": "Transistor"})
+    with pytest.raises(DataError, match=r"stored Device cannot be read: g_max=-1"):
+        from_dictionary({**stored, "g_max": -1})
+    with pytest.raises(DataError, match="stored Device cannot be read.*colour"):
+        from_dictionary({**stored, "colour": "red"})
+
+    @dataclasses.dataclass(frozen=True)
+    class Own(Polynomial):
+        """A curve that nobody else has."""
+
+    with pytest.raises(ParameterError, match="only the models of snnsim"):
+        to_dictionary(ProgrammingNoise(Own((1.0,))))
 
 
 def test_the_assumptions_of_the_realistic_device_are_said():

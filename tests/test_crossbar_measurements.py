@@ -48,7 +48,7 @@ def test_the_programming_error_of_pcm_is_read_back(tmp_path):
 
 @pytest.mark.parametrize("named", [True, False])
 def test_drift_and_read_noise_of_pcm_are_read_back(tmp_path, named):
-    cells, reads, times = 600, 5, (0.0, HOUR, DAY, 30 * DAY)
+    cells, reads, times = 400, 4, (0.0, HOUR, 30 * DAY)
     targets = np.repeat(TARGETS, cells).reshape(len(TARGETS), cells)
     device, chance = presets.pcm(), np.random.default_rng(0)
     state = program(device, targets, seed=12, tile=0)
@@ -86,8 +86,8 @@ def test_drift_and_read_noise_of_pcm_are_read_back(tmp_path, named):
         first = 0.2 * math.sqrt(read_variance(device, np.array([[g * 0.75]]), 0.0, np.array([[g]]))[0, 0])
         last = 0.2 * math.sqrt(read_variance(device, np.array([[g * 0.75]]), late, np.array([[g]]))[0, 0])
         assert 0.8 * first < own < 1.25 * last
-    assert "drift from 4" in found.source
-    assert "96000 reads" in found.source
+    assert "drift from 3" in found.source
+    assert "38400 reads" in found.source
 
 
 def test_read_noise_is_taken_off_the_programming_error(tmp_path):
