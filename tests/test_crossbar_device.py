@@ -139,7 +139,7 @@ def test_what_is_no_stored_device_is_refused():
         from_dictionary({**stored, "kind": "Transistor"})
     with pytest.raises(DataError, match=r"stored Device cannot be read: g_max=-1"):
         from_dictionary({**stored, "g_max": -1})
-    with pytest.raises(DataError, match="stored Device cannot be read.*colour"):
+    with pytest.raises(DataError, match=r"stored Device cannot be read.*colour"):
         from_dictionary({**stored, "colour": "red"})
 
     @dataclasses.dataclass(frozen=True)
