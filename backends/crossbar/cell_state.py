@@ -44,8 +44,14 @@ class CellState:
 
     def rows(self, rows: slice) -> CellState:
         """Return some rows, in the same memory."""
-        arrays = (self.conductance, self.target, self.exponent, self.gain, self.stuck, self.iterations)
-        return CellState(*(array[rows] for array in arrays))
+        return CellState(
+            self.conductance[rows],
+            self.target[rows],
+            self.exponent[rows],
+            self.gain[rows],
+            self.stuck[rows],
+            self.iterations[rows],
+        )
 
 
 def unwritten(shape: tuple[int, ...]) -> CellState:

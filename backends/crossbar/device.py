@@ -112,6 +112,8 @@ class Device:
             if value is not None and not isinstance(value, kinds):
                 allowed = " or ".join(kind.__name__ for kind in kinds)
                 raise ParameterError(f"{name}={value!r}: must be None or a {allowed}")
+        if not isinstance(self.source, str):
+            raise ParameterError(f"source={self.source!r}: must be a text")
 
     @classmethod
     def from_measurements(cls, path: str | Path | Sequence[str | Path], **options: Any) -> Device:
@@ -176,7 +178,6 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "flicker": (Flicker,),
     "drift": (Drift,),
     "current_voltage": (CurrentVoltage,),
-    "source": (str,),
 }
 
 

@@ -18,7 +18,8 @@ Cells = NDArray[np.uint64]
 def cell_numbers(rows: NDArray[np.int64] | int, columns: int) -> Cells:
     """Return the number of each cell of some rows (or of rows 0 to that number), shape (rows, columns)."""
     chosen = np.arange(rows) if isinstance(rows, int) else rows
-    return (chosen.astype(np.uint64) << np.uint64(32))[:, None] + np.arange(columns, dtype=np.uint64)
+    first: Cells = chosen.astype(np.uint64) << np.uint64(32)
+    return np.add(first[:, None], np.arange(columns, dtype=np.uint64), dtype=np.uint64)
 
 
 @functools.lru_cache(maxsize=4096)

@@ -67,11 +67,10 @@ def sort_out(table: MeasurementTable, n_bins: int) -> CellTable:
     read = table.numbers.get("read", np.zeros(target.size))
     label = _order(target, time, read, table) if table.device is None else table.device
     targets, of_target = np.unique(target, return_inverse=True)
-    keys, cell = np.unique(np.stack([of_target, label]), axis=1, return_inverse=True)
-    moments, moment = np.unique(
-        np.stack([cell.reshape(-1), np.unique(time, return_inverse=True)[1]]), axis=1, return_inverse=True
-    )
-    moment = moment.reshape(-1)
+    times, of_time = np.unique(time, return_inverse=True)
+    n_labels = int(label.max()) + 1
+    keys, cell = np.unique(of_target * n_labels + label, return_inverse=True)
+    moments, moment = np.unique(cell * times.size + of_time, return_inverse=True)
     reads = np.bincount(moment)
     if "read" not in table.numbers and reads.max() > 1:
         line = int(table.lines[np.nonzero(moment == int(reads.argmax()))[0][1]])
@@ -82,27 +81,32 @@ def sort_out(table: MeasurementTable, n_bins: int) -> CellTable:
     mean = np.bincount(moment, measured) / reads
     squares = np.bincount(moment, (measured - mean[moment]) ** 2)
     variance = np.where(reads > 1, squares / np.maximum(reads - 1, 1), np.nan)
-    cell_target = targets[keys[0]]
-    return CellTable(
-        moments[0], cell_target, np.unique(time)[moments[1]], mean, variance, reads, _bins(table, cell_target, n_bins)
-    )
+    cell_target = targets[keys // n_labels]
+    bins = _bins(table, cell_target, n_bins)
+    return CellTable(moments // times.size, cell_target, times[moments % times.size], mean, variance, reads, bins)
 
 
 def _order(target: Floats, time: Floats, read: Floats, table: MeasurementTable) -> _Index:
     """Return the number of each row among those of its target, time and read; all must have the same cells."""
-    _, block = np.unique(np.stack([target, time, read]), axis=1, return_inverse=True)
-    block = block.reshape(-1)
+    block = np.zeros(target.size, np.int64)
+    for column in (target, time, read):
+        values, index = np.unique(column, return_inverse=True)
+        block = np.unique(block * values.size + index, return_inverse=True)[1]
     order = np.argsort(block, kind="stable")
     sizes = np.bincount(block)
     number = np.empty(target.size, np.int64)
     number[order] = np.arange(target.size) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    for value in np.unique(target):
-        found = np.unique(sizes[np.unique(block[target == value])])
-        if found.size > 1:
-            raise DataError(
-                f"{table.path}, column target_uS: {value:g} has {found[0]} rows at one time and read and {found[-1]} "
-                "at another; without a column 'device' each must list the same cells in the same order"
-            )
+    # Rows of one block share their target: the first row of each block tells it.
+    values, of_block = np.unique(target[order[np.cumsum(sizes) - sizes]], return_inverse=True)
+    fewest, most = np.full(values.size, target.size), np.zeros(values.size, np.int64)
+    np.minimum.at(fewest, of_block, sizes)
+    np.maximum.at(most, of_block, sizes)
+    if (fewest < most).any():
+        worst = int(np.nonzero(fewest < most)[0][0])
+        raise DataError(
+            f"{table.path}, column target_uS: {values[worst]:g} has {fewest[worst]} rows at one time and read and "
+            f"{most[worst]} at another; without a column 'device' each must list the same cells in the same order"
+        )
     return number
 
 
