@@ -116,8 +116,8 @@ def test_slices_hold_a_weight_as_digits():
     mapping = Mapping(slices=2, slice_bits=3)
     fabric = Simulation(net, "crossbar", chip=Chip(ChipConfig(PLAIN)), mapping=mapping).program.fabric
     placed = fabric.placed[0][0]
-    cells = fabric.targets_of(placed.block.weights, placed.reference)
-    back = fabric.weights_of(cells[:, 0::2] - cells[:, 1::2], placed.reference)
+    cells = fabric._targets_of(placed.block.weights, placed.reference)
+    back = fabric._weights_of(cells[:, 0::2] - cells[:, 1::2], placed.reference)
     step = placed.reference[0] / 63  # six bits beside the sign
     assert np.abs(back - placed.block.weights).max() <= step / 2 * (1 + 1e-9)
     assert np.allclose(back / step, np.rint(back / step), atol=1e-9)
@@ -144,11 +144,13 @@ def test_slices_hold_a_weight_as_digits():
 
 def test_a_range_for_each_output_and_cut_weights():
     net, given = dense_network(), events(30)
-    assert_close(run(net, given, ChipConfig(PLAIN), mapping=Mapping(per_output=True)), run(net, given, backend="reference"))
+    assert_close(
+        run(net, given, ChipConfig(PLAIN), mapping=Mapping(per_output=True)), run(net, given, backend="reference")
+    )
     fabric = Simulation(net, "crossbar", chip=Chip(ChipConfig(PLAIN)), mapping=Mapping(clip=80.0)).program.fabric
     placed = fabric.placed[0][0]
-    cells = fabric.targets_of(placed.block.weights, placed.reference)
-    back = fabric.weights_of(cells[:, 0::2] - cells[:, 1::2], placed.reference)
+    cells = fabric._targets_of(placed.block.weights, placed.reference)
+    back = fabric._weights_of(cells[:, 0::2] - cells[:, 1::2], placed.reference)
     largest = np.percentile(np.abs(placed.block.weights), 80)
     assert np.allclose(back, np.clip(placed.block.weights, -largest, largest))
 
@@ -178,7 +180,7 @@ def test_same_seed_same_chip_same_bits():
         Simulation(net, "crossbar", chip=Chip(NOISY, 3), threads=n).run_samples(given, record=Trace("out")).traces
         for n in (1, 2)
     ]
-    assert np.array_equal(*(list(one.values())[0] for one in threads))
+    assert np.array_equal(*(next(iter(one.values())) for one in threads))
 
 
 def test_noise_of_reading_has_a_seed_of_its_own():
@@ -268,7 +270,9 @@ def test_more_bits_are_nearer():
     errors = []
     for bits in (4, 6, 8, 12):
         mapping = Mapping(calibration=given, percentile=100.0)
-        fabric = Simulation(net, "crossbar", chip=Chip(ChipConfig(PLAIN, adc=ADC(bits))), mapping=mapping).program.fabric
+        fabric = Simulation(
+            net, "crossbar", chip=Chip(ChipConfig(PLAIN, adc=ADC(bits))), mapping=mapping
+        ).program.fabric
         drive = next(fabric.deliver(0, np.zeros(5, int), np.arange(5), np.zeros(1, np.uint64))).values[0]
         errors.append(np.abs(drive - net.projections[0].connectivity.weights[:5].sum(0)).mean())
     assert errors[0] > 2 * errors[1] > 4 * errors[2] > 16 * errors[3]
@@ -339,7 +343,10 @@ def test_other_backends_take_no_chip():
         (lambda: Chip(seed=-1), "seed=-1"),
         (lambda: Chip().read(0, [0, 1], [0]), "tile=0 has not been programmed; programmed tiles: none"),
         (lambda: Chip().program(0, np.zeros((3, 3))), "expected at most .512, 512., with an even number of columns"),
-        (lambda: Chip(ChipConfig(PLAIN)).program(0, np.zeros((3, 2))), r"cell \(0, 0\) is 0 uS; plain takes 1 to 33 uS"),
+        (
+            lambda: Chip(ChipConfig(PLAIN)).program(0, np.zeros((3, 2))),
+            r"cell \(0, 0\) is 0 uS; plain takes 1 to 33 uS",
+        ),
         (lambda: Chip(ChipConfig(PLAIN, adc=ADC(8))).program(0, np.ones((3, 2))), "full_scale is missing"),
         (lambda: Chip().age(-1), "seconds=-1: must be a finite number"),
     ],

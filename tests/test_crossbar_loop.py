@@ -154,6 +154,6 @@ def test_a_network_larger_than_the_device_is_refused():
 
     with pytest.raises(ParameterError, match="the network needs 2 arrays; chip has 1"):
         Simulation(network(), "crossbar", chip=Small(PLAIN))
+    narrow = Chip(ChipConfig(PLAIN.device, columns=24))
     with pytest.raises(ParameterError, match="slices=20: an array of 24 columns has no room for one output"):
-        config = ChipConfig(PLAIN.device, columns=24)
-        Simulation(network(), "crossbar", chip=Chip(config), mapping=Mapping(slices=20, slice_bits=1))
+        Simulation(network(), "crossbar", chip=narrow, mapping=Mapping(slices=20, slice_bits=1))

@@ -15,10 +15,10 @@ from snnsim.backends.crossbar.converter import ADC as ADC
 from snnsim.backends.crossbar.current_voltage import CurrentVoltage as CurrentVoltage
 from snnsim.backends.crossbar.device import Device as Device
 from snnsim.backends.crossbar.fabric import Fabric as Fabric
-from snnsim.backends.crossbar.fabric import Mapping as Mapping
 from snnsim.backends.crossbar.flicker_noise import Flicker as Flicker
 from snnsim.backends.crossbar.loop.protocol import LoopDevice as LoopDevice
 from snnsim.backends.crossbar.loop.protocol import Status as Status
+from snnsim.backends.crossbar.mapping import Mapping as Mapping
 from snnsim.backends.crossbar.moments import moment as moment
 from snnsim.backends.crossbar.presets import crosssim_pcm as crosssim_pcm
 from snnsim.backends.crossbar.presets import crosssim_rram as crosssim_rram

@@ -287,7 +287,8 @@ class Chip(LoopDevice):
         good = targets.ndim == 2 and 0 < targets.shape[0] <= most[0] and 0 < targets.shape[1] <= most[1]
         if not good or targets.shape[1] % 2:
             raise ParameterError(
-                f"tile {tile}: targets have shape {targets.shape}, expected at most {most}, with an even number of columns"
+                f"tile {tile}: targets have shape {targets.shape}, expected at most {most}, with an even number of "
+                "columns"
             )
         device = self.config.device
         low, high = device.g_min * (1 - 1e-9), device.g_max * (1 + 1e-9)
@@ -306,6 +307,7 @@ class Chip(LoopDevice):
             return None
         scale = full_scale if adc.full_scale is None else adc.full_scale
         if scale is None:
-            raise ParameterError(f"tile {tile}: full_scale is missing; ADC(full_scale=...) or program(..., full_scale=...)")
+            raise ParameterError(
+                f"tile {tile}: full_scale is missing; ADC(full_scale=...) or program(..., full_scale=...)"
+            )
         return adc.converters(scale, outputs, seed=self.seed, tile=tile)
-

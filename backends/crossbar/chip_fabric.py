@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snnsim.backends.crossbar.fabric import Fabric, Mapping
+from snnsim.backends.crossbar.fabric import Fabric
 from snnsim.backends.crossbar.loop.protocol import LoopDevice
+from snnsim.backends.crossbar.mapping import Mapping
 from snnsim.backends.crossbar.moments import READ_BITS, UNTIMED
 from snnsim.backends.crossbar.ranges import calibrated_ranges
 from snnsim.connectivity import Conv2d

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,23 +10,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from snnsim.backends.crossbar.cells import CellState
+from snnsim.backends.crossbar.device_storage import from_dictionary, to_dictionary
 from snnsim.backends.crossbar.tile import Tile
-from snnsim.errors import DataError, ParameterError
+from snnsim.errors import DataError
 from snnsim.storage import create_array, read_hdf5, write_hdf5
 
 if TYPE_CHECKING:
-    from snnsim.backends.crossbar.chip import Chip
+    from snnsim.backends.crossbar.chip import Chip, ChipConfig
 
 KIND = "chip"
-#: Classes come from here only, so that a file cannot name anything else.
-_PACKAGE = "snnsim.backends.crossbar."
 
 
 def save(chip: Chip, path: str | Path) -> None:
     """Save a chip: what it is made of, its cells as they were programmed, and its age."""
     with write_hdf5(path, KIND) as file:
         file.attrs.update(
-            config=json.dumps(as_json(chip.config)), seed=chip.seed, read_seed=chip.read_seed, name=chip.name
+            config=json.dumps(_parts(chip.config)), seed=chip.seed, read_seed=chip.read_seed, name=chip.name
         )
         for number, tile in sorted(chip.tiles.items()):
             group = file.create_group(f"tiles/{number}")
@@ -53,21 +51,21 @@ def load(path: str | Path) -> Chip:
 
     with read_hdf5(path, KIND) as file:
         try:
-            config = from_json(json.loads(file.attrs["config"]))
-        except (ValueError, TypeError, AttributeError, ImportError, KeyError, ParameterError) as error:
+            given = json.loads(file.attrs["config"])
+            parts = {key: from_dictionary(part) if isinstance(part, dict) else part for key, part in given.items()}
+            config = ChipConfig(**parts)
+        except (ValueError, TypeError, AttributeError) as error:
             raise DataError(f"{path}: what the chip is made of cannot be read ({error})") from error
-        if not isinstance(config, ChipConfig):
-            raise DataError(f"{path}: what the chip is made of is no ChipConfig")
         seeds = int(file.attrs["seed"]), int(file.attrs["read_seed"])
         chip = Chip(config, *seeds, name=str(file.attrs["name"]))
         for key, group in file.get("tiles", {}).items():
-            parts = {
+            arrays = {
                 part.name: (group[part.name][...] if part.name in group else None)
                 for part in dataclasses.fields(CellState)
             }
             full_scale = group["full_scale"][...] if "full_scale" in group else None
             scale: Any = full_scale if full_scale is None or full_scale.ndim else float(full_scale)
-            state = CellState(**parts)
+            state = CellState(**arrays)
             converters = chip.converters(int(key), state.conductance.shape[1] // 2, scale)
             tile = Tile(int(key), config, chip.seed, state, converters, scale, int(group.attrs["cycle"]))
             tile.seconds, tile.drift_seconds = (float(group.attrs[name]) for name in ("seconds", "drift_seconds"))
@@ -77,37 +75,7 @@ def load(path: str | Path) -> Chip:
     return chip
 
 
-def as_json(value: Any) -> Any:
-    """Return a frozen dataclass of this package, with all that it holds, as plain values."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        kind = type(value)
-        if not kind.__module__.startswith(_PACKAGE):
-            raise ParameterError(f"{kind.__name__} is no part of a chip that can be saved")
-        parts = {part.name: as_json(getattr(value, part.name)) for part in dataclasses.fields(value) if part.init}
-        return {"class": f"{kind.__module__.removeprefix(_PACKAGE)}:{kind.__qualname__}", "parts": parts}
-    if isinstance(value, (tuple, list)):
-        return {"tuple": [as_json(one) for one in value]}
-    if isinstance(value, np.ndarray):
-        return {"array": value.tolist(), "dtype": value.dtype.str}
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    if isinstance(value, np.generic):
-        return value.item()
-    raise ParameterError(f"{value!r} is no part of a chip that can be saved")
-
-
-def from_json(value: Any) -> Any:
-    """Return what `as_json` was given."""
-    if not isinstance(value, dict):
-        return value
-    if "tuple" in value:
-        return tuple(from_json(one) for one in value["tuple"])
-    if "array" in value:
-        return np.asarray(value["array"], np.dtype(value["dtype"]))
-    module, _, name = value["class"].partition(":")
-    if not all(part.isidentifier() for part in (*module.split("."), name)):
-        raise DataError(f"{value['class']!r} is no class of a chip")
-    kind = getattr(importlib.import_module(_PACKAGE + module), name)
-    if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
-        raise DataError(f"{value['class']!r} is no class of a chip")
-    return kind(**{key: from_json(part) for key, part in value["parts"].items()})
+def _parts(config: ChipConfig) -> dict[str, Any]:
+    """Return what a chip is made of as plain values."""
+    parts = {part.name: getattr(config, part.name) for part in dataclasses.fields(config)}
+    return {key: to_dictionary(part) if dataclasses.is_dataclass(part) else part for key, part in parts.items()}

@@ -1,4 +1,4 @@
-"""Devices as plain dictionaries of numbers and texts, to be stored beside a chip and read again."""
+"""Devices, wires and converters as plain dictionaries of numbers and texts, to be stored and read again."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import dataclasses
 from typing import Any
 
 from snnsim.backends.crossbar import curves, drift
+from snnsim.backends.crossbar.converter import ADC
 from snnsim.backends.crossbar.current_voltage import LogarithmicPolynomial, RelativePolynomial
 from snnsim.backends.crossbar.device import Device
 from snnsim.backends.crossbar.flicker_noise import Flicker
 from snnsim.backends.crossbar.programming import FormedNoise, ProgrammingNoise, WriteVerify
 from snnsim.backends.crossbar.read_noise import ReadNoise
+from snnsim.backends.crossbar.wires import Wires
 from snnsim.errors import DataError, ParameterError
 
 _KINDS: dict[str, Any] = {
@@ -31,6 +33,8 @@ _KINDS: dict[str, Any] = {
         curves.ClippedPower,
         curves.Saturation,
         curves.Table,
+        ADC,
+        Wires,
     )
 }
 

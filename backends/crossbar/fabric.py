@@ -1,9 +1,6 @@
 """The digital fabric around the arrays: weights to conductances on the way in, currents to weights on the way out.
 
-A weight is the difference of two cells, ``w = reference * (g_plus - g_minus) / (g_max - g_min)``, of which one stands at
-`g_min`; `reference` is the largest weight of the block, or what `Mapping.clip` says. With several slices a weight is a
-whole number in the base of a slice, one digit a pair of cells. Blocks larger than an array are cut into tiles, and what
-tiles read for the same output is added here.
+Blocks larger than an array are cut into tiles, and what tiles read for the same output is added here.
 """
 
 from __future__ import annotations
@@ -11,78 +8,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from snnsim import rng
+from snnsim.backends.crossbar.blocks import DIGITAL_RULES, Block, Reads, blocks_of
 from snnsim.backends.crossbar.loop.protocol import LoopDevice
-from snnsim.backends.crossbar.mapping import DIGITAL_RULES, Block, Reads, blocks_of
+from snnsim.backends.crossbar.mapping import Mapping
 from snnsim.backends.crossbar.moments import PROBES
-from snnsim.errors import DeviceError, NetworkError, ParameterError, one_of, positive, whole
-from snnsim.events import Events
+from snnsim.errors import DeviceError, NetworkError, ParameterError
 from snnsim.network import Network
 
 #: Share of rows in a vector that a tile is compensated with, and how many of them.
 PROBE_ACTIVITY, PROBE_VECTORS = 0.1, 64
-
-
-@dataclass(frozen=True, eq=False)
-class Mapping:
-    """How a network is laid on a chip.
-
-    Parameters
-    ----------
-    slices : int
-        Pairs of cells that a weight takes.
-    slice_bits : int, optional
-        Bits of a slice; needed with more than one.
-    clip : float
-        Percentile of the sizes of a projection's weights that takes the whole range of conductance; larger ones are cut.
-    per_output : bool
-        A range for each output, rather than one for the projection.
-    compensate : {"tile", "output"}, optional
-        Measure with known vectors by which factor currents have shrunk (drift, wires, nonlinear cells), for a tile or
-        for each of its outputs, and divide by it.
-    calibration : Events or dict of str to Events, optional
-        Recordings, for each `Input` population, that the ranges of the converters are set with: `percentile` of the
-        currents that an ideal chip has. Without them, `activity` of the rows is taken to be on at a time, by chance.
-    percentile : float
-    activity : float
-    digital : tuple of str
-        Projections that stay off the chip. Pooling and one-to-one always do.
-    """
-
-    slices: int = 1
-    slice_bits: int | None = None
-    clip: float = 100.0
-    per_output: bool = False
-    compensate: str | None = None
-    calibration: Events | MappingOf[str, Events] | None = None
-    percentile: float = 99.9
-    activity: float = 0.1
-    digital: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        whole("slices", self.slices, at_least=1)
-        if self.slices > 1 and self.slice_bits is None:
-            raise ParameterError(f"slices={self.slices}: give slice_bits, the bits of a slice, too")
-        if self.slice_bits is not None:
-            whole("slice_bits", self.slice_bits, at_least=1)
-        if self.slice_bits is not None and self.slices * self.slice_bits > 32:
-            raise ParameterError(f"slices={self.slices} of slice_bits={self.slice_bits}: at most 32 bits a weight")
-        for name in ("clip", "percentile"):
-            positive(name, getattr(self, name))
-            if getattr(self, name) > 100:
-                raise ParameterError(f"{name}={getattr(self, name)!r}: a percentile, at most 100")
-        positive("activity", self.activity)
-        if self.activity > 1:
-            raise ParameterError(f"activity={self.activity!r}: a share of the rows, at most 1")
-        one_of("compensate", self.compensate, (None, "tile", "output"))
-        given: Any = self.digital
-        names = (given,) if isinstance(given, str) else tuple(given)
-        object.__setattr__(self, "digital", names)
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,10 +126,6 @@ class Fabric:
         """Outputs that an array has room for."""
         return self.status.columns // 2 // self.mapping.slices
 
-    @property
-    def _base(self) -> int:
-        return 2 ** (self.mapping.slice_bits or 0)
-
     def _reference(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the weight that takes the whole range, for each output."""
         sizes = np.abs(weights)
@@ -201,38 +137,18 @@ class Fabric:
             largest = 2.0 ** np.ceil(np.log2(largest))
         return np.broadcast_to(largest, weights.shape[1:]).astype(np.float64)
 
-    def targets_of(self, weights: NDArray[np.float64], reference: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return conductances in uS, shape (rows, outputs * slices * 2), for weights of shape (rows, outputs)."""
-        low, span = self.status.g_min, self.status.g_max - self.status.g_min
-        share = np.clip(weights / reference, -1.0, 1.0)
-        if self.mapping.slice_bits is None:
-            digits = np.abs(share)[:, :, None]
-        else:
-            most = self._base**self.mapping.slices - 1
-            number = np.rint(np.abs(share) * most).astype(np.int64)
-            powers = self._base ** np.arange(self.mapping.slices, dtype=np.int64)
-            digits = number[:, :, None] // powers % self._base / (self._base - 1)
-        pairs = np.zeros((*digits.shape, 2))
-        pairs[..., 0] = np.where(share[:, :, None] > 0, digits, 0.0)
-        pairs[..., 1] = np.where(share[:, :, None] < 0, digits, 0.0)
-        return low + span * pairs.reshape(weights.shape[0], digits.shape[1] * digits.shape[2] * 2)
+    def _targets_of(self, weights: NDArray[np.float64], reference: NDArray[np.float64]) -> NDArray[np.float64]:
+        return self.mapping.conductances(weights, reference, self.status.g_min, self.status.g_max)
 
-    def weights_of(self, difference: NDArray[np.float64], reference: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return weights, shape (..., outputs), for differences of conductance, shape (..., outputs * slices)."""
-        span, slices = self.status.g_max - self.status.g_min, self.mapping.slices
-        if self.mapping.slice_bits is None:
-            return difference * (reference / span)
-        most = self._base**slices - 1
-        powers = (self._base - 1) * self._base ** np.arange(slices, dtype=np.float64) / most
-        digits = difference.reshape(*difference.shape[:-1], -1, slices)
-        return np.asarray((digits @ powers) * (reference / span))
+    def _weights_of(self, difference: NDArray[np.float64], reference: NDArray[np.float64]) -> NDArray[np.float64]:
+        return self.mapping.weights(difference, reference, self.status.g_max - self.status.g_min)
 
     def decoded(self, number: int, weights: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return synapse weights of a projection as they come back from an ideal chip, shape (synapses,)."""
         reference = max((float(np.max(placed.reference)) for placed in self.placed[number]), default=1.0)
         one = np.full(1, reference)
-        cells = self.targets_of(weights[:, None], one)
-        return self.weights_of(cells[:, 0::2] - cells[:, 1::2], one)[:, 0]
+        cells = self._targets_of(weights[:, None], one)
+        return self._weights_of(cells[:, 0::2] - cells[:, 1::2], one)[:, 0]
 
     # -- programming -------------------------------------------------------------------------------------
 
@@ -275,7 +191,7 @@ class Fabric:
 
     def tile_targets(self, placed: Placed, tile: Tile) -> NDArray[np.float64]:
         """Return the conductances that a tile is to have."""
-        return self.targets_of(placed.block.weights[tile.rows, tile.outputs], placed.reference[tile.outputs])
+        return self._targets_of(placed.block.weights[tile.rows, tile.outputs], placed.reference[tile.outputs])
 
     def _expected_range(self, targets: NDArray[np.float64]) -> float:
         current = (targets[:, 0::2] - targets[:, 1::2]) * self.status.read_voltage
@@ -302,9 +218,9 @@ class Fabric:
             offsets = np.concatenate(([0], np.cumsum(active.sum(1)))).astype(np.int64)
             keys = PROBES + np.arange(PROBE_VECTORS, dtype=np.uint64)
             found = self._read(tile.number, offsets, np.nonzero(active)[1], keys, targets.shape[1] // 2)
-            found = self.weights_of(found / self.status.read_voltage, placed.reference[tile.outputs])
+            found = self._weights_of(found / self.status.read_voltage, placed.reference[tile.outputs])
             # Against the weights as the cells were told, so that what slices round is no loss.
-            told = self.weights_of(targets[:, 0::2] - targets[:, 1::2], placed.reference[tile.outputs])
+            told = self._weights_of(targets[:, 0::2] - targets[:, 1::2], placed.reference[tile.outputs])
             wanted = active.astype(np.float64) @ told
             axis = 0 if self.mapping.compensate == "output" else None
             above, below = np.sum(found * wanted, axis=axis), np.sum(wanted**2, axis=axis)
@@ -350,7 +266,7 @@ class Fabric:
                     continue
                 pairs = (tile.outputs.stop - tile.outputs.start) * self.mapping.slices
                 currents = self._read(tile.number, offsets, rows, keys[chosen], pairs)
-                read = self.weights_of(currents / self.status.read_voltage, placed.reference[tile.outputs])
+                read = self._weights_of(currents / self.status.read_voltage, placed.reference[tile.outputs])
                 values[chosen, tile.outputs] += read / placed.gains[index]
             if read_ideal or not self.ideal:
                 targets = placed.block.targets[reads.position]

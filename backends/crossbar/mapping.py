@@ -1,166 +1,125 @@
-"""From projections to matrices of cells, and from spikes to rows: the part of the digital fabric that knows geometry.
+"""How a network is laid on a chip, and how a weight becomes conductances.
 
-Synapses of a projection that share a delay form a `Block`: a matrix of weights with one row for each axon and one column
-for each output. A projection whose synapses have delays of their own has one block for each of them, since a row that is
-switched on drives all of its cells; the delay itself is kept in the digital fabric, behind the converters. A convolution
-is one block of its kernels: each patch of the image that holds a spike is a read of its own, so that a cell that is off
-is off at every position.
+A weight is the difference of two cells, ``w = reference * (g_plus - g_minus) / (g_max - g_min)``, of which one stands
+at `g_min`; `reference` is the largest weight of the block, or what `Mapping.clip` says. With several slices a weight is
+a whole number in the base of a slice, one digit a pair of cells.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from snnsim.connectivity import Conv2d
-from snnsim.errors import CapabilityError
-from snnsim.network import Network, Projection
-
-#: Connection rules that stay in the digital fabric: they hold no matrix of weights.
-DIGITAL_RULES = ("MaxPool2d", "SumPool2d", "OneToOne")
-#: Cells of one block; a larger one is a mistake sooner than a chip.
-MOST_CELLS = 200_000_000
-
-
-class Reads(NamedTuple):
-    """Vectors of active rows: those of vector v are ``rows[offsets[v]:offsets[v + 1]]``, ascending.
-
-    `recording`, `position` and `times` say whose vector it is: positions of a convolution, and the number of the
-    pulse where a source has fired more than once in a tick.
-    """
-
-    offsets: NDArray[np.int64]
-    rows: NDArray[np.int64]
-    recording: NDArray[np.int64]
-    position: NDArray[np.int64]
-    times: NDArray[np.int64]
+from snnsim.errors import ParameterError, one_of, positive, whole
+from snnsim.events import Events
 
 
 @dataclass(frozen=True, eq=False)
-class Block:
-    """A matrix of weights.
+class Mapping:
+    """How a network is laid on a chip.
 
     Parameters
     ----------
-    projection : int
-    delay : int
-        Ticks from a spike to its targets.
-    weights : ndarray, shape (rows, outputs)
-    starts : ndarray of int64, shape (sources + 1,)
-        A spike of source i switches on ``rows[starts[i]:starts[i + 1]]``, for the read at ``positions[...]``.
-    rows, positions : ndarray of int64
-    targets : ndarray of int64, shape (positions, outputs)
-        The neuron behind each output of a read.
+    slices : int
+        Pairs of cells that a weight takes.
+    slice_bits : int, optional
+        Bits of a slice; needed with more than one.
+    clip : float
+        Percentile of the sizes of a projection's weights that takes the whole range of conductance; larger ones are
+        cut.
+    per_output : bool
+        A range for each output, rather than one for the projection.
+    compensate : {"tile", "output"}, optional
+        Measure with known vectors by which factor currents have shrunk (drift, wires, nonlinear cells), for a tile or
+        for each of its outputs, and divide by it.
+    calibration : Events or dict of str to Events, optional
+        Recordings, for each `Input` population, that the ranges of the converters are set with: `percentile` of the
+        currents that an ideal chip has. Without them, `activity` of the rows is taken to be on at a time, by chance.
+    percentile : float
+    activity : float
+    digital : tuple of str
+        Projections that stay off the chip. Pooling and one-to-one always do.
     """
 
-    projection: int
-    delay: int
-    weights: NDArray[np.float64]
-    starts: NDArray[np.int64]
-    rows: NDArray[np.int64]
-    positions: NDArray[np.int64]
-    targets: NDArray[np.int64]
+    slices: int = 1
+    slice_bits: int | None = None
+    clip: float = 100.0
+    per_output: bool = False
+    compensate: str | None = None
+    calibration: Events | MappingOf[str, Events] | None = None
+    percentile: float = 99.9
+    activity: float = 0.1
+    digital: tuple[str, ...] = ()
 
-    def reads(self, recording: NDArray[np.int64], sources: NDArray[np.int64]) -> Reads:
-        """Return the reads for spikes.
+    def __post_init__(self) -> None:
+        whole("slices", self.slices, at_least=1)
+        if self.slices > 1 and self.slice_bits is None:
+            raise ParameterError(f"slices={self.slices}: give slice_bits, the bits of a slice, too")
+        if self.slice_bits is not None:
+            whole("slice_bits", self.slice_bits, at_least=1)
+        if self.slice_bits is not None and self.slices * self.slice_bits > 32:
+            raise ParameterError(f"slices={self.slices} of slice_bits={self.slice_bits}: at most 32 bits a weight")
+        for name in ("clip", "percentile"):
+            positive(name, getattr(self, name))
+            if getattr(self, name) > 100:
+                raise ParameterError(f"{name}={getattr(self, name)!r}: a percentile, at most 100")
+        positive("activity", self.activity)
+        if self.activity > 1:
+            raise ParameterError(f"activity={self.activity!r}: a share of the rows, at most 1")
+        one_of("compensate", self.compensate, (None, "tile", "output"))
+        given: Any = self.digital
+        names = (given,) if isinstance(given, str) else tuple(given)
+        object.__setattr__(self, "digital", names)
+
+    @property
+    def base(self) -> int:
+        """Values of one slice."""
+        return int(2 ** (self.slice_bits or 0))
+
+    def conductances(
+        self, weights: NDArray[np.float64], reference: NDArray[np.float64], low: float, high: float
+    ) -> NDArray[np.float64]:
+        """Return the conductances that weights are to have.
 
         Parameters
         ----------
-        recording, sources : ndarray of int64, shape (spikes,)
-            Ordered by recording, then source; a source that stands twice is switched on twice.
+        weights : ndarray, shape (rows, outputs)
+        reference : ndarray, shape (outputs,)
+            Weight of the whole range.
+        low, high : float
+            The range of a cell, uS.
+
+        Returns
+        -------
+        ndarray of float64, shape (rows, outputs * slices * 2)
+            Plus and minus cell of each slice of each output, uS.
         """
-        counts = self.starts[sources + 1] - self.starts[sources]
-        index = np.repeat(self.starts[sources] - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
-        rows, positions, owner = self.rows[index], self.positions[index], np.repeat(recording, counts)
-        group = owner * self.targets.shape[0] + positions
-        order = np.lexsort((rows, group))
-        rows, group = rows[order], group[order]
-        times = np.zeros(rows.size, np.int64)
-        again = np.flatnonzero((np.diff(rows) == 0) & (np.diff(group) == 0)) + 1
-        if again.size:
-            for i in again:  # few: sources that fired more than once in this tick
-                times[i] = times[i - 1] + 1
-            order = np.lexsort((rows, times, group))
-            rows, group, times = rows[order], group[order], times[order]
-        new = np.flatnonzero(np.diff(group, prepend=-1) | np.diff(times, prepend=-1))
-        offsets = np.append(new, rows.size).astype(np.int64)
-        owner, positions = np.divmod(group[new], self.targets.shape[0])
-        return Reads(offsets, rows, owner, positions, times[new])
+        share = np.clip(weights / reference, -1.0, 1.0)
+        if self.slice_bits is None:
+            digits = np.abs(share)[:, :, None]
+        else:
+            number = np.rint(np.abs(share) * (self.base**self.slices - 1)).astype(np.int64)
+            powers = self.base ** np.arange(self.slices, dtype=np.int64)
+            digits = number[:, :, None] // powers % self.base / (self.base - 1)
+        pairs = np.zeros((*digits.shape, 2))
+        pairs[..., 0] = np.where(share[:, :, None] > 0, digits, 0.0)
+        pairs[..., 1] = np.where(share[:, :, None] < 0, digits, 0.0)
+        return low + (high - low) * pairs.reshape(weights.shape[0], digits.shape[1] * digits.shape[2] * 2)
 
+    def weights(
+        self, difference: NDArray[np.float64], reference: NDArray[np.float64], span: float
+    ) -> NDArray[np.float64]:
+        """Return weights, shape (..., outputs), for differences of conductance, shape (..., outputs * slices).
 
-def blocks_of(network: Network, number: int) -> list[Block]:
-    """Return the blocks of a projection.
-
-    Raises
-    ------
-    CapabilityError
-        The matrix would have more cells than any chip.
-    """
-    projection = network.projections[number]
-    rule = projection.connectivity
-    if isinstance(rule, Conv2d) and network.longest_delay(projection) == network.minimum_delay(projection):
-        return [_kernels(network, number, projection, rule)]
-    synapses = network.synapses(projection)
-    sources = np.repeat(np.arange(synapses.offsets.size - 1), np.diff(synapses.offsets))
-    if synapses.delays is None:
-        delays = np.full(sources.size, network.minimum_delay(projection), np.int64)
-    else:
-        delays = synapses.delays.astype(np.int64)
-    blocks = []
-    for delay in np.unique(delays):
-        chosen = delays == delay
-        parts = sources[chosen], synapses.targets[chosen], synapses.weights[chosen]
-        blocks.append(_matrix(projection, number, int(delay), synapses.offsets.size - 1, *parts))
-    return blocks
-
-
-def _matrix(
-    projection: Projection,
-    number: int,
-    delay: int,
-    n_sources: int,
-    sources: NDArray[Any],
-    targets: NDArray[Any],
-    weights: NDArray[Any],
-) -> Block:
-    lines, row = np.unique(sources, return_inverse=True)
-    outputs, column = np.unique(targets, return_inverse=True)
-    if lines.size * outputs.size > MOST_CELLS:
-        raise CapabilityError(
-            f"backend 'crossbar': projection {projection.name!r} would take {lines.size:,} x {outputs.size:,} pairs of "
-            f"cells (at most {MOST_CELLS:,}); name it in Mapping(digital=...) to keep it off the chip"
-        )
-    matrix = np.zeros((lines.size, outputs.size))
-    np.add.at(matrix, (row, column), weights.astype(np.float64))
-    starts = np.zeros(n_sources + 1, np.int64)
-    starts[lines + 1] = 1
-    np.cumsum(starts, out=starts)
-    rows = np.arange(lines.size)
-    return Block(number, delay, matrix, starts, rows, np.zeros_like(rows), outputs[None, :].astype(np.int64))
-
-
-def _kernels(network: Network, number: int, projection: Projection, rule: Conv2d) -> Block:
-    source, target = network.population(projection.source).shape, network.population(projection.target).shape
-    kernels = rule.kernels(source, target, network.key(projection))
-    out_channels, in_channels, height, width = kernels.shape
-    # One axis a loop variable: in channel, kernel row and column, target row and column.
-    i, ky, kx, ty, tx = np.meshgrid(
-        *(np.arange(n) for n in (in_channels, height, width, *target[1:])), indexing="ij", sparse=True
-    )
-    sy, sx = ty * rule.stride + ky - rule.padding, tx * rule.stride + kx - rule.padding
-    shape = np.broadcast_shapes(i.shape, sy.shape, sx.shape)
-    inside = np.broadcast_to((sy >= 0) & (sy < source[1]) & (sx >= 0) & (sx < source[2]), shape)
-    sources = np.broadcast_to((i * source[1] + sy) * source[2] + sx, shape)[inside]
-    rows = np.broadcast_to((i * height + ky) * width + kx, shape)[inside]
-    positions = np.broadcast_to(ty * target[2] + tx, shape)[inside]
-    order = np.lexsort((positions, sources))
-    n_sources = source[0] * source[1] * source[2]
-    starts = np.searchsorted(sources[order], np.arange(n_sources + 1)).astype(np.int64)
-    places = target[1] * target[2]
-    targets = np.arange(out_channels)[None, :] * places + np.arange(places)[:, None]
-    matrix = np.ascontiguousarray(kernels.reshape(out_channels, -1).T)
-    delay = network.minimum_delay(projection)
-    return Block(number, delay, matrix, starts, rows[order], positions[order], targets)
+        `span` is the range of a cell, uS.
+        """
+        if self.slice_bits is None:
+            return difference * (reference / span)
+        most = self.base**self.slices - 1
+        powers = (self.base - 1) * self.base ** np.arange(self.slices, dtype=np.float64) / most
+        digits = difference.reshape(*difference.shape[:-1], -1, self.slices)
+        return np.asarray((digits @ powers) * (reference / span))

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from snnsim.backends.base import Capabilities, Program, RunOutput, RunRequest, State, Visit
 from snnsim.backends.crossbar.chip import Chip
-from snnsim.backends.crossbar.fabric import Fabric, Mapping
+from snnsim.backends.crossbar.fabric import Fabric
 from snnsim.backends.crossbar.loop.protocol import LoopDevice
+from snnsim.backends.crossbar.mapping import Mapping
 from snnsim.backends.crossbar.moments import moment
 from snnsim.backends.crossbar.ranges import calibrated_ranges
 from snnsim.backends.layout import Place

@@ -24,10 +24,10 @@ from snnsim.training.losses import SummedCrossEntropy as SummedCrossEntropy
 from snnsim.training.losses import SummedSoftmaxCrossEntropy as SummedSoftmaxCrossEntropy
 from snnsim.training.memory import MemoryReport as MemoryReport
 from snnsim.training.model import TrainableNetwork as TrainableNetwork
-from snnsim.training.pair_history import PairHistory as PairHistory
-from snnsim.training.prototypes import PrototypeProjection as PrototypeProjection
 from snnsim.training.noise_aware import noise_aware as noise_aware
 from snnsim.training.noise_aware import programming_noise as programming_noise
+from snnsim.training.pair_history import PairHistory as PairHistory
+from snnsim.training.prototypes import PrototypeProjection as PrototypeProjection
 from snnsim.training.rules import BPTT as BPTT
 from snnsim.training.rules import SLTT as SLTT
 from snnsim.training.rules import Outcome as Outcome
