@@ -108,6 +108,32 @@ def finish(
     return out, _run(None, variances, starts, rows, keys, transfer, limit, out, threads)
 
 
+def read_every_cell(
+    mean: ArrayLike,
+    variance: ArrayLike,
+    offsets: ArrayLike,
+    rows_active: ArrayLike,
+    random: np.random.Generator,
+    converters: Converters | None = None,
+) -> tuple[NDArray[np.float64], int]:
+    """Read with one normal number for each active cell: slow, and what `read_sums` has to be equal to on average.
+
+    As `read_sums`; numbers come from `random`.
+    """
+    means = _matrix("mean", mean)
+    spreads = np.sqrt(_variances(variance, means.shape))
+    starts, rows = _vectors(offsets, rows_active, means.shape[0])
+    out = np.zeros((starts.size - 1, means.shape[1]))
+    for v in range(out.shape[0]):
+        active = rows[starts[v] : starts[v + 1]]
+        cells = means[active] + spreads[active] * random.standard_normal((active.size, means.shape[1]))
+        out[v] = cells.sum(axis=0)
+    if converters is None:
+        return out, 0
+    before = converters.saturated
+    return converters.convert(out), converters.saturated - before
+
+
 class PreparedArray:
     """A tile as it is between two programmings: what reads need lies ready.
 
