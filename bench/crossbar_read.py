@@ -2,11 +2,11 @@
 
 The same cells, the same noise a cell, the same converters on all sides. Peers: a dense NumPy product (one product gives
 means and variances), NumPy on the active rows alone, one draw a cell in NumPy (as CrossSim does), and aihwkit, which
-runs in an environment of its own (``--aihwkit-python``) and is called past its module and autograd. aihwkit's noise has
-one size for all cells, so all cells have that size here; ours takes any. Before anything is timed, noiseless outputs
-are compared, and with noise the mean and the spread of each output.
+runs in an environment of its own (``--aihwkit-python``): its layer as it is called, and the tile in it, past its module
+and autograd. aihwkit's noise has one size for all cells, so all cells have that size here; ours takes any. Before
+anything is timed, noiseless outputs are compared, and with noise the mean and the spread of each output.
 
-Ours runs in one thread except where a row says so; NumPy's and torch's libraries have two.
+All sides run in one thread.
 """
 
 from __future__ import annotations
@@ -71,10 +71,6 @@ class Case:
         """Read with snnsim."""
         return self.array.read(self.offsets, self.rows, self.keys)[0]
 
-    def ours_two_threads(self) -> np.ndarray:
-        """Read with snnsim in two threads."""
-        return self.array.read(self.offsets, self.rows, self.keys, threads=2)[0]
-
     def dense(self, convert: bool = True) -> np.ndarray:
         """Read with one product of all rows, for means and variances together."""
         sums = self.x @ self.both
@@ -114,7 +110,7 @@ class Aihwkit:
             full_scale=case.converters.full_scale[0],
             x=case.x,
             x_first=case.x[:1],
-            threads=2,
+            threads=1,
         )
         self.process = subprocess.Popen(
             [python, str(WORKER), str(folder / "case.npz")],
@@ -146,9 +142,9 @@ class Aihwkit:
         self.ask(layer=layer, x=x, repeat=repeat, save=str(path))
         return np.load(path)
 
-    def seconds(self, repeat: int) -> float:
-        """Return the seconds of a call with noise and converters."""
-        return float(self.ask(layer="both", x="x", repeat=repeat)["seconds"])
+    def seconds(self, repeat: int, tile: bool) -> float:
+        """Return the seconds of a call with noise and converters, of the layer or of the tile alone."""
+        return float(self.ask(layer="both", x="x", repeat=repeat, tile=tile)["seconds"])
 
     def close(self) -> None:
         """End the worker."""
@@ -194,56 +190,54 @@ def check(case: Case, peer: Aihwkit | None) -> None:
             raise SystemExit(f"{case.name}: {name}'s noise has mean {z.mean():.4f} and spread {z.std():.4f} of 0 and 1")
 
 
-def against_aihwkit(case: Case, peer: Aihwkit, ours: Read, name: str, runs: int) -> dict[str, Any]:
+def against_aihwkit(case: Case, peer: Aihwkit, tile: bool, runs: int) -> dict[str, Any]:
     """As `harness.paired`, with the peer in its own process."""
     scale = 1e6 / case.batch
-    mine = harness.repeats(ours)
-    peer.seconds(3)
-    theirs = max(1, int(0.2 / peer.seconds(3)))
-    pairs = [(harness.seconds(ours, mine) * scale, peer.seconds(theirs) * scale) for _ in range(runs)]
+    mine = harness.repeats(case.ours)
+    peer.seconds(3, tile)
+    theirs = max(1, int(0.2 / peer.seconds(3, tile)))
+    pairs = [(harness.seconds(case.ours, mine) * scale, peer.seconds(theirs, tile) * scale) for _ in range(runs)]
     ratios = [b / a for a, b in pairs]
-    medians = [statistics.median(values) for values in zip(*pairs, strict=True)]
-    label = f"aihwkit {peer.facts['version']}"
-    return harness.row(name, "a vector", "us", *medians, label, statistics.median(ratios), (min(ratios), max(ratios)))
+    ours, others = (statistics.median(values) for values in zip(*pairs, strict=True))
+    label = f"aihwkit {peer.facts['version']}, {'tile' if tile else 'layer'}"
+    return harness.row(
+        case.name, "a vector", "us", ours, others, label, statistics.median(ratios), (min(ratios), max(ratios))
+    )
 
 
 def measure(quick: bool = False, aihwkit_python: str | None = None) -> list[dict[str, Any]]:
     """Return the rows of all cases."""
-    runs = 3 if quick else 11
+    from threadpoolctl import threadpool_limits  # comes with scikit-learn
+
     rows = []
-    for share in ACTIVE:
-        for batch in BATCHES:
-            case = Case(share, batch)
-            with tempfile.TemporaryDirectory() as name:
-                peer = None if aihwkit_python is None else Aihwkit(aihwkit_python, case, Path(name))
-                try:
-                    check(case, peer)
-                    for label, other in (
-                        ("NumPy, dense product", case.dense),
-                        ("NumPy, active rows", case.active_rows),
-                        ("one draw a cell", case.every_cell),
-                    ):
-                        times = runs if other != case.every_cell else min(runs, 3)
-                        rows.append(
-                            harness.paired(
-                                case.name,
-                                "a vector",
-                                case.ours,
-                                other,
-                                label,
-                                runs=times,
-                                unit="us",
-                                share=1 / batch,
-                            )
-                        )
-                    if peer is not None:
-                        rows.append(against_aihwkit(case, peer, case.ours, case.name, runs))
-                        if batch > 1:
-                            name_two = f"{case.name}, two threads"
-                            rows.append(against_aihwkit(case, peer, case.ours_two_threads, name_two, runs))
-                finally:
-                    if peer is not None:
-                        peer.close()
+    with threadpool_limits(1):
+        for share in ACTIVE:
+            for batch in BATCHES:
+                rows += measure_case(Case(share, batch), 3 if quick else 11, aihwkit_python)
+    return rows
+
+
+def measure_case(case: Case, runs: int, aihwkit_python: str | None) -> list[dict[str, Any]]:
+    """Check one case and return its rows."""
+    rows = []
+    with tempfile.TemporaryDirectory() as name:
+        peer = None if aihwkit_python is None else Aihwkit(aihwkit_python, case, Path(name))
+        try:
+            check(case, peer)
+            for label, other, times in (
+                ("NumPy, dense product", case.dense, runs),
+                ("NumPy, active rows", case.active_rows, runs),
+                ("one draw a cell", case.every_cell, min(runs, 3)),
+            ):
+                share = 1 / case.batch
+                rows.append(
+                    harness.paired(case.name, "a vector", case.ours, other, label, runs=times, unit="us", share=share)
+                )
+            if peer is not None:
+                rows += [against_aihwkit(case, peer, tile, runs) for tile in (False, True)]
+        finally:
+            if peer is not None:
+                peer.close()
     return rows
 
 
