@@ -108,6 +108,32 @@ def finish(
     return out, _run(None, variances, starts, rows, keys, transfer, limit, out, threads)
 
 
+def read_every_cell(
+    mean: ArrayLike,
+    variance: ArrayLike,
+    offsets: ArrayLike,
+    rows_active: ArrayLike,
+    random: np.random.Generator,
+    converters: Converters | None = None,
+) -> tuple[NDArray[np.float64], int]:
+    """Read with one normal number for each active cell: slow, and what `read_sums` has to be equal to on average.
+
+    As `read_sums`; numbers come from `random`.
+    """
+    means = _matrix("mean", mean)
+    spreads = np.sqrt(_variances(variance, means.shape))
+    starts, rows = _vectors(offsets, rows_active, means.shape[0])
+    out = np.zeros((starts.size - 1, means.shape[1]))
+    for v in range(out.shape[0]):
+        active = rows[starts[v] : starts[v + 1]]
+        cells = means[active] + spreads[active] * random.standard_normal((active.size, means.shape[1]))
+        out[v] = cells.sum(axis=0)
+    if converters is None:
+        return out, 0
+    before = converters.saturated
+    return converters.convert(out), converters.saturated - before
+
+
 class PreparedArray:
     """A tile as it is between two programmings: what reads need lies ready.
 
@@ -155,7 +181,7 @@ class PreparedArray:
             records, scales = _records(means, variances)
             converting = converters is not None
             self._prepared = (records, scales, converting, _by_groups(self._transfer, converting, records), self._limit)
-            self._kernel = read_fixed
+            self._kernel: Any = read_fixed
 
     def read(
         self,
@@ -244,17 +270,18 @@ def _run(
     threads: int,
 ) -> int:
     """Read in float64 into `out`, which holds the currents where there are no means."""
-    from snnsim.backends.crossbar.read_kernels import check, read_exactly
+    from snnsim.backends.crossbar import read_kernels
 
+    kernels: Any = read_kernels  # their types are found at each call
     vectors = starts.size - 1
     matrix = variances if means is None else means
-    if matrix is not None and check(starts, active, matrix.shape[0]) < 0:
+    if matrix is not None and kernels.check(starts, active, matrix.shape[0]) < 0:
         _check_vectors(starts, active, matrix.shape[0])
     used = _NO_KEYS if variances is None else _keys(keys, vectors)
     sums = out if out.dtype == np.float64 else np.empty(out.shape)
 
     def part(begin: int, end: int) -> int:
-        return read_exactly(  # type: ignore[no-any-return]
+        return kernels.read_exactly(  # type: ignore[no-any-return]
             _NOTHING if means is None else means,
             _NOTHING if variances is None else variances,
             starts,
