@@ -28,7 +28,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from snnsim.compilation import kernel, leaf
+from snnsim.backends.cpu._jit import specialised
+from snnsim.compilation import kernel
 
 #: What `solve` found. REFUSED_*: an input is not allowed; UNCERTAIN: the bound did not get below the tolerance.
 FINE, REFUSED_ROW, REFUSED_TWICE, REFUSED_CELL, UNCERTAIN = 0, 1, 2, 3, 4
@@ -36,6 +37,13 @@ FINE, REFUSED_ROW, REFUSED_TWICE, REFUSED_CELL, UNCERTAIN = 0, 1, 2, 3, 4
 SHARE_ACROSS = 0.15
 #: Row wires swept side by side: each sweep is a chain of dependent sums, and four hide one another's latency.
 SIDE_BY_SIDE = 4
+#: Arrays of a value a connected cell that `solve` works in.
+ARRAYS = 11
+
+
+def leaf(function):
+    """Compile a leaf for arrays that lie apart: unless told so, the compiler leaves loops over many of them scalar."""
+    return specialised(function, f"wires{function.__name__}", distinct=True)
 
 
 @leaf
@@ -51,13 +59,13 @@ def _order(rows):
 
 
 @leaf
-def _factor_columns(g, between, q, across, total, drop):
+def _factor_columns(n, g, between, q, across, total, drop):
     """Fill the factors q of the column wires and what uniform row potentials leave across cells.
 
     `across` (m, n): voltage across a cell where all row nodes of its column are at 1 V. `total` (n,): the column's
     current then. Returned: the smallest entry of `across`; the bound mu.
     """
-    m, n = g.shape
+    m = g.shape[0]
     for j in range(n):
         total[j] = 0.0
         drop[j] = 0.0
@@ -87,9 +95,9 @@ def _factor_columns(g, between, q, across, total, drop):
 
 
 @leaf
-def _factor_rows(d, first, wire, w):
+def _factor_rows(n, d, first, wire, w):
     """Fill the factors w of the row wires, whose nodes have conductance d to elsewhere."""
-    m, n = d.shape
+    m = d.shape[0]
     for base in range(0, m, SIDE_BY_SIDE):
         y0, y1, y2, y3 = 0.0, 0.0, 0.0, 0.0
         for j in range(n - 1, -1, -1):
@@ -113,9 +121,9 @@ def _factor_rows(d, first, wire, w):
 
 
 @leaf
-def _drive_rows(voltages, w, x):
+def _drive_rows(n, voltages, w, x):
     """Fill x with the potentials of the preconditioner's rows under their drivers' voltages."""
-    m, n = w.shape
+    m = w.shape[0]
     for base in range(0, m, SIDE_BY_SIDE):
         x0, x1, x2, x3 = voltages[base], voltages[base + 1], voltages[base + 2], voltages[base + 3]
         for j in range(n):
@@ -130,9 +138,9 @@ def _drive_rows(voltages, w, x):
 
 
 @leaf
-def _rows_backward(r, w, first, wire, s):
+def _rows_backward(n, r, w, first, wire, s):
     """Take the sources r of each row to its driver's end, in s; return <r, P^-1 r>."""
-    m, n = r.shape
+    m = r.shape[0]
     energy = 0.0
     for base in range(0, m, SIDE_BY_SIDE):
         s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
@@ -166,33 +174,33 @@ def _rows_backward(r, w, first, wire, s):
 
 
 @leaf
-def _rows_forward(s, w, first, wire, z):
-    """Fill z = P^-1 r, from what `_rows_backward` made of r."""
-    m, n = s.shape
+def _rows_forward(n, s, w, first, wire):
+    """Turn what `_rows_backward` made of r into P^-1 r."""
+    m = s.shape[0]
     for base in range(0, m, SIDE_BY_SIDE):
         z0 = first * s[base, 0] * w[base, 0]
         z1 = first * s[base + 1, 0] * w[base + 1, 0]
         z2 = first * s[base + 2, 0] * w[base + 2, 0]
         z3 = first * s[base + 3, 0] * w[base + 3, 0]
-        z[base, 0] = z0
-        z[base + 1, 0] = z1
-        z[base + 2, 0] = z2
-        z[base + 3, 0] = z3
+        s[base, 0] = z0
+        s[base + 1, 0] = z1
+        s[base + 2, 0] = z2
+        s[base + 3, 0] = z3
         for j in range(1, n):
             z0 = (z0 + wire * s[base, j]) * w[base, j]
             z1 = (z1 + wire * s[base + 1, j]) * w[base + 1, j]
             z2 = (z2 + wire * s[base + 2, j]) * w[base + 2, j]
             z3 = (z3 + wire * s[base + 3, j]) * w[base + 3, j]
-            z[base, j] = z0
-            z[base + 1, j] = z1
-            z[base + 2, j] = z2
-            z[base + 3, j] = z3
+            s[base, j] = z0
+            s[base + 1, j] = z1
+            s[base + 2, j] = z2
+            s[base + 3, j] = z3
 
 
 @leaf
-def _down_columns(g, q, x, carried):
+def _down_columns(n, g, q, x, carried):
     """Fill the Norton currents that the cells of each column send down its wire, seen after each row."""
-    m, n = g.shape
+    m = g.shape[0]
     for j in range(n):
         carried[0, j] = g[0, j] * x[0, j]
     for a in range(1, m):
@@ -201,9 +209,9 @@ def _down_columns(g, q, x, carried):
 
 
 @leaf
-def _search(g, q, z, beta, p, r, weighted, carried):
+def _search(n, g, q, z, beta, p, r, weighted, carried):
     """Renew the direction p and P p, and do `_down_columns` on it in the same pass."""
-    m, n = g.shape
+    m = g.shape[0]
     for a in range(m):
         for j in range(n):
             p[a, j] = z[a, j] + beta * p[a, j]
@@ -217,9 +225,9 @@ def _search(g, q, z, beta, p, r, weighted, carried):
 
 
 @leaf
-def _up_columns(g, e, q, between, p, weighted, carried, v, image, sums):
+def _up_columns(n, g, e, q, between, p, weighted, carried, v, image, sums):
     """Fill ``image = weighted + (A - D) p`` with e = G - D, and return <p, image>; `weighted` is P p or zero."""
-    m, n = g.shape
+    m = g.shape[0]
     for j in range(n):
         v[j] = 0.0
         sums[j] = 0.0
@@ -233,8 +241,8 @@ def _up_columns(g, e, q, between, p, weighted, carried, v, image, sums):
 
 
 @leaf
-def _step(alpha, p, image, x, r):
-    m, n = p.shape
+def _step(n, alpha, p, image, x, r):
+    m = p.shape[0]
     for a in range(m):
         for j in range(n):
             x[a, j] += alpha * p[a, j]
@@ -242,9 +250,9 @@ def _step(alpha, p, image, x, r):
 
 
 @leaf
-def _read_columns(g, across, x, currents):
+def _read_columns(n, g, across, x, currents):
     """Fill the column currents: row potentials weighted with F."""
-    m, n = g.shape
+    m = g.shape[0]
     for j in range(n):
         currents[j] = 0.0
     for a in range(m):
@@ -281,6 +289,7 @@ def solve(
     bounds,
     steps,
     across_cells,
+    workspace,
 ):
     """Solve the vectors `begin` to `end`; return (what was found, vector) of the first that is not fine.
 
@@ -311,27 +320,14 @@ def solve(
         Filled: steps taken.
     across_cells : array, (rows, columns) or (0, 0)
         Where it has rows, filled with the voltage across each connected cell of vector `begin`; zero elsewhere.
+    workspace : array, (ARRAYS, rows of the vector with most rows connected, columns and more)
+        Scratch, from `space`.
     """
     n_rows, n = conductance.shape
-    most_rows = np.int64(1)
-    for vector in range(begin, end):
-        most_rows = max(most_rows, offsets[vector + 1] - offsets[vector])
-    if grounded or most_rows > n_rows:  # more than all: some row is there twice, as will be found below
-        most_rows = n_rows
-    padded = -(-most_rows // SIDE_BY_SIDE) * SIDE_BY_SIDE
-    all_g, all_q, all_t, all_e = (
-        np.empty((padded, n)),
-        np.empty((padded, n)),
-        np.empty((padded, n)),
-        np.empty((padded, n)),
-    )
-    all_w, all_x, all_r, all_s = (
-        np.empty((padded, n)),
-        np.empty((padded, n)),
-        np.empty((padded, n)),
-        np.empty((padded, n)),
-    )
-    all_p, all_pp, all_c = np.empty((padded, n)), np.empty((padded, n)), np.empty((padded, n))
+    padded = workspace.shape[1]
+    all_g, all_q, all_t, all_e = workspace[0], workspace[1], workspace[2], workspace[3]
+    all_w, all_x, all_r, all_s = workspace[4], workspace[5], workspace[6], workspace[7]
+    all_p, all_pp, all_c = workspace[8], workspace[9], workspace[10]
     total, line, sums = np.empty(n), np.empty(n), np.empty(n)
     present, voltages, between = np.empty(padded, np.int64), np.empty(padded), np.empty(padded)
     for vector in range(begin, end):
@@ -391,7 +387,7 @@ def solve(
             s[a, :] = 0.0
             e[a, :] = 0.0
         # Potentials and currents for 1 V: the network is linear, and the voltage a factor.
-        least, drop = _factor_columns(g[:m], between, q, across, total, line)
+        least, drop = _factor_columns(n, g[:m], between, q, across, total, line)
         factor = 1.0
         if least < SHARE_ACROSS:
             factor = 1.0 + drop
@@ -404,49 +400,49 @@ def solve(
                 for j in range(n):
                     s[a, j] = g[a, j] * across[a, j]
                     e[a, j] = g[a, j] - s[a, j]
-        _factor_rows(s, row_first, row_wire, w)
-        _drive_rows(voltages, w, x)
+        _factor_rows(n, s, row_first, row_wire, w)
+        _drive_rows(n, voltages, w, x)
         # r = b - M x with P x = b: what P does not know of A.
         p[:] = 0.0
         weighted[:] = 0.0
-        _down_columns(g[:m], q, x, carried)
-        _up_columns(g[:m], e, q, between, x, weighted, carried, line, r, sums)
+        _down_columns(n, g[:m], q, x, carried)
+        _up_columns(n, g[:m], e, q, between, x, weighted, carried, line, r, sums)
         for a in range(m):
             for j in range(n):
                 r[a, j] = -r[a, j]
-        energy = _rows_backward(r, w, row_first, row_wire, s)
-        _read_columns(g[:m], across, x, currents[vector])
+        energy = _rows_backward(n, r, w, row_first, row_wire, s)
+        _read_columns(n, g[:m], across, x, currents[vector])
         allowed = _allowed(currents[vector], total, tolerance)
         taken, beta = 0, 0.0
         while True:
             if factor * energy <= allowed or (taken & (taken - 1)) == 0:
                 # Judged by earlier currents so far; those of now may ask for more, or for less.
                 if taken > 0:
-                    _read_columns(g[:m], across, x, currents[vector])
+                    _read_columns(n, g[:m], across, x, currents[vector])
                     allowed = _allowed(currents[vector], total, tolerance)
                 if factor * energy <= allowed:
                     break
             if taken == most_steps:
                 break
-            _rows_forward(s, w, row_first, row_wire, s)
-            _search(g[:m], q, s, beta, p, r, weighted, carried)
-            curvature = _up_columns(g[:m], e, q, between, p, weighted, carried, line, s, sums)
+            _rows_forward(n, s, w, row_first, row_wire)
+            _search(n, g[:m], q, s, beta, p, r, weighted, carried)
+            curvature = _up_columns(n, g[:m], e, q, between, p, weighted, carried, line, s, sums)
             if not curvature > 0.0:
                 break
-            _step(energy / curvature, p[:m], s, x, r)
+            _step(n, energy / curvature, p[:m], s, x, r)
             for a in range(m, filled):
                 s[a, :] = 0.0
             before = energy
-            energy = _rows_backward(r, w, row_first, row_wire, s)
+            energy = _rows_backward(n, r, w, row_first, row_wire, s)
             beta = energy / before
             taken += 1
-        _read_columns(g[:m], across, x, currents[vector])
+        _read_columns(n, g[:m], across, x, currents[vector])
         allowed = _allowed(currents[vector], total, 1.0)
         bounds[vector] = np.sqrt(factor * energy / allowed) if allowed > 0.0 else np.inf
         steps[vector] = taken
         if across_cells.shape[0] > 0 and vector == begin:
             across_cells[:] = 0.0
-            _down_columns(g[:m], q, x, carried)
+            _down_columns(n, g[:m], q, x, carried)
             line[:] = 0.0
             for a in range(m - 1, -1, -1):
                 for j in range(n):

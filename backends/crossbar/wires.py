@@ -18,6 +18,7 @@ far they go: as far as double precision reaches, or until the error is proven to
 from __future__ import annotations
 
 import itertools
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -35,6 +36,8 @@ EXACT, FAST = 1e-12, 1e-4
 MOST_STEPS = 500
 #: To megaohm, which times microsiemens has no unit.
 _MEGA = 1e-6
+#: Scratch memory of each thread, of the largest call so far: asking the system anew takes longer than solving.
+_scratch = threading.local()
 
 
 @dataclass(frozen=True)
@@ -231,9 +234,9 @@ def cell_voltages(conductance: ArrayLike, rows_active: ArrayLike, voltage: float
     rows = np.asarray(rows_active)
     g, begins, rows = _checked(conductance, (0, rows.size), rows)
     currents, bounds, steps = np.empty((1, g.shape[1])), np.empty(1), np.empty(1, np.int64)
-    across = np.zeros(g.shape)
+    across, space = np.zeros(g.shape), _space(g, begins, wires)
     what, vector = wire_kernels.solve(
-        g, begins, rows, 0, 1, *_settings(wires, voltage), EXACT, MOST_STEPS, currents, bounds, steps, across
+        g, begins, rows, 0, 1, *_settings(wires, voltage), EXACT, MOST_STEPS, currents, bounds, steps, across, space
     )
     if what == wire_kernels.UNCERTAIN:
         raise ParameterError(
@@ -256,9 +259,9 @@ def _solve_range(
     from snnsim.backends.crossbar import wire_kernels
 
     voltage, wires, tolerance, found = settings
-    passed, nothing = _settings(wires, voltage), np.empty((0, 0))
+    passed, more = _settings(wires, voltage), (np.empty((0, 0)), _space(g, begins[begin : end + 1], wires))
     while begin < end:
-        what, vector = wire_kernels.solve(g, begins, rows, begin, end, *passed, tolerance, MOST_STEPS, *found, nothing)
+        what, vector = wire_kernels.solve(g, begins, rows, begin, end, *passed, tolerance, MOST_STEPS, *found, *more)
         if what == wire_kernels.FINE:
             return
         if what != wire_kernels.UNCERTAIN:
@@ -266,6 +269,22 @@ def _solve_range(
         found.currents[vector] = _eliminated(g, rows[begins[vector] : begins[vector + 1]], voltage, wires)
         found.bounds[vector], found.steps[vector] = 0.0, -1
         begin = vector + 1
+
+
+def _space(g: Matrix, begins: NDArray[np.int64], wires: Wires) -> Matrix:
+    """Return scratch memory for `wire_kernels.solve`."""
+    from snnsim.backends.crossbar.wire_kernels import ARRAYS, SIDE_BY_SIDE
+
+    rows, columns = g.shape
+    connected = rows if wires.unselected == "grounded" else min(rows, int(np.diff(begins).max(initial=1)))
+    padded = -(-connected // SIDE_BY_SIDE) * SIDE_BY_SIDE
+    # No power of two: places one row apart would share the same few lines of the first cache.
+    stride = -(-columns // 8) * 8 + 8
+    size = ARRAYS * padded * stride
+    held: Matrix | None = getattr(_scratch, "held", None)
+    if held is None or held.size < size:
+        held = _scratch.held = np.empty(size)
+    return held[:size].reshape(ARRAYS, padded, stride)
 
 
 def _eliminated(g: Matrix, active: NDArray[np.int64], voltage: float, wires: Wires) -> Matrix:
