@@ -26,10 +26,12 @@ that their product has no unit), currents microamperes.
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from snnsim.backends.cpu._jit import specialised
-from snnsim.compilation import kernel
+from snnsim.compilation import compiled
 
 #: What `solve` found. REFUSED_*: an input is not allowed; UNCERTAIN: the bound did not get below the tolerance.
 FINE, REFUSED_ROW, REFUSED_TWICE, REFUSED_CELL, UNCERTAIN = 0, 1, 2, 3, 4
@@ -39,6 +41,9 @@ SHARE_ACROSS = 0.15
 SIDE_BY_SIDE = 4
 #: Arrays of a value a connected cell that `solve` works in.
 ARRAYS = 11
+
+
+kernel = functools.partial(compiled, cache=True, nogil=True, error_model="numpy")
 
 
 def leaf(function):

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -29,11 +30,15 @@ from numpy.typing import ArrayLike, NDArray
 from snnsim.errors import ParameterError, one_of, positive, whole
 
 Matrix = NDArray[np.float64]
+#: Currents (uA) of cells of given conductances (uS) at given voltages (V): arrays of one shape.
+CurrentVoltage = Callable[[Matrix, Matrix], Matrix]
 
 #: Relative error of each column current that `exact_currents` proves before rounding, and that `fast_currents` does.
 EXACT, FAST = 1e-12, 1e-4
 #: Steps of the iteration after which wires are eliminated instead. Wires of metal take 1 to 20.
 MOST_STEPS = 500
+#: Cells that are not linear: change of every voltage, of that at the drivers, at which they are settled; most rounds.
+SETTLED, MOST_ROUNDS = 1e-12, 100
 #: To megaohm, which times microsiemens has no unit.
 _MEGA = 1e-6
 #: Scratch memory of each thread, of the largest call so far: asking the system anew takes longer than solving.
@@ -96,6 +101,7 @@ def exact_currents(
     voltage: float,
     wires: Wires,
     *,
+    cell: CurrentVoltage | None = None,
     threads: int = 1,
 ) -> Matrix:
     """Return the column currents of each vector of active rows, to the end of double precision.
@@ -110,6 +116,9 @@ def exact_currents(
         Of active rows, volt.
     wires : Wires
         Its `solver` is not looked at.
+    cell : callable, optional
+        ``cell(conductance, voltage)`` is the current (uA) of cells that do not obey Ohm's law. Solved with the
+        conductances current / voltage, round after round, until no voltage changes.
     threads : int
         Vectors are shared among so many; the result is the same for any number.
 
@@ -121,8 +130,15 @@ def exact_currents(
     Raises
     ------
     ParameterError
-        A conductance is negative or not finite, a row does not exist or is listed twice, shapes do not fit.
+        A conductance is negative or not finite, a row does not exist or is listed twice, shapes do not fit; cells do
+        not settle.
     """
+    if cell is not None:
+        begins = np.asarray(offsets)
+        vectors = [np.asarray(rows_active)[a:b] for a, b in itertools.pairwise(begins)]
+        g, _, _ = _checked(conductance, offsets, rows_active)
+        settled = [_settled(g, rows, voltage, wires, cell)[0] for rows in vectors]
+        return np.array(settled).reshape(len(vectors), g.shape[1])
     return solve_wires(conductance, offsets, rows_active, voltage, wires, tolerance=EXACT, threads=threads).currents
 
 
@@ -224,28 +240,62 @@ def apply_transfer(transfer: Matrix, offsets: ArrayLike, rows_active: ArrayLike,
     return currents
 
 
-def cell_voltages(conductance: ArrayLike, rows_active: ArrayLike, voltage: float, wires: Wires) -> Matrix:
+def cell_voltages(
+    conductance: ArrayLike,
+    rows_active: ArrayLike,
+    voltage: float,
+    wires: Wires,
+    *,
+    cell: CurrentVoltage | None = None,
+) -> Matrix:
     """Return the voltage across each cell, (rows, columns), in volt: what the wires leave of `voltage`.
 
     Cells of rows that are cut off have zero. Parameters as for `exact_currents`, for one vector.
     """
+    rows = np.asarray(rows_active)
+    g, _, rows = _checked(conductance, (0, rows.size), rows)
+    return (_linear(g, rows, voltage, wires) if cell is None else _settled(g, rows, voltage, wires, cell))[1]
+
+
+def _linear(g: Matrix, rows: NDArray[np.int64], voltage: float, wires: Wires) -> tuple[Matrix, Matrix]:
+    """Return the currents of one vector, and the voltages across cells."""
     from snnsim.backends.crossbar import wire_kernels
 
-    rows = np.asarray(rows_active)
-    g, begins, rows = _checked(conductance, (0, rows.size), rows)
-    currents, bounds, steps = np.empty((1, g.shape[1])), np.empty(1), np.empty(1, np.int64)
+    begins = np.array((0, rows.size))
+    found = Solution(np.empty((1, g.shape[1])), np.empty(1), np.empty(1, np.int64))
     across, space = np.zeros(g.shape), _space(g, begins, wires)
     what, vector = wire_kernels.solve(
-        g, begins, rows, 0, 1, *_settings(wires, voltage), EXACT, MOST_STEPS, currents, bounds, steps, across, space
+        g, begins, rows, 0, 1, *_settings(wires, voltage), EXACT, MOST_STEPS, *found, across, space
     )
     if what == wire_kernels.UNCERTAIN:
         raise ParameterError(
             f"wires={wires!r}: no voltages proven to {EXACT:g} after {MOST_STEPS} steps; resistances this large next "
-            "to the cells' are beyond this method (`exact_currents` eliminates the wires there)"
+            "to the cells' are beyond this method (the currents of linear cells can still be had)"
         )
     if what != wire_kernels.FINE:
         _refuse(what, vector, g, begins, rows)
-    return across
+    return found.currents[0], across
+
+
+def _settled(
+    g: Matrix, active: NDArray[np.int64], voltage: float, wires: Wires, cell: CurrentVoltage
+) -> tuple[Matrix, Matrix]:
+    """Return the same for cells that do not obey Ohm's law."""
+    rows = np.ascontiguousarray(active, np.int64)
+    across = np.full(g.shape, float(voltage))
+    # A cell without voltage has the conductance it has just beside.
+    least, change = 1e-9 * abs(voltage), np.inf
+    for _ in range(MOST_ROUNDS):
+        asked = np.where(np.abs(across) < least, least, across)
+        before = across
+        currents, across = _linear(g if least == 0 else cell(g, asked) / asked, rows, voltage, wires)
+        change = float(np.max(np.abs(across - before)))
+        if change <= SETTLED * abs(voltage):
+            return currents, across
+    raise ParameterError(
+        f"cell={cell!r}: voltages still change by {change:.2g} V after {MOST_ROUNDS} rounds; its current must rise "
+        "with the voltage, and not too steeply for wires of this resistance"
+    )
 
 
 def _solve_range(
