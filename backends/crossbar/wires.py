@@ -18,31 +18,29 @@ far they go: as far as double precision reaches, or until the error is proven to
 from __future__ import annotations
 
 import itertools
-import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from snnsim.backends.crossbar.wire_solving import (
+    EXACT,
+    FAST,
+    CurrentVoltage,
+    Matrix,
+    Solution,
+    between,
+    checked,
+    checked_conductance,
+    linear,
+    refuse,
+    row_wire,
+    settled,
+    solve_range,
+)
 from snnsim.errors import ParameterError, one_of, positive, whole
-
-Matrix = NDArray[np.float64]
-#: Currents (uA) of cells of given conductances (uS) at given voltages (V): arrays of one shape.
-CurrentVoltage = Callable[[Matrix, Matrix], Matrix]
-
-#: Relative error of each column current that `exact_currents` proves before rounding, and that `fast_currents` does.
-EXACT, FAST = 1e-12, 1e-4
-#: Steps of the iteration after which wires are eliminated instead. Wires of metal take 1 to 20.
-MOST_STEPS = 500
-#: Cells that are not linear: change of every voltage, of that at the drivers, at which they are settled; most rounds.
-SETTLED, MOST_ROUNDS = 1e-12, 100
-#: To megaohm, which times microsiemens has no unit.
-_MEGA = 1e-6
-#: Scratch memory of each thread, of the largest call so far: asking the system anew takes longer than solving.
-_scratch = threading.local()
 
 
 @dataclass(frozen=True)
@@ -74,24 +72,6 @@ class Wires:
             positive(name, getattr(self, name), zero=True)
         one_of("unselected", self.unselected, ("gated", "grounded"))
         one_of("solver", self.solver, ("fast", "exact"))
-
-
-class Solution(NamedTuple):
-    """Column currents and how well they are known.
-
-    Attributes
-    ----------
-    currents : array, (vectors, columns)
-        Microamperes.
-    bounds : array, (vectors,)
-        Proven bound of the relative error of a vector's worst column, before rounding; 0 where it was eliminated.
-    steps : array, (vectors,)
-        Steps of the iteration; -1 where the wires were eliminated instead.
-    """
-
-    currents: Matrix
-    bounds: Matrix
-    steps: NDArray[np.int64]
 
 
 def exact_currents(
@@ -136,9 +116,9 @@ def exact_currents(
     if cell is not None:
         begins = np.asarray(offsets)
         vectors = [np.asarray(rows_active)[a:b] for a, b in itertools.pairwise(begins)]
-        g, _, _ = _checked(conductance, offsets, rows_active)
-        settled = [_settled(g, rows, voltage, wires, cell)[0] for rows in vectors]
-        return np.array(settled).reshape(len(vectors), g.shape[1])
+        g, _, _ = checked(conductance, offsets, rows_active)
+        found = [settled(g, rows, voltage, wires, cell)[0] for rows in vectors]
+        return np.array(found).reshape(len(vectors), g.shape[1])
     return solve_wires(conductance, offsets, rows_active, voltage, wires, tolerance=EXACT, threads=threads).currents
 
 
@@ -185,18 +165,18 @@ def solve_wires(
     threads: int = 1,
 ) -> Solution:
     """Return column currents with their bounds; parameters as for `fast_currents`."""
-    g, begins, rows = _checked(conductance, offsets, rows_active)
+    g, begins, rows = checked(conductance, offsets, rows_active)
     vectors = begins.size - 1
     found = Solution(np.empty((vectors, g.shape[1])), np.empty(vectors), np.empty(vectors, np.int64))
     settings = (voltage, wires, tolerance, found)
     threads = min(whole("threads", threads, at_least=1), max(1, vectors))
     if threads == 1:
-        _solve_range(g, begins, rows, settings, 0, vectors)
+        solve_range(g, begins, rows, settings, 0, vectors)
     else:
         edges = [vectors * k // threads for k in range(threads + 1)]
         with ThreadPoolExecutor(threads, "snnsim-wires") as pool:
             ranges = itertools.pairwise(edges)
-            for part in [pool.submit(_solve_range, g, begins, rows, settings, *edge) for edge in ranges]:
+            for part in [pool.submit(solve_range, g, begins, rows, settings, *edge) for edge in ranges]:
                 part.result()
     return found
 
@@ -223,20 +203,20 @@ def transfer_matrix(conductance: ArrayLike, wires: Wires) -> Matrix:
             f"wires.unselected={wires.unselected!r}: which rows are cut off changes with every vector, and the matrix "
             "with it; only 'grounded' rows have one"
         )
-    g = _checked_conductance(conductance)
+    g = checked_conductance(conductance)
     every = np.arange(g.shape[0])
-    return eliminate(g, _between(every, g.shape[0], wires), *_row_wire(wires))
+    return eliminate(g, between(every, g.shape[0], wires), *row_wire(wires))
 
 
 def apply_transfer(transfer: Matrix, offsets: ArrayLike, rows_active: ArrayLike, voltage: float) -> Matrix:
     """Return the column currents (vectors, columns), microamperes, from what `transfer_matrix` returned."""
     from snnsim.backends.crossbar import wire_kernels
 
-    matrix, begins, rows = _checked(transfer, offsets, rows_active)
+    matrix, begins, rows = checked(transfer, offsets, rows_active)
     currents = np.empty((begins.size - 1, matrix.shape[1]))
     what, vector = wire_kernels.sum_rows(matrix, begins, rows, float(voltage), currents)
     if what != wire_kernels.FINE:
-        _refuse(what, vector, matrix, begins, rows)
+        refuse(what, vector, matrix, begins, rows)
     return currents
 
 
@@ -253,151 +233,5 @@ def cell_voltages(
     Cells of rows that are cut off have zero. Parameters as for `exact_currents`, for one vector.
     """
     rows = np.asarray(rows_active)
-    g, _, rows = _checked(conductance, (0, rows.size), rows)
-    return (_linear(g, rows, voltage, wires) if cell is None else _settled(g, rows, voltage, wires, cell))[1]
-
-
-def _linear(g: Matrix, rows: NDArray[np.int64], voltage: float, wires: Wires) -> tuple[Matrix, Matrix]:
-    """Return the currents of one vector, and the voltages across cells."""
-    from snnsim.backends.crossbar import wire_kernels
-
-    begins = np.array((0, rows.size))
-    found = Solution(np.empty((1, g.shape[1])), np.empty(1), np.empty(1, np.int64))
-    across, space = np.zeros(g.shape), _space(g, begins, wires)
-    what, vector = wire_kernels.solve(
-        g, begins, rows, 0, 1, *_settings(wires, voltage), EXACT, MOST_STEPS, *found, across, space
-    )
-    if what == wire_kernels.UNCERTAIN:
-        raise ParameterError(
-            f"wires={wires!r}: no voltages proven to {EXACT:g} after {MOST_STEPS} steps; resistances this large next "
-            "to the cells' are beyond this method (the currents of linear cells can still be had)"
-        )
-    if what != wire_kernels.FINE:
-        _refuse(what, vector, g, begins, rows)
-    return found.currents[0], across
-
-
-def _settled(
-    g: Matrix, active: NDArray[np.int64], voltage: float, wires: Wires, cell: CurrentVoltage
-) -> tuple[Matrix, Matrix]:
-    """Return the same for cells that do not obey Ohm's law."""
-    rows = np.ascontiguousarray(active, np.int64)
-    across = np.full(g.shape, float(voltage))
-    # A cell without voltage has the conductance it has just beside.
-    least, change = 1e-9 * abs(voltage), np.inf
-    for _ in range(MOST_ROUNDS):
-        asked = np.where(np.abs(across) < least, least, across)
-        before = across
-        currents, across = _linear(g if least == 0 else cell(g, asked) / asked, rows, voltage, wires)
-        change = float(np.max(np.abs(across - before)))
-        if change <= SETTLED * abs(voltage):
-            return currents, across
-    raise ParameterError(
-        f"cell={cell!r}: voltages still change by {change:.2g} V after {MOST_ROUNDS} rounds; its current must rise "
-        "with the voltage, and not too steeply for wires of this resistance"
-    )
-
-
-def _solve_range(
-    g: Matrix,
-    begins: NDArray[np.int64],
-    rows: NDArray[np.int64],
-    settings: tuple[float, Wires, float, Solution],
-    begin: int,
-    end: int,
-) -> None:
-    from snnsim.backends.crossbar import wire_kernels
-
-    voltage, wires, tolerance, found = settings
-    passed, more = _settings(wires, voltage), (np.empty((0, 0)), _space(g, begins[begin : end + 1], wires))
-    while begin < end:
-        what, vector = wire_kernels.solve(g, begins, rows, begin, end, *passed, tolerance, MOST_STEPS, *found, *more)
-        if what == wire_kernels.FINE:
-            return
-        if what != wire_kernels.UNCERTAIN:
-            _refuse(what, vector, g, begins, rows)
-        found.currents[vector] = _eliminated(g, rows[begins[vector] : begins[vector + 1]], voltage, wires)
-        found.bounds[vector], found.steps[vector] = 0.0, -1
-        begin = vector + 1
-
-
-def _space(g: Matrix, begins: NDArray[np.int64], wires: Wires) -> Matrix:
-    """Return scratch memory for `wire_kernels.solve`."""
-    from snnsim.backends.crossbar.wire_kernels import ARRAYS, SIDE_BY_SIDE
-
-    rows, columns = g.shape
-    connected = rows if wires.unselected == "grounded" else min(rows, int(np.diff(begins).max(initial=1)))
-    padded = -(-connected // SIDE_BY_SIDE) * SIDE_BY_SIDE
-    # No power of two: places one row apart would share the same few lines of the first cache.
-    stride = -(-columns // 8) * 8 + 8
-    size = ARRAYS * padded * stride
-    held: Matrix | None = getattr(_scratch, "held", None)
-    if held is None or held.size < size:
-        held = _scratch.held = np.empty(size)
-    return held[:size].reshape(ARRAYS, padded, stride)
-
-
-def _eliminated(g: Matrix, active: NDArray[np.int64], voltage: float, wires: Wires) -> Matrix:
-    from snnsim.backends.crossbar.wire_elimination import eliminate
-
-    connected = np.sort(active) if wires.unselected == "gated" else np.arange(g.shape[0])
-    matrix = eliminate(g[connected], _between(connected, g.shape[0], wires), *_row_wire(wires))
-    currents: Matrix = voltage * matrix[np.isin(connected, active)].sum(axis=0)
-    return currents
-
-
-def _between(connected: NDArray[np.int64], rows: int, wires: Wires) -> Matrix:
-    lengths: Matrix = np.diff(connected, append=rows) * (wires.column * _MEGA)
-    lengths[-1] += wires.sink * _MEGA
-    return lengths
-
-
-def _row_wire(wires: Wires) -> tuple[float, float]:
-    return (wires.driver + wires.row) * _MEGA, wires.row * _MEGA
-
-
-def _settings(wires: Wires, voltage: float) -> tuple[bool, float, float, float, float, float]:
-    column, sink = wires.column * _MEGA, wires.sink * _MEGA
-    return wires.unselected == "grounded", float(voltage), *_row_wire(wires), column, sink
-
-
-def _checked_conductance(conductance: ArrayLike) -> Matrix:
-    g = np.ascontiguousarray(conductance, np.float64)
-    if g.ndim != 2 or g.size == 0:
-        raise ParameterError(f"conductance has the shape {g.shape}: must be (rows, columns), at least one of each")
-    return g
-
-
-def _checked(
-    conductance: ArrayLike, offsets: ArrayLike, rows_active: ArrayLike
-) -> tuple[Matrix, NDArray[np.int64], NDArray[np.int64]]:
-    """Return contiguous arrays; what is in them is checked where it is read."""
-    begins = np.ascontiguousarray(offsets, np.int64)
-    rows = np.ascontiguousarray(rows_active, np.int64)
-    if rows.ndim != 1 or begins.ndim != 1 or begins.size == 0 or begins[0] != 0 or begins[-1] != rows.size:
-        raise ParameterError(
-            f"offsets (shape {begins.shape}) must begin with 0 and end with the number of active rows ({rows.size})"
-        )
-    if begins.size > 2 and np.any(begins[1:] < begins[:-1]):
-        raise ParameterError("offsets fall; they must rise from vector to vector, or stay")
-    return _checked_conductance(conductance), begins, rows
-
-
-def _refuse(what: int, vector: int, g: Matrix, begins: NDArray[np.int64], rows: NDArray[np.int64]) -> None:
-    from snnsim.backends.crossbar import wire_kernels
-
-    if what == wire_kernels.REFUSED_CELL:
-        bad = np.argwhere(~(np.isfinite(g) & (g >= 0)))
-        row, column = bad[0]
-        raise ParameterError(
-            f"conductance[{row}, {column}]={g[row, column]!r}: must be finite and zero or above ({len(bad)} are not)"
-        )
-    active = rows[begins[vector] : begins[vector + 1]]
-    outside = active[(active < 0) | (active >= g.shape[0])]
-    if outside.size:
-        raise ParameterError(f"rows_active: row {outside[0]} in vector {vector}; rows are 0 ... {g.shape[0] - 1}")
-    values, counts = np.unique(active, return_counts=True)
-    raise ParameterError(
-        f"rows_active: row {values[counts > 1][0]} is listed {counts.max()} times in vector {vector}; a row is on "
-        "or off"
-    )
+    g, _, rows = checked(conductance, (0, rows.size), rows)
+    return (linear(g, rows, voltage, wires) if cell is None else settled(g, rows, voltage, wires, cell))[1]
