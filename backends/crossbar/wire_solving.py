@@ -118,7 +118,8 @@ def solve_range(
 
 def _space(g: Matrix, begins: NDArray[np.int64], wires: Wires) -> Matrix:
     """Return scratch memory for `wire_kernels.solve`."""
-    from snnsim.backends.crossbar.wire_kernels import ARRAYS, SIDE_BY_SIDE
+    from snnsim.backends.crossbar.wire_kernels import ARRAYS
+    from snnsim.backends.crossbar.wire_sweeps import SIDE_BY_SIDE
 
     rows, columns = g.shape
     connected = rows if wires.unselected == "grounded" else min(rows, int(np.diff(begins).max(initial=1)))
