@@ -5,7 +5,7 @@ import pytest
 from scipy.sparse import coo_matrix
 from scipy.sparse.linalg import spsolve
 
-from snnsim.backends.crossbar import wires as wires_module
+from snnsim.backends.crossbar import wire_solving
 from snnsim.backends.crossbar.wire_elimination import inverse
 from snnsim.backends.crossbar.wires import (
     Wires,
@@ -252,7 +252,7 @@ def test_what_is_not_proven_in_time_is_eliminated(unselected, monkeypatch):
     conductance = some_cells(20, 16, seed=14)
     active, offsets = np.array([3, 1, 17, 4, 4, 19]), np.array([0, 4, 4, 6])
     right = [nodal(conductance, active[a:b], 0.2, wires)[0] for a, b in ((0, 4), (4, 6))]
-    monkeypatch.setattr(wires_module, "MOST_STEPS", 1)
+    monkeypatch.setattr(wire_solving, "MOST_STEPS", 1)
     found = solve_wires(conductance, offsets, active, 0.2, wires, tolerance=1e-9)
     np.testing.assert_array_equal(found.steps, [-1, 0, -1])
     np.testing.assert_allclose(found.currents[[0, 2]], right, rtol=1e-9)
@@ -322,6 +322,45 @@ def test_inverse_by_halves_is_the_inverse():
     drawn = np.random.default_rng(21).normal(size=(301, 301))
     matrix = drawn @ drawn.T + 30 * np.eye(301)
     np.testing.assert_allclose(inverse(matrix) @ matrix, np.eye(301), rtol=0, atol=1e-11)
+
+
+def cubic(conductance, voltage):
+    return conductance * (voltage + 6.0 * voltage**3)
+
+
+def test_one_cell_that_is_not_linear():
+    wires, low, high = Wires(2e3, 3e3), 0.0, 0.2
+    for _ in range(60):  # bisection: what a cell of this voltage carries, through 5 kilohm, must add up to 0.2 V
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if middle + 5e-3 * cubic(100.0, middle) < 0.2 else (low, middle)
+    assert one_vector([[100.0]], [0], 0.2, wires, cell=cubic) == pytest.approx(cubic(100.0, low), rel=1e-10)
+    assert cell_voltages([[100.0]], [0], 0.2, wires, cell=cubic) == pytest.approx(low, rel=1e-10)
+
+
+@pytest.mark.parametrize("unselected", ["gated", "grounded"])
+def test_cells_that_are_not_linear_obey_kirchhoff(unselected):
+    wires = Wires(20.0, 30.0, driver=100.0, sink=50.0, unselected=unselected)
+    conductance, active = some_cells(20, 14, seed=23), np.array([1, 4, 5, 13, 19])
+    across = cell_voltages(conductance, active, 0.2, wires, cell=cubic)
+    through = cubic(conductance, across)
+    found = one_vector(conductance, active, 0.2, wires, cell=cubic)
+    np.testing.assert_allclose(found, through.sum(axis=0), rtol=1e-10)
+    # From each driver along the row, through the cell, and down the column, voltages add up to those at the ends.
+    in_row = np.cumsum(through[:, ::-1], axis=1)[:, ::-1] * 1e-6
+    along = 100.0 * in_row[:, :1] + 20.0 * np.cumsum(in_row, axis=1)
+    in_column = np.cumsum(through, axis=0) * 1e-6
+    down = 50.0 * in_column[-1] + 30.0 * np.cumsum(in_column[::-1], axis=0)[::-1]
+    driven = np.zeros((20, 1))
+    driven[active] = 0.2
+    connected = np.arange(20) if unselected == "grounded" else active
+    np.testing.assert_allclose(
+        (along + across + down)[connected], np.broadcast_to(driven, (20, 14))[connected], rtol=0, atol=1e-11
+    )
+    linear = one_vector(conductance, active, 0.2, wires)
+    same = exact_currents(conductance, [0, 5, 5], active, 0.2, wires, cell=np.multiply)
+    np.testing.assert_allclose(same, [linear, np.zeros(14)], rtol=1e-12)
+    with pytest.raises(ParameterError, match="still change"):
+        one_vector(conductance, active, 0.2, wires, cell=lambda g, v: g * v * np.where(v > 0.1, 1e3, 1.0))
 
 
 def test_refusals_name_what_is_wrong():

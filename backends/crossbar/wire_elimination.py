@@ -69,8 +69,7 @@ def inverse(matrix: Matrix) -> Matrix:
     """Return the inverse of a symmetric positive definite matrix, by halves."""
     size = len(matrix)
     if size <= SMALL:
-        found: Matrix = np.linalg.inv(matrix)
-        return found
+        return np.asarray(np.linalg.inv(matrix), np.float64)
     half = size // 2
     upper = inverse(matrix[:half, :half])
     coupled = matrix[half:, :half] @ upper

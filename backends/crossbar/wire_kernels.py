@@ -26,240 +26,36 @@ that their product has no unit), currents microamperes.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from snnsim.compilation import kernel, leaf
+from snnsim.backends.crossbar import wire_sweeps
+from snnsim.backends.crossbar.wire_sweeps import (
+    SIDE_BY_SIDE,
+    allowed_energy,
+    down_columns,
+    drive_rows,
+    factor_columns,
+    factor_rows,
+    order,
+    read_columns,
+    rows_backward,
+    rows_forward,
+    search,
+    step,
+    up_columns,
+)
+from snnsim.compilation import kernel_with
+
+kernel: Any = kernel_with(wire_sweeps)
 
 #: What `solve` found. REFUSED_*: an input is not allowed; UNCERTAIN: the bound did not get below the tolerance.
 FINE, REFUSED_ROW, REFUSED_TWICE, REFUSED_CELL, UNCERTAIN = 0, 1, 2, 3, 4
 #: D = F is taken where uniform row potentials keep at least this share across the cells farthest from the sink.
 SHARE_ACROSS = 0.15
-#: Row wires swept side by side: each sweep is a chain of dependent sums, and four hide one another's latency.
-SIDE_BY_SIDE = 4
-
-
-@leaf
-def _order(rows):
-    """Sort a short list in place."""
-    for i in range(1, rows.size):
-        moved = rows[i]
-        j = i
-        while j > 0 and rows[j - 1] > moved:
-            rows[j] = rows[j - 1]
-            j -= 1
-        rows[j] = moved
-
-
-@leaf
-def _factor_columns(g, between, q, across, total, drop):
-    """Fill the factors q of the column wires and what uniform row potentials leave across cells.
-
-    `across` (m, n): voltage across a cell where all row nodes of its column are at 1 V. `total` (n,): the column's
-    current then. Returned: the smallest entry of `across`; the bound mu.
-    """
-    m, n = g.shape
-    for j in range(n):
-        total[j] = 0.0
-        drop[j] = 0.0
-    for a in range(m):
-        resistance = between[a]
-        for j in range(n):
-            y = g[a, j] + total[j]
-            factor = 1.0 / (1.0 + resistance * y)
-            q[a, j] = factor
-            total[j] = y * factor
-    below = 0.0
-    for a in range(m - 1, -1, -1):
-        below += between[a]
-        if a == m - 1:
-            for j in range(n):
-                across[a, j] = q[a, j]
-        else:
-            for j in range(n):
-                across[a, j] = q[a, j] * across[a + 1, j]
-        for j in range(n):
-            drop[j] += below * g[a, j]
-    least, most = 1.0, 0.0
-    for j in range(n):
-        least = min(least, across[0, j])
-        most = max(most, drop[j])
-    return least, most
-
-
-@leaf
-def _factor_rows(d, first, wire, w):
-    """Fill the factors w of the row wires, whose nodes have conductance d to elsewhere."""
-    m, n = d.shape
-    for base in range(0, m, SIDE_BY_SIDE):
-        y0, y1, y2, y3 = 0.0, 0.0, 0.0, 0.0
-        for j in range(n - 1, -1, -1):
-            resistance = wire if j > 0 else first
-            y0 += d[base, j]
-            y1 += d[base + 1, j]
-            y2 += d[base + 2, j]
-            y3 += d[base + 3, j]
-            w0 = 1.0 / (1.0 + resistance * y0)
-            w1 = 1.0 / (1.0 + resistance * y1)
-            w2 = 1.0 / (1.0 + resistance * y2)
-            w3 = 1.0 / (1.0 + resistance * y3)
-            w[base, j] = w0
-            w[base + 1, j] = w1
-            w[base + 2, j] = w2
-            w[base + 3, j] = w3
-            y0 *= w0
-            y1 *= w1
-            y2 *= w2
-            y3 *= w3
-
-
-@leaf
-def _drive_rows(voltages, w, x):
-    """Fill x with the potentials of the preconditioner's rows under their drivers' voltages."""
-    m, n = w.shape
-    for base in range(0, m, SIDE_BY_SIDE):
-        x0, x1, x2, x3 = voltages[base], voltages[base + 1], voltages[base + 2], voltages[base + 3]
-        for j in range(n):
-            x0 *= w[base, j]
-            x1 *= w[base + 1, j]
-            x2 *= w[base + 2, j]
-            x3 *= w[base + 3, j]
-            x[base, j] = x0
-            x[base + 1, j] = x1
-            x[base + 2, j] = x2
-            x[base + 3, j] = x3
-
-
-@leaf
-def _rows_backward(r, w, first, wire, s):
-    """Take the sources r of each row to its driver's end, in s; return <r, P^-1 r>."""
-    m, n = r.shape
-    energy = 0.0
-    for base in range(0, m, SIDE_BY_SIDE):
-        s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
-        e0, e1, e2, e3 = 0.0, 0.0, 0.0, 0.0
-        for j in range(n - 1, 0, -1):
-            s0 += r[base, j]
-            s1 += r[base + 1, j]
-            s2 += r[base + 2, j]
-            s3 += r[base + 3, j]
-            s[base, j] = s0
-            s[base + 1, j] = s1
-            s[base + 2, j] = s2
-            s[base + 3, j] = s3
-            t0 = s0 * w[base, j]
-            t1 = s1 * w[base + 1, j]
-            t2 = s2 * w[base + 2, j]
-            t3 = s3 * w[base + 3, j]
-            e0 += s0 * t0
-            e1 += s1 * t1
-            e2 += s2 * t2
-            e3 += s3 * t3
-            s0, s1, s2, s3 = t0, t1, t2, t3
-        energy += wire * ((e0 + e1) + (e2 + e3))
-        for a in range(base, base + SIDE_BY_SIDE):
-            carried = r[a, 0]
-            if n > 1:
-                carried += s[a, 1] * w[a, 1]
-            s[a, 0] = carried
-            energy += first * carried * carried * w[a, 0]
-    return energy
-
-
-@leaf
-def _rows_forward(s, w, first, wire, z):
-    """Fill z = P^-1 r, from what `_rows_backward` made of r."""
-    m, n = s.shape
-    for base in range(0, m, SIDE_BY_SIDE):
-        z0 = first * s[base, 0] * w[base, 0]
-        z1 = first * s[base + 1, 0] * w[base + 1, 0]
-        z2 = first * s[base + 2, 0] * w[base + 2, 0]
-        z3 = first * s[base + 3, 0] * w[base + 3, 0]
-        z[base, 0] = z0
-        z[base + 1, 0] = z1
-        z[base + 2, 0] = z2
-        z[base + 3, 0] = z3
-        for j in range(1, n):
-            z0 = (z0 + wire * s[base, j]) * w[base, j]
-            z1 = (z1 + wire * s[base + 1, j]) * w[base + 1, j]
-            z2 = (z2 + wire * s[base + 2, j]) * w[base + 2, j]
-            z3 = (z3 + wire * s[base + 3, j]) * w[base + 3, j]
-            z[base, j] = z0
-            z[base + 1, j] = z1
-            z[base + 2, j] = z2
-            z[base + 3, j] = z3
-
-
-@leaf
-def _down_columns(g, q, x, carried):
-    """Fill the Norton currents that the cells of each column send down its wire, seen after each row."""
-    m, n = g.shape
-    for j in range(n):
-        carried[0, j] = g[0, j] * x[0, j]
-    for a in range(1, m):
-        for j in range(n):
-            carried[a, j] = g[a, j] * x[a, j] + carried[a - 1, j] * q[a - 1, j]
-
-
-@leaf
-def _search(g, q, z, beta, p, r, weighted, carried):
-    """Renew the direction p and P p, and do `_down_columns` on it in the same pass."""
-    m, n = g.shape
-    for a in range(m):
-        for j in range(n):
-            p[a, j] = z[a, j] + beta * p[a, j]
-            weighted[a, j] = r[a, j] + beta * weighted[a, j]
-        if a == 0:
-            for j in range(n):
-                carried[a, j] = g[a, j] * p[a, j]
-        else:
-            for j in range(n):
-                carried[a, j] = g[a, j] * p[a, j] + carried[a - 1, j] * q[a - 1, j]
-
-
-@leaf
-def _up_columns(g, e, q, between, p, weighted, carried, v, image, sums):
-    """Fill ``image = weighted + (A - D) p`` with e = G - D, and return <p, image>; `weighted` is P p or zero."""
-    m, n = g.shape
-    for j in range(n):
-        v[j] = 0.0
-        sums[j] = 0.0
-    for a in range(m - 1, -1, -1):
-        resistance = between[a]
-        for j in range(n):
-            v[j] = (v[j] + resistance * carried[a, j]) * q[a, j]
-            image[a, j] = weighted[a, j] + (e[a, j] * p[a, j] - g[a, j] * v[j])
-            sums[j] += p[a, j] * image[a, j]
-    return sums.sum()
-
-
-@leaf
-def _step(alpha, p, image, x, r):
-    m, n = p.shape
-    for a in range(m):
-        for j in range(n):
-            x[a, j] += alpha * p[a, j]
-            r[a, j] -= alpha * image[a, j]
-
-
-@leaf
-def _read_columns(g, across, x, currents):
-    """Fill the column currents: row potentials weighted with F."""
-    m, n = g.shape
-    for j in range(n):
-        currents[j] = 0.0
-    for a in range(m):
-        for j in range(n):
-            currents[j] += g[a, j] * across[a, j] * x[a, j]
-
-
-@leaf
-def _allowed(currents, total, tolerance):
-    """Return the largest energy of the error that leaves every column within the tolerance of its own current."""
-    allowed = np.inf
-    for j in range(currents.size):
-        if total[j] > 0.0:
-            allowed = min(allowed, currents[j] * currents[j] / total[j])
-    return tolerance * tolerance * allowed
+#: Arrays of a value a connected cell that `solve` works in.
+ARRAYS = 11
 
 
 @kernel
@@ -281,6 +77,7 @@ def solve(
     bounds,
     steps,
     across_cells,
+    workspace,
 ):
     """Solve the vectors `begin` to `end`; return (what was found, vector) of the first that is not fine.
 
@@ -311,27 +108,14 @@ def solve(
         Filled: steps taken.
     across_cells : array, (rows, columns) or (0, 0)
         Where it has rows, filled with the voltage across each connected cell of vector `begin`; zero elsewhere.
+    workspace : array, (ARRAYS, rows of the vector with most rows connected, columns and more)
+        Scratch, from `space`.
     """
     n_rows, n = conductance.shape
-    most_rows = np.int64(1)
-    for vector in range(begin, end):
-        most_rows = max(most_rows, offsets[vector + 1] - offsets[vector])
-    if grounded or most_rows > n_rows:  # more than all: some row is there twice, as will be found below
-        most_rows = n_rows
-    padded = -(-most_rows // SIDE_BY_SIDE) * SIDE_BY_SIDE
-    all_g, all_q, all_t, all_e = (
-        np.empty((padded, n)),
-        np.empty((padded, n)),
-        np.empty((padded, n)),
-        np.empty((padded, n)),
-    )
-    all_w, all_x, all_r, all_s = (
-        np.empty((padded, n)),
-        np.empty((padded, n)),
-        np.empty((padded, n)),
-        np.empty((padded, n)),
-    )
-    all_p, all_pp, all_c = np.empty((padded, n)), np.empty((padded, n)), np.empty((padded, n))
+    padded = workspace.shape[1]
+    all_g, all_q, all_t, all_e = workspace[0], workspace[1], workspace[2], workspace[3]
+    all_w, all_x, all_r, all_s = workspace[4], workspace[5], workspace[6], workspace[7]
+    all_p, all_pp, all_c = workspace[8], workspace[9], workspace[10]
     total, line, sums = np.empty(n), np.empty(n), np.empty(n)
     present, voltages, between = np.empty(padded, np.int64), np.empty(padded), np.empty(padded)
     for vector in range(begin, end):
@@ -362,7 +146,7 @@ def solve(
                     return REFUSED_ROW, vector
                 present[k] = row
                 voltages[k] = 1.0
-            _order(present[:m])
+            order(present[:m])
             for k in range(1, m):
                 if present[k] == present[k - 1]:
                     return REFUSED_TWICE, vector
@@ -391,7 +175,7 @@ def solve(
             s[a, :] = 0.0
             e[a, :] = 0.0
         # Potentials and currents for 1 V: the network is linear, and the voltage a factor.
-        least, drop = _factor_columns(g[:m], between, q, across, total, line)
+        least, drop = factor_columns(n, g[:m], between, q, across, total, line)
         factor = 1.0
         if least < SHARE_ACROSS:
             factor = 1.0 + drop
@@ -404,49 +188,49 @@ def solve(
                 for j in range(n):
                     s[a, j] = g[a, j] * across[a, j]
                     e[a, j] = g[a, j] - s[a, j]
-        _factor_rows(s, row_first, row_wire, w)
-        _drive_rows(voltages, w, x)
+        factor_rows(n, s, row_first, row_wire, w)
+        drive_rows(n, voltages, w, x)
         # r = b - M x with P x = b: what P does not know of A.
         p[:] = 0.0
         weighted[:] = 0.0
-        _down_columns(g[:m], q, x, carried)
-        _up_columns(g[:m], e, q, between, x, weighted, carried, line, r, sums)
+        down_columns(n, g[:m], q, x, carried)
+        up_columns(n, g[:m], e, q, between, x, weighted, carried, line, r, sums)
         for a in range(m):
             for j in range(n):
                 r[a, j] = -r[a, j]
-        energy = _rows_backward(r, w, row_first, row_wire, s)
-        _read_columns(g[:m], across, x, currents[vector])
-        allowed = _allowed(currents[vector], total, tolerance)
+        energy = rows_backward(n, r, w, row_first, row_wire, s)
+        read_columns(n, g[:m], across, x, currents[vector])
+        allowed = allowed_energy(currents[vector], total, tolerance)
         taken, beta = 0, 0.0
         while True:
             if factor * energy <= allowed or (taken & (taken - 1)) == 0:
                 # Judged by earlier currents so far; those of now may ask for more, or for less.
                 if taken > 0:
-                    _read_columns(g[:m], across, x, currents[vector])
-                    allowed = _allowed(currents[vector], total, tolerance)
+                    read_columns(n, g[:m], across, x, currents[vector])
+                    allowed = allowed_energy(currents[vector], total, tolerance)
                 if factor * energy <= allowed:
                     break
             if taken == most_steps:
                 break
-            _rows_forward(s, w, row_first, row_wire, s)
-            _search(g[:m], q, s, beta, p, r, weighted, carried)
-            curvature = _up_columns(g[:m], e, q, between, p, weighted, carried, line, s, sums)
+            rows_forward(n, s, w, row_first, row_wire)
+            search(n, g[:m], q, s, beta, p, r, weighted, carried)
+            curvature = up_columns(n, g[:m], e, q, between, p, weighted, carried, line, s, sums)
             if not curvature > 0.0:
                 break
-            _step(energy / curvature, p[:m], s, x, r)
+            step(n, energy / curvature, p[:m], s, x, r)
             for a in range(m, filled):
                 s[a, :] = 0.0
             before = energy
-            energy = _rows_backward(r, w, row_first, row_wire, s)
+            energy = rows_backward(n, r, w, row_first, row_wire, s)
             beta = energy / before
             taken += 1
-        _read_columns(g[:m], across, x, currents[vector])
-        allowed = _allowed(currents[vector], total, 1.0)
+        read_columns(n, g[:m], across, x, currents[vector])
+        allowed = allowed_energy(currents[vector], total, 1.0)
         bounds[vector] = np.sqrt(factor * energy / allowed) if allowed > 0.0 else np.inf
         steps[vector] = taken
         if across_cells.shape[0] > 0 and vector == begin:
             across_cells[:] = 0.0
-            _down_columns(g[:m], q, x, carried)
+            down_columns(n, g[:m], q, x, carried)
             line[:] = 0.0
             for a in range(m - 1, -1, -1):
                 for j in range(n):

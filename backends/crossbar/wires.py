@@ -20,21 +20,27 @@ from __future__ import annotations
 import itertools
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from snnsim.backends.crossbar.wire_solving import (
+    EXACT,
+    FAST,
+    CurrentVoltage,
+    Matrix,
+    Solution,
+    between,
+    checked,
+    checked_conductance,
+    linear,
+    refuse,
+    row_wire,
+    settled,
+    solve_range,
+)
 from snnsim.errors import ParameterError, one_of, positive, whole
-
-Matrix = NDArray[np.float64]
-
-#: Relative error of each column current that `exact_currents` proves before rounding, and that `fast_currents` does.
-EXACT, FAST = 1e-12, 1e-4
-#: Steps of the iteration after which wires are eliminated instead. Wires of metal take 1 to 20.
-MOST_STEPS = 500
-#: To megaohm, which times microsiemens has no unit.
-_MEGA = 1e-6
 
 
 @dataclass(frozen=True)
@@ -68,24 +74,6 @@ class Wires:
         one_of("solver", self.solver, ("fast", "exact"))
 
 
-class Solution(NamedTuple):
-    """Column currents and how well they are known.
-
-    Attributes
-    ----------
-    currents : array, (vectors, columns)
-        Microamperes.
-    bounds : array, (vectors,)
-        Proven bound of the relative error of a vector's worst column, before rounding; 0 where it was eliminated.
-    steps : array, (vectors,)
-        Steps of the iteration; -1 where the wires were eliminated instead.
-    """
-
-    currents: Matrix
-    bounds: Matrix
-    steps: NDArray[np.int64]
-
-
 def exact_currents(
     conductance: ArrayLike,
     offsets: ArrayLike,
@@ -93,6 +81,7 @@ def exact_currents(
     voltage: float,
     wires: Wires,
     *,
+    cell: CurrentVoltage | None = None,
     threads: int = 1,
 ) -> Matrix:
     """Return the column currents of each vector of active rows, to the end of double precision.
@@ -107,6 +96,9 @@ def exact_currents(
         Of active rows, volt.
     wires : Wires
         Its `solver` is not looked at.
+    cell : callable, optional
+        ``cell(conductance, voltage)`` is the current (uA) of cells that do not obey Ohm's law. Solved with the
+        conductances current / voltage, round after round, until no voltage changes.
     threads : int
         Vectors are shared among so many; the result is the same for any number.
 
@@ -118,8 +110,15 @@ def exact_currents(
     Raises
     ------
     ParameterError
-        A conductance is negative or not finite, a row does not exist or is listed twice, shapes do not fit.
+        A conductance is negative or not finite, a row does not exist or is listed twice, shapes do not fit; cells do
+        not settle.
     """
+    if cell is not None:
+        begins = np.asarray(offsets)
+        vectors = [np.asarray(rows_active)[a:b] for a, b in itertools.pairwise(begins)]
+        g, _, _ = checked(conductance, offsets, rows_active)
+        found = [settled(g, rows, voltage, wires, cell)[0] for rows in vectors]
+        return np.array(found).reshape(len(vectors), g.shape[1])
     return solve_wires(conductance, offsets, rows_active, voltage, wires, tolerance=EXACT, threads=threads).currents
 
 
@@ -166,18 +165,18 @@ def solve_wires(
     threads: int = 1,
 ) -> Solution:
     """Return column currents with their bounds; parameters as for `fast_currents`."""
-    g, begins, rows = _checked(conductance, offsets, rows_active)
+    g, begins, rows = checked(conductance, offsets, rows_active)
     vectors = begins.size - 1
     found = Solution(np.empty((vectors, g.shape[1])), np.empty(vectors), np.empty(vectors, np.int64))
     settings = (voltage, wires, tolerance, found)
     threads = min(whole("threads", threads, at_least=1), max(1, vectors))
     if threads == 1:
-        _solve_range(g, begins, rows, settings, 0, vectors)
+        solve_range(g, begins, rows, settings, 0, vectors)
     else:
         edges = [vectors * k // threads for k in range(threads + 1)]
         with ThreadPoolExecutor(threads, "snnsim-wires") as pool:
             ranges = itertools.pairwise(edges)
-            for part in [pool.submit(_solve_range, g, begins, rows, settings, *edge) for edge in ranges]:
+            for part in [pool.submit(solve_range, g, begins, rows, settings, *edge) for edge in ranges]:
                 part.result()
     return found
 
@@ -204,131 +203,35 @@ def transfer_matrix(conductance: ArrayLike, wires: Wires) -> Matrix:
             f"wires.unselected={wires.unselected!r}: which rows are cut off changes with every vector, and the matrix "
             "with it; only 'grounded' rows have one"
         )
-    g = _checked_conductance(conductance)
+    g = checked_conductance(conductance)
     every = np.arange(g.shape[0])
-    return eliminate(g, _between(every, g.shape[0], wires), *_row_wire(wires))
+    return eliminate(g, between(every, g.shape[0], wires), *row_wire(wires))
 
 
 def apply_transfer(transfer: Matrix, offsets: ArrayLike, rows_active: ArrayLike, voltage: float) -> Matrix:
     """Return the column currents (vectors, columns), microamperes, from what `transfer_matrix` returned."""
     from snnsim.backends.crossbar import wire_kernels
 
-    matrix, begins, rows = _checked(transfer, offsets, rows_active)
+    matrix, begins, rows = checked(transfer, offsets, rows_active)
     currents = np.empty((begins.size - 1, matrix.shape[1]))
     what, vector = wire_kernels.sum_rows(matrix, begins, rows, float(voltage), currents)
     if what != wire_kernels.FINE:
-        _refuse(what, vector, matrix, begins, rows)
+        refuse(what, vector, matrix, begins, rows)
     return currents
 
 
-def cell_voltages(conductance: ArrayLike, rows_active: ArrayLike, voltage: float, wires: Wires) -> Matrix:
+def cell_voltages(
+    conductance: ArrayLike,
+    rows_active: ArrayLike,
+    voltage: float,
+    wires: Wires,
+    *,
+    cell: CurrentVoltage | None = None,
+) -> Matrix:
     """Return the voltage across each cell, (rows, columns), in volt: what the wires leave of `voltage`.
 
     Cells of rows that are cut off have zero. Parameters as for `exact_currents`, for one vector.
     """
-    from snnsim.backends.crossbar import wire_kernels
-
     rows = np.asarray(rows_active)
-    g, begins, rows = _checked(conductance, (0, rows.size), rows)
-    currents, bounds, steps = np.empty((1, g.shape[1])), np.empty(1), np.empty(1, np.int64)
-    across = np.zeros(g.shape)
-    what, vector = wire_kernels.solve(
-        g, begins, rows, 0, 1, *_settings(wires, voltage), EXACT, MOST_STEPS, currents, bounds, steps, across
-    )
-    if what == wire_kernels.UNCERTAIN:
-        raise ParameterError(
-            f"wires={wires!r}: no voltages proven to {EXACT:g} after {MOST_STEPS} steps; resistances this large next "
-            "to the cells' are beyond this method (`exact_currents` eliminates the wires there)"
-        )
-    if what != wire_kernels.FINE:
-        _refuse(what, vector, g, begins, rows)
-    return across
-
-
-def _solve_range(
-    g: Matrix,
-    begins: NDArray[np.int64],
-    rows: NDArray[np.int64],
-    settings: tuple[float, Wires, float, Solution],
-    begin: int,
-    end: int,
-) -> None:
-    from snnsim.backends.crossbar import wire_kernels
-
-    voltage, wires, tolerance, found = settings
-    passed, nothing = _settings(wires, voltage), np.empty((0, 0))
-    while begin < end:
-        what, vector = wire_kernels.solve(g, begins, rows, begin, end, *passed, tolerance, MOST_STEPS, *found, nothing)
-        if what == wire_kernels.FINE:
-            return
-        if what != wire_kernels.UNCERTAIN:
-            _refuse(what, vector, g, begins, rows)
-        found.currents[vector] = _eliminated(g, rows[begins[vector] : begins[vector + 1]], voltage, wires)
-        found.bounds[vector], found.steps[vector] = 0.0, -1
-        begin = vector + 1
-
-
-def _eliminated(g: Matrix, active: NDArray[np.int64], voltage: float, wires: Wires) -> Matrix:
-    from snnsim.backends.crossbar.wire_elimination import eliminate
-
-    connected = np.sort(active) if wires.unselected == "gated" else np.arange(g.shape[0])
-    matrix = eliminate(g[connected], _between(connected, g.shape[0], wires), *_row_wire(wires))
-    currents: Matrix = voltage * matrix[np.isin(connected, active)].sum(axis=0)
-    return currents
-
-
-def _between(connected: NDArray[np.int64], rows: int, wires: Wires) -> Matrix:
-    lengths: Matrix = np.diff(connected, append=rows) * (wires.column * _MEGA)
-    lengths[-1] += wires.sink * _MEGA
-    return lengths
-
-
-def _row_wire(wires: Wires) -> tuple[float, float]:
-    return (wires.driver + wires.row) * _MEGA, wires.row * _MEGA
-
-
-def _settings(wires: Wires, voltage: float) -> tuple[bool, float, float, float, float, float]:
-    column, sink = wires.column * _MEGA, wires.sink * _MEGA
-    return wires.unselected == "grounded", float(voltage), *_row_wire(wires), column, sink
-
-
-def _checked_conductance(conductance: ArrayLike) -> Matrix:
-    g = np.ascontiguousarray(conductance, np.float64)
-    if g.ndim != 2 or g.size == 0:
-        raise ParameterError(f"conductance has the shape {g.shape}: must be (rows, columns), at least one of each")
-    return g
-
-
-def _checked(
-    conductance: ArrayLike, offsets: ArrayLike, rows_active: ArrayLike
-) -> tuple[Matrix, NDArray[np.int64], NDArray[np.int64]]:
-    """Return contiguous arrays; what is in them is checked where it is read."""
-    begins = np.ascontiguousarray(offsets, np.int64)
-    rows = np.ascontiguousarray(rows_active, np.int64)
-    if rows.ndim != 1 or begins.ndim != 1 or begins.size == 0 or begins[0] != 0 or begins[-1] != rows.size:
-        raise ParameterError(
-            f"offsets (shape {begins.shape}) must begin with 0 and end with the number of active rows ({rows.size})"
-        )
-    if begins.size > 2 and np.any(begins[1:] < begins[:-1]):
-        raise ParameterError("offsets fall; they must rise from vector to vector, or stay")
-    return _checked_conductance(conductance), begins, rows
-
-
-def _refuse(what: int, vector: int, g: Matrix, begins: NDArray[np.int64], rows: NDArray[np.int64]) -> None:
-    from snnsim.backends.crossbar import wire_kernels
-
-    if what == wire_kernels.REFUSED_CELL:
-        bad = np.argwhere(~(np.isfinite(g) & (g >= 0)))
-        row, column = bad[0]
-        raise ParameterError(
-            f"conductance[{row}, {column}]={g[row, column]!r}: must be finite and zero or above ({len(bad)} are not)"
-        )
-    active = rows[begins[vector] : begins[vector + 1]]
-    outside = active[(active < 0) | (active >= g.shape[0])]
-    if outside.size:
-        raise ParameterError(f"rows_active: row {outside[0]} in vector {vector}; rows are 0 ... {g.shape[0] - 1}")
-    values, counts = np.unique(active, return_counts=True)
-    raise ParameterError(
-        f"rows_active: row {values[counts > 1][0]} is listed {counts.max()} times in vector {vector}; a row is on "
-        "or off"
-    )
+    g, _, rows = checked(conductance, (0, rows.size), rows)
+    return (linear(g, rows, voltage, wires) if cell is None else settled(g, rows, voltage, wires, cell))[1]
