@@ -751,6 +751,13 @@ def test_the_command_serves_a_trace(tmp_path):
         same(session(replay), recorded)
 
 
+def test_info_describes_a_trace(tmp_path, capsys):
+    with Recorder(SmallChip(), tmp_path / "trace.h5") as recorder:
+        session(recorder)
+    assert main(["info", str(tmp_path / "trace.h5")]) == 0
+    assert "Replay of 'small': 9 calls (4 program, 4 read, 1 status)" in capsys.readouterr().out
+
+
 def test_the_command_says_what_is_wrong(tmp_path, capsys):
     for arguments, message in (
         (["--replay", tmp_path / "none.h5"], "no such file"),
