@@ -27,6 +27,7 @@ from snnsim.backends.crossbar.loop import (
     Replay,
     Status,
     TcpDevice,
+    compare_currents,
     wire,
 )
 from snnsim.backends.crossbar.loop.wire import HEADER_BYTES, Inbox, Kind, Message, encode
@@ -297,7 +298,7 @@ def test_a_killed_recording_can_be_played(tmp_path):
         assert len(replay) > 200
         for device in (replay, chip):
             device.program(0, targets())
-        for number in range(len(replay) - 1):
+        for number in range(min(500, len(replay) - 1)):
             np.testing.assert_array_equal(replay.read(0, *vectors(number % 7)), chip.read(0, *vectors(number % 7)))
 
 
@@ -687,6 +688,48 @@ def test_nobody_there():
         TcpDevice("127.0.0.1", port, timeout=0)
 
 
+# -- measured against modelled -------------------------------------------------------------------------------
+
+
+def test_measured_against_modelled_currents():
+    class Warm(SmallChip):
+        """Measures 0.9 times the current and 0.1 uA; output 2 gives half of that; noise of 0.01 uA."""
+
+        def read(self, tile, offsets, rows, keys=None):
+            noise = 0.01 * rng.normal(1, 0, np.asarray(keys)[:, None], np.arange(OUTPUTS))
+            right = 0.9 * currents(self.cells[tile], offsets, rows) + 0.1
+            right[:, 2] *= 0.5
+            return right + noise
+
+    class Model(SmallChip):
+        def read(self, tile, offsets, rows, keys=None):
+            return currents(self.cells[tile], offsets, rows)
+
+    device, model = Warm(), Model()
+    for chip in (device, model):
+        chip.program(1, targets(3))
+    found = compare_currents(device, model, 1, vectors=400, activity=0.4, repeats=4)
+    assert found.measured.shape == found.modelled.shape == (400, OUTPUTS)
+    np.testing.assert_allclose(found.column_slope, [0.9, 0.9, 0.45, 0.9], atol=2e-3)
+    np.testing.assert_allclose(found.column_offset, [0.1, 0.1, 0.05, 0.1], atol=4e-3)
+    np.testing.assert_allclose(found.noise, 0.01, rtol=0.1)
+    x, y = found.modelled.ravel(), found.measured.ravel()
+    slope, offset = np.polyfit(x, y, 1)
+    assert found.slope == pytest.approx(slope, rel=1e-9)
+    assert found.offset == pytest.approx(offset, rel=1e-9)
+    assert found.r2 == pytest.approx(np.corrcoef(x, y)[0, 1] ** 2, rel=1e-9)
+    assert list(found.worst()) == list(np.argsort(-np.sqrt(((found.measured - found.modelled) ** 2).mean(0))))
+    lines = str(found).splitlines()
+    assert "400 vectors of 4 outputs, each read 4 times" in lines[0]
+    assert "R2 0." in lines[1]
+    # The same device is its own model, but for the noise.
+    alone = compare_currents(model, model, 1)
+    assert (alone.slope, alone.offset, alone.r2) == pytest.approx((1.0, 0.0, 1.0), abs=1e-12)
+    assert np.isnan(alone.noise).all()
+    with pytest.raises(ParameterError, match="program both alike"):
+        compare_currents(Model(), SmallChip(columns=4), 1)
+
+
 # -- the command -------------------------------------------------------------------------------------------
 
 
@@ -706,6 +749,13 @@ def test_the_command_serves_a_trace(tmp_path):
         assert process.stdout.read() == "stopped\n"
     with Replay(tmp_path / "again.h5") as replay:
         same(session(replay), recorded)
+
+
+def test_info_describes_a_trace(tmp_path, capsys):
+    with Recorder(SmallChip(), tmp_path / "trace.h5") as recorder:
+        session(recorder)
+    assert main(["info", str(tmp_path / "trace.h5")]) == 0
+    assert "Replay of 'small': 9 calls (4 program, 4 read, 1 status)" in capsys.readouterr().out
 
 
 def test_the_command_says_what_is_wrong(tmp_path, capsys):

@@ -92,6 +92,11 @@ def describe_file(path: Path) -> str:
         from snnsim.early_exit import DynamicConfidence
 
         return repr(DynamicConfidence.load(path))
+    if kind == "device_trace":
+        from snnsim.backends.crossbar.loop import Replay
+
+        with Replay(path) as replay:
+            return f"{replay}\n\n{replay.status()}"
     return f"{path}: a file of kind {kind!r}"
 
 

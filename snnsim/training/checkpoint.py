@@ -147,8 +147,8 @@ def device_failed(
 
 
 def _begun(values: Mapping[str, Any]) -> Begun:
-    whole, sums = ("step", "right", "seen"), ("loss", "seconds")
-    return Begun(**{name: int(values[name]) for name in whole}, **{name: float(values[name]) for name in sums})
+    step, right, seen = (int(values[name]) for name in ("step", "right", "seen"))
+    return Begun(step, float(values["loss"]), right, seen, float(values["seconds"]))
 
 
 def copied(tensors: Mapping[str, Any]) -> Tensors:

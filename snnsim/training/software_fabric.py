@@ -89,7 +89,8 @@ class SoftwareFabric:
             # Noise of the cells that were read adds up in squares: one draw an output has the same distribution.
             cells = _product(link, torch.from_numpy(counts), torch.ones(weights.shape, dtype=torch.float64)).numpy()
             deviation = self.read_noise * float(np.abs(weights).max(initial=0.0))
-            drawn = np.stack([rng.normal(int(key), 0, np.arange(out.shape[1])) for key in keys])
+            stream = rng.stream_number("software fabric reads")
+            drawn = rng.normal(self.seed, stream, keys[:, None], np.arange(out.shape[1])[None, :])
             out = out + deviation * np.sqrt(cells) * drawn
         return np.asarray(out)
 
@@ -97,10 +98,12 @@ class SoftwareFabric:
 def _dense(
     begin: NDArray[np.int64], end: NDArray[np.int64], indices: NDArray[Any], sources: int
 ) -> NDArray[np.float64]:
-    counts = np.zeros((len(begin), sources))
-    for row, (low, high) in enumerate(zip(begin, end, strict=True)):
-        np.add.at(counts[row], indices[low:high].astype(np.int64), 1.0)
-    return counts
+    """Return how often each source fires in each vector."""
+    lengths = end - begin
+    first = np.cumsum(lengths) - lengths
+    places = np.arange(int(lengths.sum())) + np.repeat(begin - first, lengths)
+    cells = np.repeat(np.arange(len(begin)), lengths) * sources + indices[places].astype(np.int64)
+    return np.bincount(cells, minlength=len(begin) * sources).astype(np.float64).reshape(len(begin), sources)
 
 
 def _product(link: Link, counts: Tensor, weights: Tensor) -> Tensor:

@@ -88,8 +88,8 @@ class CurrentComparison:
     def __str__(self) -> str:
         vectors, outputs = self.measured.shape
         lines = [
-            f"tile {self.tile}: {self.device} (measured) against {self.model} (modelled), {vectors} vectors of {outputs} "
-            f"outputs, each read {self.repeats} times",
+            f"tile {self.tile}: {self.device} (measured) against {self.model} (modelled), {vectors} vectors of "
+            f"{outputs} outputs, each read {self.repeats} times",
             f"measured = {self.slope:.5g} * modelled {self.offset:+.4g} uA, R2 {self.r2:.6f}, RMS difference "
             f"{self.error:.4g} uA",
             "",

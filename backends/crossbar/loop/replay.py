@@ -50,6 +50,11 @@ class Replay:
         """Return how many calls were recorded."""
         return len(self._trace.calls)
 
+    def __repr__(self) -> str:
+        kinds = self._trace.calls[:, 0]
+        counts = ", ".join(f"{int(np.sum(kinds == kind)):,} {name}" for kind, name in NAMES.items())
+        return f"Replay of {self._trace.status.name!r}: {len(self):,} calls ({counts})"
+
     @property
     def finished(self) -> bool:
         """Whether every call was played."""
