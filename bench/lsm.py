@@ -128,6 +128,41 @@ def spoken_task(options: Any) -> Task | None:
     return Task("spoken digits", train, test, 5.3, 0.97, gains, without, (0.2, 0.5), (0.02, 0.05, 0.1))
 
 
+def backward(data: EventDataset, chosen: Any) -> EventDataset:
+    """Return the recordings with the chosen ones played backward from their last event; the label says which."""
+    events, last = data.events, data.lengths - 1
+    turned = np.asarray(chosen, bool)[events.recordings]
+    ticks = np.where(turned, last[events.recordings] - events.ticks, events.ticks)
+    order = np.lexsort((events.sources, ticks, events.recordings))
+    played = sn.Events(ticks[order], events.sources[order], events.offsets, events.n_sources, events.n_ticks, events.dt)
+    labels = np.asarray(chosen, np.int64)
+    return EventDataset(played, labels, ("forward", "backward"), data.sensor_shape, data.name, data.source)
+
+
+def direction_task(options: Any) -> Task | None:
+    """Return spoken digits played forward or backward: the counts of every channel are those of the recording."""
+    spoken = spoken_task(options)
+    if spoken is None:
+        return None
+    train, _ = spoken.train.split(0.45, seed=0)
+    half = np.arange(len(train)) % 2 == 1
+    # Each of the recordings to test on is played both ways, so that counts are right about exactly one of the two.
+    twice = spoken.test[np.tile(np.arange(len(spoken.test)), 2)]
+    test = backward(twice, np.arange(len(twice)) >= len(spoken.test))
+    gains, without = (0.08, 0.11, 0.14, 0.17, 0.2), (0.05, 0.1, 0.2, 0.3, 0.5)
+    return Task(
+        "spoken digits, forward or backward",
+        backward(train, half),
+        test,
+        spoken.threshold,
+        spoken.decay,
+        gains,
+        without,
+        (0.1, 0.2),
+        (0.06, 0.1, 0.15),
+    )
+
+
 def order_task(options: Any) -> Task:
     """Return recordings with the same spikes in every class, in another order, too far apart for a membrane."""
     settings: dict[str, Any] = {"channels": 4, "classes": 6, "lag": 12, "jitter": 1, "latest_onset": 5}
@@ -219,7 +254,7 @@ def arguments_of(arguments: list[str] | None) -> Any:
     parser = harness.options(__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, help="N-MNIST, a zip or folder with Train and Test; default simulated")
     parser.add_argument("--spoken", type=Path, help="folder with train.h5 and test.h5 of bench/spoken_digits.py")
-    parser.add_argument("--tasks", nargs="+", default=["images", "spoken", "order"], choices=tuple(TASKS))
+    parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=tuple(TASKS))
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--size", type=int, default=200, help="neurons in the reservoir")
     parser.add_argument("--devices", nargs="*", default=["ideal", "realistic_rram"], help="devices of the chips")
@@ -229,7 +264,12 @@ def arguments_of(arguments: list[str] | None) -> Any:
     return options
 
 
-TASKS: dict[str, Callable[[Any], Task | None]] = {"images": image_task, "spoken": spoken_task, "order": order_task}
+TASKS: dict[str, Callable[[Any], Task | None]] = {
+    "images": image_task,
+    "spoken": spoken_task,
+    "direction": direction_task,
+    "order": order_task,
+}
 
 
 def main(arguments: list[str] | None = None, hardware: dict[str, Runner] | None = None) -> dict[str, Any]:
