@@ -7,6 +7,7 @@ of its input: a reservoir is worth what it adds to the second, so report both.
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -241,7 +242,8 @@ class LinearProbe(_Classifier):
         model = LogisticRegression(max_iter=self.iterations, warm_start=True)
         for strength in sorted(strengths, reverse=True):  # from smooth to sharp, each begins where the last ended
             model.set_params(C=1.0 / strength)
-            model.fit(z, y)
+            with _one_thread():
+                model.fit(z, y)
             slopes, offsets = model.coef_.T, model.intercept_
             if slopes.shape[1] == 1:  # two classes are one output; make them two
                 slopes, offsets = np.hstack((-slopes, slopes)) / 2, np.concatenate((-offsets, offsets)) / 2
@@ -389,11 +391,23 @@ def _unstandardised(slopes: Floats, offsets: Floats, mean: Floats, scale: Floats
 def _ridge_path(x: Floats, y: Floats, strengths: Sequence[float]) -> list[tuple[Floats, Floats]]:
     mean, scale = _standard(x)
     centre = y.mean(axis=0)
-    # One decomposition serves all strengths.
-    left, singular, right = np.linalg.svd((x - mean) / scale, full_matrices=False)
-    projected = left.T @ (y - centre)
-    found = []
-    for strength in strengths:
-        slopes = right.T @ ((singular / (singular**2 + strength))[:, None] * projected)
-        found.append(_unstandardised(slopes, centre, mean, scale))
+    z, found = (x - mean) / scale, []
+    # One decomposition serves all strengths: (Z'Z + k)^-1 Z' = Z' (ZZ' + k)^-1, whichever of the two is smaller.
+    wide = z.shape[1] > z.shape[0]
+    with _one_thread():
+        values, vectors = np.linalg.eigh(z @ z.T if wide else z.T @ z)
+        left = vectors.T @ (y - centre if wide else z.T @ (y - centre))
+        for strength in strengths:
+            slopes = vectors @ (left / (np.maximum(values, 0.0) + strength)[:, None])
+            found.append(_unstandardised(z.T @ slopes if wide else slopes, centre, mean, scale))
     return found
+
+
+def _one_thread() -> contextlib.AbstractContextManager[object]:
+    """Return a context in which products take one thread: in small ones threads wait longer than they compute."""
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError:  # it comes with scikit-learn, which ridge regression does without
+        return contextlib.nullcontext()
+    limits: contextlib.AbstractContextManager[object] = threadpool_limits(1)
+    return limits
