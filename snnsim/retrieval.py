@@ -194,9 +194,10 @@ def bootstrap_interval(
     In a resample, recordings of the queries and of the gallery are drawn anew with replacement, each class apart, and
     so are the runs, where there are several. A recording that takes part in several runs is drawn once for all of them:
     runs that share their recordings are no further recordings. Few recordings of the gallery that are near to many
-    queries widen the interval, which they do not where queries alone are drawn anew. It is still too narrow then, since
-    the nearest item is an extreme: where 60 items are near or far for whole classes by accident, 79 to 94 % of such 95 %
-    intervals hold the true value, from strong accidents to weak ones; 26 to 80 % of Wilson's do (100 made-up sets each).
+    queries widen the interval, which they do not where queries alone are drawn anew. It is still too narrow then,
+    since the nearest item is an extreme: where 60 items are near or far for whole classes by accident, 79 to 94 % of
+    such 95 % intervals hold the true value, from strong accidents to weak ones, and 26 to 80 % of Wilson's (100 made-up
+    sets each).
     Nor does it say anything of other classes: those of the runs are taken as they are.
 
     Parameters
