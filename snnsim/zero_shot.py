@@ -117,8 +117,16 @@ class ZeroShotResult:
         return float(np.mean([run.accuracy for run in self.runs(method, scope)]))
 
     def interval(self, method: str, scope: str, confidence: float = 0.95) -> Interval:
-        """Return the interval of the mean accuracy; see `bootstrap_interval`."""
-        return bootstrap_interval(self.runs(method, scope), confidence=confidence)
+        """Return an interval of the mean accuracy: at each end, the wider of two.
+
+        One is `bootstrap_interval`, which has no width where all answers are right, or all those of a class. The other
+        is Wilson's for the queries of one run: runs share recordings, and are not counted as further queries.
+        """
+        runs = self.runs(method, scope)
+        queries = min(len(run) for run in runs)
+        by_queries = wilson_interval(round(self.accuracy(method, scope) * queries), queries, confidence)
+        over_both = bootstrap_interval(runs, confidence=confidence)
+        return Interval(min(by_queries.low, over_both.low), max(by_queries.high, over_both.high))
 
     def confusion(self, method: str, scope: str) -> tuple[IntArray, IntArray]:
         """Return the classes, and counts over all runs: rows are classes of queries, columns those of answers."""
@@ -146,7 +154,7 @@ class ZeroShotResult:
                     )
         header = ("method", "classes", "top-1", "95 % interval", "chance", "runs", "queries", "gallery")
         lines = [table(header, rows, right=range(2, 8))]
-        lines.append("interval: bootstrap over recordings of both modalities, each class apart, and over runs")
+        lines.append("interval: the wider of a bootstrap over recordings of both modalities and runs, and of Wilson's")
         return "\n".join(lines + [f"{name}: {text}" for name, text in self.notes.items()])
 
     def save(self, path: str | Path) -> None:

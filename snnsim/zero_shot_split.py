@@ -42,7 +42,7 @@ def pair_by_class(
         A class is missing in one of the modalities.
     """
     sides = [np.asarray(labels) for labels in (query_labels, gallery_labels)]
-    alone = np.setxor1d(*sides)
+    alone = np.setxor1d(sides[0], sides[1])
     if alone.size or not sides[0].size:
         found = f"class {alone[0]} is in one of the two modalities only" if alone.size else "there are no recordings"
         raise DataError(f"{found}; pairs are made within classes")
