@@ -175,7 +175,7 @@ class EnergyReport:
     def energy_rows(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         """Return the lines as a header and rows of text."""
         total = self.energy
-        rows = [
+        rows: list[tuple[str, ...]] = [
             (
                 line.part,
                 line.operation,
@@ -193,7 +193,7 @@ class EnergyReport:
         """Return energy and latency of each part as a header and rows of text; the last row is the sum."""
         energies, times = self.by_part(), {line.part: line for line in self.latencies}
         total = self.energy
-        rows = []
+        rows: list[tuple[str, ...]] = []
         for part in self.parts:
             energy = energies.get(part, 0.0)
             time = times.get(part)
@@ -213,7 +213,9 @@ class EnergyReport:
     def assumption_rows(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         """Return the assumptions that entered as a header and rows of text."""
         costs = self.table.costs
-        rows = [(name, str(costs[name]), MEANINGS[name][1], costs[name].source) for name in self.used]
+        rows: list[tuple[str, ...]] = [
+            (name, str(costs[name]), MEANINGS[name][1], costs[name].source) for name in self.used
+        ]
         return ("assumption", "value", "of", "source"), rows
 
     @property
@@ -380,9 +382,9 @@ class _Book:
             return
         width = self.costs.value(lanes) if getattr(self.costs, lanes) is not None else 1.0
         rounds = count / self.inferences / width if math.isfinite(width) else float(count > 0)
-        shown = "all" if math.isinf(width) else f"{width:g}"
+        shown = f"all {what}" if math.isinf(width) else f"{what} in {width:g} lane{'s' if width > 1 else ''}"
         used = (time, lanes) if getattr(self.costs, lanes) is not None else (time,)
-        self.latencies.append(LatencyLine(part, rounds * self.costs.value(time), f"{shown} {what}", used))
+        self.latencies.append(LatencyLine(part, rounds * self.costs.value(time), shown, used))
 
     def chip_projection(self, one: ProjectionActivity, activity: ChipActivity) -> None:
         value, name = self.costs.value, one.name

@@ -4,6 +4,7 @@ import json
 import math
 import signal
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -443,3 +444,13 @@ def test_one_chip_tells_no_spread():
     assert math.isnan(found.sd("accuracy"))
     assert found.confidence("accuracy") == (-math.inf, math.inf)
     assert "nan" not in str(found)
+
+
+# -- the guide ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("preset", [digital_45nm, loihi, rram_crossbar])
+def test_the_guide_lists_the_assumptions_as_they_are(preset):
+    guide = (Path(__file__).resolve().parent.parent / "docs" / "energy.md").read_text(encoding="utf-8")
+    for name, cost in preset().costs.items():
+        assert f"| `{name}` | {cost} | {MEANINGS[name][1]} | {cost.source} |" in guide
