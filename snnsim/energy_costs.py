@@ -164,27 +164,27 @@ class CostTable:
             )
         return float(cost.value)
 
-    def replaced(self, **changes: Cost | float | None) -> CostTable:
+    def replaced(self, *, name: str = "", note: str = "", **changes: Cost | float | None) -> CostTable:
         """Return the table with some assumptions changed.
 
         Parameters
         ----------
+        name, note : str
+            Default: as before.
         **changes : Cost, float or None
             By name. A number keeps the unit, and its source says that it was set by hand; None takes the assumption
             out.
         """
-        new: dict[str, Any] = {}
-        for name, change in changes.items():
-            if name in ("name", "note"):
-                new[name] = change
-            elif name not in MEANINGS:
-                raise ParameterError(f"{name!r} is no assumption of a cost table; there are: {', '.join(MEANINGS)}")
-            elif change is None or isinstance(change, Cost):
-                new[name] = change
+        new: dict[str, Any] = {"name": name or self.name, "note": note or self.note}
+        for which, change in changes.items():
+            if which not in MEANINGS:
+                raise ParameterError(f"{which!r} is no assumption of a cost table; there are: {', '.join(MEANINGS)}")
+            if change is None or isinstance(change, Cost):
+                new[which] = change
             else:
-                before = getattr(self, name)
+                before = getattr(self, which)
                 was = "" if before is None else f", before {before}"
-                new[name] = Cost(change, MEANINGS[name][0], f"assumption: set by hand{was}")
+                new[which] = Cost(change, MEANINGS[which][0], f"assumption: set by hand{was}")
         return replace(self, **new)
 
     def __str__(self) -> str:

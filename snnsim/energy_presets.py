@@ -63,12 +63,12 @@ def loihi() -> CostTable:
     """Return the costs published for Intel's first Loihi, 14 nm."""
     return CostTable(
         "Loihi, 14 nm",
-        accumulate=Cost(23.6e-12, "J", f"{_LOIHI}: synaptic spike operation, least; memory included"),
-        neuron_update=Cost(81e-12, "J", f"{_LOIHI}: neuron update, active; memory included"),
+        accumulate=Cost(23.6e-12, "J", f"{_LOIHI}: synaptic spike operation, least"),
+        neuron_update=Cost(81e-12, "J", f"{_LOIHI}: neuron update, active"),
         spike_route=Cost(1.7e-12, "J", f"{_LOIHI}: spike within a tile; hops between tiles come on top"),
-        note="Figures of a simulation before silicon, and the least value for a synaptic operation: a lower bound. "
-        "Left out: spikes between tiles (3 to 4 pJ a hop there), leakage, barriers between ticks, the host. The "
-        "source gives no time that scales with counts, so there is no latency here.",
+        note="Figures of a simulation before silicon, and the least value for a synaptic operation: a lower bound. The "
+        "source has no figure of its own for memory. Left out: spikes between tiles (3 to 4 pJ a hop there), leakage, "
+        "barriers between ticks, the host; and all times, so there is no latency.",
     )
 
 
@@ -111,6 +111,6 @@ def rram_crossbar() -> CostTable:
         operation_lanes=digital.operation_lanes,
         update_time=digital.update_time,
         update_lanes=Cost(16, "", "assumption: sixteen digital neurons at the same time"),
-        note="Left out: leakage, biases and references of the converters, sample-and-hold, clock, control, "
-        "communication between tiles other than spikes, and reads during programming.",
+        note="Left out: leakage, biases and references of the converters, sample-and-hold, column wires, clock, "
+        "control, communication between tiles other than spikes, and reads during programming.",
     )

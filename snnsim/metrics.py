@@ -127,7 +127,7 @@ class Metrics:
         """Return the metrics as a header and rows of text."""
         foot, sparsity = self.footprint, self.activation_sparsity
         parts = ", ".join(f"{name} {in_bytes(size)}" for name, size in dataclasses.asdict(foot).items() if size)
-        rows = [
+        rows: list[tuple[str, ...]] = [
             ("footprint", in_bytes(foot.total), parts),
             ("parameters", f"{self.parameter_count:,}", ""),
             ("connection sparsity", f"{self.connection_sparsity:.4f}", ""),

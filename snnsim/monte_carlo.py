@@ -109,7 +109,7 @@ class MonteCarlo:
             sd = "" if len(self) < 2 else f"{self.sd(name):.3g}"
             inner = [f"{self.percentile(name, percent):.4g}" for percent in (0, 5, 50, 95, 100)]
             rows.append((name, f"{self.mean(name):.4g}", between, sd, *inner))
-        return ("quantity", "mean", "95 % of the mean", "sd", "lowest", "5 %", "median", "95 %", "highest"), rows
+        return ("quantity", "mean", "95 % confidence", "sd", "lowest", "5 %", "median", "95 %", "highest"), rows
 
     def __str__(self) -> str:
         header, rows = self.rows()
@@ -154,7 +154,8 @@ def monte_carlo(
 ) -> MonteCarlo:
     """Run something on a number of chips.
 
-    Ctrl-C ends it after the chip that is running, and what is done is returned; a second Ctrl-C acts at once.
+    Ctrl-C ends it after the chip that is running, and what is done is returned; a second Ctrl-C acts at once. Where
+    what runs on the chip has itself stopped early at the Ctrl-C, as training does, that chip does not count.
 
     Parameters
     ----------
@@ -200,7 +201,10 @@ def monte_carlo(
     with interruptible() as stop, bar(progress, chips, "chips") as move:
         move(count)
         for number in range(count, chips):
-            outcome = _checked(run_one(seeds[number]), done, f"chip {number} (seed {seeds[number]})")
+            returned = run_one(seeds[number])
+            if stop.inside:  # cut short: not what this chip gives
+                break
+            outcome = _checked(returned, done, f"chip {number} (seed {seeds[number]})")
             for name, value in outcome.items():
                 done.setdefault(name, []).append(value)
             count += 1

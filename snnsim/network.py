@@ -465,7 +465,7 @@ class Network:
 
     def population_rows(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         """Return the populations as a header and rows of text."""
-        rows = [
+        rows: list[tuple[str, ...]] = [
             (p.name, "×".join(map(str, p.shape)), f"{p.size:,}", " + ".join(x.describe() for x in (p.model, *p.drive)))
             for p in self.populations
         ]

@@ -39,7 +39,7 @@ pre { background: var(--band); padding: .9rem 1rem; overflow-x: auto; font-size:
   border-radius: 6px; }
 figure { margin: 1.4rem 0; }
 /* Pictures are drawn for white paper, in the dark too. */
-img { max-width: 100%; height: auto; background: #ffffff; padding: .6rem; border-radius: 6px; }
+img { display: block; max-width: 100%; height: auto; background: #ffffff; padding: .6rem; border-radius: 6px; }
 figcaption { color: var(--soft); font-size: .92rem; margin-top: .4rem; }
 footer { margin-top: 3.5rem; color: var(--soft); font-size: .85rem; border-top: 1px solid var(--line);
   padding-top: .8rem; }

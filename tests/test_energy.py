@@ -4,6 +4,7 @@ import json
 import math
 import signal
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ from snnsim.energy import (
 from snnsim.energy_costs import MEANINGS
 from snnsim.errors import DataError, ParameterError
 from snnsim.monte_carlo import MonteCarlo, chip_seeds, monte_carlo, student_quantile
+from snnsim.progress import interruptible
 from snnsim.tables import in_unit
 
 DT = 1e-3
@@ -411,6 +413,23 @@ def test_ctrl_c_keeps_what_is_done_and_the_rest_is_run_later(tmp_path):
         monte_carlo(outcome_of, 8, seed=2, progress=False, path=path)
 
 
+def test_a_chip_whose_own_work_was_cut_short_does_not_count():
+    ran = []
+
+    def training(seed):
+        ran.append(seed)
+        with interruptible() as stop:
+            if len(ran) == 3:
+                signal.raise_signal(signal.SIGINT)
+            # As training does, it returns what it has.
+            return {"epochs": 1.0 if stop.is_set() else 9.0}
+
+    found = monte_carlo(training, 8, progress=False)
+    assert len(ran) == 3
+    assert found.of("epochs").tolist() == [9.0, 9.0]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
 def test_a_chip_that_fails_leaves_those_before_it_on_the_disk(tmp_path):
     def failing(seed):
         if seed == chip_seeds(0, 3)[2]:
@@ -443,3 +462,13 @@ def test_one_chip_tells_no_spread():
     assert math.isnan(found.sd("accuracy"))
     assert found.confidence("accuracy") == (-math.inf, math.inf)
     assert "nan" not in str(found)
+
+
+# -- the guide ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("preset", [digital_45nm, loihi, rram_crossbar])
+def test_the_guide_lists_the_assumptions_as_they_are(preset):
+    guide = (Path(__file__).resolve().parent.parent / "docs" / "energy.md").read_text(encoding="utf-8")
+    for name, cost in preset().costs.items():
+        assert f"| `{name}` | {cost} | {MEANINGS[name][1]} | {cost.source} |" in guide
