@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from snnsim.backends.layout import Layout, zeros
 from snnsim.backends.plastic import PlasticState, initial_states, refuse_recordings
+from snnsim.energy_activity import ChipActivity
 from snnsim.errors import CapabilityError, ParameterError, one_of, whole
 from snnsim.events import Events
 from snnsim.machine import cores
@@ -235,6 +236,10 @@ class Program(ABC):
     def agree(self, value: int) -> int:
         """Return the number that all processes go by that run one network together: the one of the first of them."""
         return value
+
+    def take_activity(self) -> ChipActivity | None:
+        """Return what a chip has done since this was last asked; None where there is no chip."""
+        return None
 
     def settle(self, state: State) -> None:
         """Bring into `state` what the backend still holds in an order of its own: the weights of plastic projections.

@@ -50,8 +50,8 @@ def energy_report(
     costs : CostTable
         What one of each takes; for instance `digital_45nm()` or `rram_crossbar()`.
     activity : ChipActivity, optional
-        What the chip did in this run. Its projections are counted in reads, rows and conversions; projections that it
-        does not hold, in synaptic operations.
+        What the chip did in this run; default what the `Result` tells. Its projections are counted in reads, rows and
+        conversions; projections that it does not hold, in synaptic operations.
 
     Returns
     -------
@@ -70,6 +70,8 @@ def energy_report(
         activity, counters = run, None
     elif isinstance(run, (Result, Counters)):
         counters = run.counters if isinstance(run, Result) else run
+        if isinstance(run, Result) and activity is None:
+            activity = run.chip
     else:
         raise ParameterError(f"run={run!r}: expected a Result, its counters, or a ChipActivity")
     book = _Book(costs, _inferences(counters, activity))

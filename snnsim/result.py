@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from snnsim.energy_activity import ChipActivity
 from snnsim.errors import ParameterError, one_of
 from snnsim.events import Events
 from snnsim.tables import table
@@ -82,6 +83,8 @@ class Result:
         Time the engine took.
     provenance : dict of str
         Versions, backend, precision, seed.
+    chip : ChipActivity, optional
+        What a chip did in the run; None where there was none, and for runs into a stream.
     """
 
     spikes: Mapping[str, Events]
@@ -92,6 +95,7 @@ class Result:
     dt: float
     wall_seconds: float
     provenance: dict[str, str] = field(default_factory=dict)
+    chip: ChipActivity | None = None
 
     def __len__(self) -> int:
         """Return the number of recordings."""

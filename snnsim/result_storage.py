@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from snnsim.energy_activity import ChipActivity
 from snnsim.events import Events
 from snnsim.result import Counters, Result
 from snnsim.storage import create_array, read_hdf5, read_names, write_hdf5, write_names
@@ -25,6 +27,8 @@ def save(result: Result, path: str | Path) -> None:
         write_facts(
             file, result.counters, result.n_ticks, result.start_tick, result.dt, result.wall_seconds, result.provenance
         )
+        if result.chip is not None:
+            file.attrs["chip"] = json.dumps(result.chip.to_dict())
         spikes, traces = groups(file)
         for name, events in result.spikes.items():
             events.write(spikes.create_group(name))
@@ -91,7 +95,12 @@ def load(path: str | Path, *, lazily: bool = False) -> Result:
             float(file.attrs["dt"]),
             float(file.attrs["wall_seconds"]),
             {key: str(value) for key, value in file["provenance"].attrs.items()},
+            _chip(file),
         )
+
+
+def _chip(file: h5py.File) -> ChipActivity | None:
+    return None if "chip" not in file.attrs else ChipActivity.from_dict(json.loads(file.attrs["chip"]))
 
 
 class _Stored(Mapping[str, T], Generic[T]):

@@ -344,6 +344,7 @@ class Simulation:
             network.dt,
             wall,
             self._provenance(),
+            self.program.take_activity(),
         )
 
     def _provenance(self) -> dict[str, str]:

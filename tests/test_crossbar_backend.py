@@ -5,7 +5,21 @@ import dataclasses
 import numpy as np
 import pytest
 
-from snnsim import LI, LIF, Conv2d, Dense, Events, Input, Network, Population, Projection, Simulation, Sparse, Trace
+from snnsim import (
+    LI,
+    LIF,
+    Conv2d,
+    Dense,
+    Events,
+    Input,
+    Network,
+    Population,
+    Projection,
+    Result,
+    Simulation,
+    Sparse,
+    Trace,
+)
 from snnsim.backends.crossbar import ADC, STAGES, Chip, ChipConfig, Device, Mapping, Wires, pcm, realistic_rram
 from snnsim.errors import NetworkError, ParameterError
 
@@ -292,11 +306,11 @@ def test_stages_are_switched_one_by_one():
         NOISY.only("noise")
 
 
-def test_what_a_run_has_cost():
+def test_what_a_run_has_cost(tmp_path):
     net, given = dense_network(), events(30)
     sim = Simulation(net, "crossbar", chip=Chip(ChipConfig(PLAIN, rows=16)))
     result = sim.run_samples(given)
-    activity = sim.program.activity()
+    activity = result.chip
     part = activity.projection("in->hidden")
     dense = given.to_dense(float).reshape(-1, 30)
     assert part.tiles == 2
@@ -308,6 +322,10 @@ def test_what_a_run_has_cost():
     power = np.concatenate([chip.effective(tile).sum(1) for tile in (0, 1)]) * PLAIN.read_voltage**2 * 1e-6
     assert part.read_watts == pytest.approx(dense.sum(0) @ power)
     assert activity.inferences == 3
+    assert sim.run_samples(given).chip == activity  # each run has its own
+    result.save(tmp_path / "result.h5")
+    assert Result.load(tmp_path / "result.h5").chip == activity
+    assert run(net, given, backend="cpu").chip is None
 
 
 @pytest.mark.parametrize(

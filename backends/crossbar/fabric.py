@@ -49,7 +49,7 @@ class Delivery(NamedTuple):
 
 @dataclass
 class Activity:
-    """What a projection has made the chip do.
+    """What a projection has made the chip do since it was last asked.
 
     `watts` is voltage times current of every cell read, summed over the reads, None where the device does not tell;
     `reads_of` are the reads of each tile.
@@ -231,6 +231,12 @@ class Fabric:
             placed.gains[index] = np.broadcast_to(gain, placed.gains[index].shape).copy()
 
     # -- reading -----------------------------------------------------------------------------------------
+
+    def take_activity(self) -> dict[int, Activity]:
+        """Return what each projection has made the chip do since this was last asked."""
+        done = self.activity
+        self.activity = {number: Activity(tiles=one.tiles) for number, one in done.items()}
+        return done
 
     def deliver(
         self,

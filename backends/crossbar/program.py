@@ -93,12 +93,12 @@ class CrossbarProgram(Program):
         self._inferences += state.floats.shape[0]
         return _Run(self, state, request).run()
 
-    def activity(self) -> ChipActivity:
-        """Return what all runs of this program have made the chip do; `snnsim.energy` works out what it costs."""
+    def take_activity(self) -> ChipActivity:
+        """Return what the chip has done since this was last asked; `snnsim.energy` works out what it costs."""
         device = self.chip.config.device if isinstance(self.chip, Chip) else None
         bits = self.chip.config.adc.bits if isinstance(self.chip, Chip) and self.chip.config.adc is not None else None
         parts = []
-        for number, done in self.fabric.activity.items():
+        for number, done in self.fabric.take_activity().items():
             tiles = [tile.number for placed in self.fabric.placed[number] for tile in placed.tiles]
             pulses = sum(self.chip.tiles[tile].pulses for tile in tiles) if isinstance(self.chip, Chip) else 0
             parts.append(
@@ -118,9 +118,8 @@ class CrossbarProgram(Program):
             )
         status = self.fabric.status
         name = status.name if device is None else f"{device.name}: {device.source}"
-        return ChipActivity(
-            tuple(parts), max(self._inferences, 1), status.rows, status.columns, status.read_voltage, name
-        )
+        inferences, self._inferences = max(self._inferences, 1), 0
+        return ChipActivity(tuple(parts), inferences, status.rows, status.columns, status.read_voltage, name)
 
 
 class _Run:
