@@ -32,7 +32,8 @@ Floats = NDArray[np.float64]
 BREAKDOWN_MEAN, BREAKDOWN_SD = 3.433, 0.114
 #: Mean and standard deviation of the conductance of formed cells, in microsiemens.
 FORMED_MEAN, FORMED_SD = 12.35, 1.86
-#: Forms 17 % of the cells: the difference of two then has the standard deviation of `NormalPairs`, 6.61 microsiemens.
+#: Forms 17 % of the cells: the difference of two then has a standard deviation of 6.66 microsiemens, near that of the
+#: published weights.
 VOLTAGE = 3.3246
 
 

@@ -10,7 +10,7 @@ import pytest
 
 import snnsim as sn
 from snnsim.errors import ParameterError
-from snnsim.reservoir import DistanceDependent, time_constant_leaving, inhibitory_neurons, liquid_state_machine
+from snnsim.reservoir import DistanceDependent, inhibitory_neurons, liquid_state_machine, time_constant_leaving
 from snnsim.switching import BreakdownPairs, NormalPairs
 
 
