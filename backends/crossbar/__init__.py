@@ -14,7 +14,6 @@ from snnsim.backends.crossbar.chip_fabric import ChipFabric as ChipFabric
 from snnsim.backends.crossbar.converter import ADC as ADC
 from snnsim.backends.crossbar.current_voltage import CurrentVoltage as CurrentVoltage
 from snnsim.backends.crossbar.device import Device as Device
-from snnsim.backends.crossbar.fabric import Fabric as Fabric
 from snnsim.backends.crossbar.flicker_noise import Flicker as Flicker
 from snnsim.backends.crossbar.loop.protocol import LoopDevice as LoopDevice
 from snnsim.backends.crossbar.loop.protocol import Status as Status

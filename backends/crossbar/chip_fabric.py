@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snnsim.backends.crossbar.fabric import Fabric
+from snnsim.backends.crossbar.fabric import DigitalFabric
 from snnsim.backends.crossbar.loop.protocol import LoopDevice
 from snnsim.backends.crossbar.mapping import Mapping
 from snnsim.backends.crossbar.moments import READ_BITS, UNTIMED
@@ -42,7 +42,7 @@ class ChipFabric:
         if not isinstance(device, LoopDevice):
             raise ParameterError(f"device={device!r}: expected a Chip, or a device with program, read and status")
         self.device = device
-        self._fabric = Fabric(network, device, mapping)
+        self._fabric = DigitalFabric(network, device, mapping)
         for number in self._fabric.placed:
             projection = network.projections[number]
             if network.longest_delay(projection) > 0:

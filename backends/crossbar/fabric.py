@@ -74,7 +74,7 @@ class Placed:
     gains: list[NDArray[np.float64]] = field(default_factory=list)  # of each tile and output, 1 where not compensated
 
 
-class Fabric:
+class DigitalFabric:
     """A network on a device.
 
     Parameters

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from snnsim.backends.base import Capabilities, Program, RunOutput, RunRequest, State, Visit
 from snnsim.backends.crossbar.chip import Chip
-from snnsim.backends.crossbar.fabric import Fabric
+from snnsim.backends.crossbar.fabric import DigitalFabric
 from snnsim.backends.crossbar.loop.protocol import LoopDevice
 from snnsim.backends.crossbar.mapping import Mapping
 from snnsim.backends.crossbar.moments import moment
@@ -68,7 +68,7 @@ class CrossbarProgram(Program):
         self.chip = Chip() if chip is None else chip
         if isinstance(self.chip, Chip):
             self.chip.threads = self.threads
-        self.fabric = Fabric(network, self.chip, mapping)
+        self.fabric = DigitalFabric(network, self.chip, mapping)
         ranges = None
         if self.fabric.mapping.calibration is not None and "full_scale" in self.fabric.status.capabilities:
             ranges = calibrated_ranges(self.fabric, self.fabric.mapping.calibration)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from snnsim.backends.base import RunRequest
 from snnsim.backends.crossbar.converter import range_for
-from snnsim.backends.crossbar.fabric import Fabric
+from snnsim.backends.crossbar.fabric import DigitalFabric
 from snnsim.backends.registry import get
 from snnsim.errors import ParameterError
 from snnsim.events import Events
@@ -20,7 +20,7 @@ from snnsim.neurons import Input
 MOST_VECTORS = 2000
 
 
-def calibrated_ranges(fabric: Fabric, given: Events | MappingOf[str, Events]) -> dict[int, float]:
+def calibrated_ranges(fabric: DigitalFabric, given: Events | MappingOf[str, Events]) -> dict[int, float]:
     """Return the full scale of each tile in uA: a percentile of what its pairs of columns carry on recordings.
 
     The network is run on the cpu backend, with weights as they are; the currents are those of cells that hold their
@@ -28,7 +28,7 @@ def calibrated_ranges(fabric: Fabric, given: Events | MappingOf[str, Events]) ->
 
     Parameters
     ----------
-    fabric : Fabric
+    fabric : DigitalFabric
     given : Events or dict of str to Events
         Recordings, for each input population.
     """
