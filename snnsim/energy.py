@@ -50,8 +50,9 @@ def energy_report(
     costs : CostTable
         What one of each takes; for instance `digital_45nm()` or `rram_crossbar()`.
     activity : ChipActivity, optional
-        What the chip did in this run; default what the `Result` tells. Its projections are counted in reads, rows and
-        conversions; projections that it does not hold, in synaptic operations.
+        What the chip did in this run; default what the `Result` tells, where the table has a `read_pulse`. Its
+        projections are counted in reads, rows and conversions; projections that it does not hold, in synaptic
+        operations. A table without `read_pulse` knows no chips: it prices the run as if all of it were digital.
 
     Returns
     -------
@@ -70,7 +71,7 @@ def energy_report(
         activity, counters = run, None
     elif isinstance(run, (Result, Counters)):
         counters = run.counters if isinstance(run, Result) else run
-        if isinstance(run, Result) and activity is None:
+        if isinstance(run, Result) and activity is None and costs.read_pulse is not None:
             activity = run.chip
     else:
         raise ParameterError(f"run={run!r}: expected a Result, its counters, or a ChipActivity")

@@ -41,8 +41,7 @@ def save(chip: Chip, path: str | Path) -> None:
                 group["full_scale"] = np.asarray(tile.full_scale, np.float64)
             for part in dataclasses.fields(CellState):
                 values = getattr(tile.state, part.name)
-                if values is not None:
-                    create_array(group, part.name, values.shape, values.dtype)[...] = values
+                create_array(group, part.name, values.shape, values.dtype)[...] = values
 
 
 def load(path: str | Path) -> Chip:
@@ -59,10 +58,7 @@ def load(path: str | Path) -> Chip:
         seeds = int(file.attrs["seed"]), int(file.attrs["read_seed"])
         chip = Chip(config, *seeds, name=str(file.attrs["name"]))
         for key, group in file.get("tiles", {}).items():
-            arrays = {
-                part.name: (group[part.name][...] if part.name in group else None)
-                for part in dataclasses.fields(CellState)
-            }
+            arrays: dict[str, Any] = {part.name: group[part.name][...] for part in dataclasses.fields(CellState)}
             full_scale = group["full_scale"][...] if "full_scale" in group else None
             scale: Any = full_scale if full_scale is None or full_scale.ndim else float(full_scale)
             state = CellState(**arrays)

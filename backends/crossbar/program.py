@@ -233,7 +233,7 @@ class _Run:
                 ring[part.recording[now, None], slot, row.receptor, part.targets[now]] += values[now]
         if not fabric.ideal:
             fan_out = np.diff(row.synapses.offsets)[neurons]
-            np.add.at(operations, (self.alive[recording], projection), fan_out)
+            np.add.at(operations[:, projection], self.alive[recording], fan_out)
 
     def _leave(self, step: int) -> None:
         """Take recordings out that are sure."""
