@@ -76,8 +76,10 @@ class Block:
         index = np.repeat(self.starts[sources] - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
         rows, positions, owner = self.rows[index], self.positions[index], np.repeat(recording, counts)
         group = owner * self.targets.shape[0] + positions
-        order = np.lexsort((rows, group))
-        rows, group = rows[order], group[order]
+        both = group * self.weights.shape[0] + rows
+        if np.any(both[1:] < both[:-1]):
+            order = np.argsort(both)
+            rows, group = rows[order], group[order]
         times = np.zeros(rows.size, np.int64)
         again = np.flatnonzero((np.diff(rows) == 0) & (np.diff(group) == 0)) + 1
         if again.size:

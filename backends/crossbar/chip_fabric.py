@@ -90,9 +90,7 @@ class ChipFabric:
         # The lowest bits count reads within a moment.
         moments = (np.asarray(keys, np.uint64) << np.uint64(READ_BITS)) & (UNTIMED - np.uint64(1))
         for part in self._fabric.deliver(number, owner, sources, moments):
-            for times in range(int(part.times.max()) + 1):
-                now = part.times == times
-                out[part.recording[now, None], part.targets[now]] += part.values[now]
+            part.add_to(out)
         return out
 
     def _matrix(self, number: int, values: NDArray[np.float64]) -> NDArray[np.float64]:

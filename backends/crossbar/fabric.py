@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,16 +35,27 @@ class Tile:
 
 
 class Delivery(NamedTuple):
-    """What a block delivers: ``values[v, o]`` to neuron ``targets[v, o]`` of recording ``recording[v]``.
-
-    Within one `times` no neuron of a recording stands twice.
-    """
+    """What a block delivers: ``values[v, o]`` to neuron ``targets[position[v], o]`` of recording ``recording[v]``."""
 
     delay: int
     recording: NDArray[np.int64]
+    position: NDArray[np.int64]
     times: NDArray[np.int64]
     targets: NDArray[np.int64]
     values: NDArray[np.float64]
+
+    def add_to(self, out: NDArray[Any]) -> None:
+        """Add the values to an array of shape (recordings, neurons)."""
+        places, outputs = self.targets.shape
+        everywhere = places == 1 and outputs == out.shape[1]  # outputs are in the order of the neurons
+        values = self.values.astype(out.dtype, copy=False)
+        for times in range(int(self.times.max(initial=0)) + 1):
+            # Positions of a convolution share no target, and a recording has one vector a position and pulse.
+            now = self.times == times if self.times.any() else slice(None)
+            if everywhere:
+                out[self.recording[now]] += values[now]
+            else:
+                out[self.recording[now, None], self.targets[self.position[now]]] += values[now]
 
 
 @dataclass
@@ -275,8 +286,9 @@ class DigitalFabric:
                 read = self._weights_of(currents / self.status.read_voltage, placed.reference[tile.outputs])
                 values[chosen, tile.outputs] += read / placed.gains[index]
             if read_ideal or not self.ideal:
-                targets = placed.block.targets[reads.position]
-                yield Delivery(placed.block.delay, reads.recording, reads.times, targets, values)
+                yield Delivery(
+                    placed.block.delay, reads.recording, reads.position, reads.times, placed.block.targets, values
+                )
 
     def _part(
         self, number: int, placed: Placed, tile: Tile, reads: Reads

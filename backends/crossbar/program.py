@@ -226,11 +226,7 @@ class _Run:
         if not on_chip:
             return
         for part in fabric.deliver(projection, recording, neurons, moments, read_ideal=False):
-            slot, values = (tick + part.delay) % ring.shape[1], part.values.astype(ring.dtype)
-            for times in range(int(part.times.max()) + 1):
-                # Positions of a convolution share no target, and a recording has one vector a position and pulse.
-                now = part.times == times
-                ring[part.recording[now, None], slot, row.receptor, part.targets[now]] += values[now]
+            part.add_to(ring[:, (tick + part.delay) % ring.shape[1], row.receptor])
         if not fabric.ideal:
             fan_out = np.diff(row.synapses.offsets)[neurons]
             np.add.at(operations[:, projection], self.alive[recording], fan_out)
