@@ -160,9 +160,9 @@ class ZeroShotResult:
     def save(self, path: str | Path) -> None:
         """Save to an HDF5 file, which is complete or not there at all."""
         with write_hdf5(path, "zero_shot") as file:
+            notes = file.create_group("notes", track_order=True)
             for name, text in self.notes.items():
-                file.create_group("notes", track_order=True) if "notes" not in file else None
-                file["notes"].attrs[name] = text
+                notes.attrs[name] = text
             kept = file.create_group("methods", track_order=True)
             for number, (method, scopes) in enumerate(self.retrievals.items()):
                 group = kept.create_group(f"{number:04d}")
@@ -176,8 +176,7 @@ class ZeroShotResult:
         """Load what `save` saved."""
         result = cls()
         with read_hdf5(path, "zero_shot") as file:
-            if "notes" in file:
-                result.notes = {name: str(text) for name, text in file["notes"].attrs.items()}
+            result.notes = {name: str(text) for name, text in file["notes"].attrs.items()}
             for number in sorted(file["methods"]):
                 group = file["methods"][number]
                 scopes: dict[str, list[Retrieval]] = {scope: [] for scope in SCOPES}
