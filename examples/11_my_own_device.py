@@ -28,7 +28,6 @@ parser.add_argument("--out", type=Path, help="folder for the report; default a n
 given = parser.parse_args()
 out = given.out or Path(tempfile.mkdtemp(prefix="my_own_device_"))
 device = Device.from_measurements(given.tables or write(out), name="my device", stuck_off=0.005)
-print(device.describe(), "\n")
 
 data, test = load_digits_events("train", dt=10e-3).binarised(), load_digits_events("test", dt=10e-3)[:180].binarised()
 model = TrainableNetwork(fully_connected(data.sensor_shape, 10, hidden=(64,), dt=10e-3))
@@ -46,14 +45,13 @@ def on_chip(chip: Chip, compensate: str | None = None) -> sn.Result:
 
 chip = Chip(config, seed=1)
 result = on_chip(chip)
-print(f"software {soft:.1%}, on one chip {result.accuracy(test.labels):.1%} of {len(test)} recordings\n")
+print(device.describe(), f"software {soft:.1%}, on one chip {result.accuracy(test.labels):.1%}", sep="\n\n")
 pictures = {"cells after programming": plot.programming(chip.targets(0), chip.conductances(0))}
 pictures["weights of the first array"] = plot.conductance_map(chip.conductances(0), pairs=True)
 voltages = cell_voltages(chip.effective(0), np.arange(5, 256, 20), device.read_voltage, config.wires)
 pictures["what wires take, 5 % of rows on"] = plot.ir_drop(voltages, device.read_voltage)
 
-on, bits = np.random.default_rng(0).random((200, 256)) < 0.05, np.arange(3, 11)
-reads = {}
+on, bits, reads = np.random.default_rng(0).random((200, 256)) < 0.05, np.arange(3, 11), {}
 for name, off in (("rounding alone", ("adc", "read_noise")), ("with read noise", ("adc",))):
     analog = Chip(config.without(*off), seed=1)
     analog.program(0, chip.targets(0))
@@ -68,11 +66,13 @@ ages, aged = [60.0, 3600.0, 86400.0, 2.63e6, 3.156e7], {"as read": [], "compensa
 for seconds in np.diff(ages, prepend=0.0):
     chip.age(seconds)
     for name, compensate in (("as read", None), ("compensated", "tile")):
-        aged[name].append(on_chip(chip, compensate).accuracy(test.labels))
+        run = on_chip(chip, compensate)
+        aged[name].append(run.accuracy(test.labels))
+        print(f"{seconds:.1e} s on, {name}: {aged[name][-1]:.1%}, {run.counters.spikes[:, 1].mean():.0f} hidden spikes")
 pictures["accuracy over age"] = plot.accuracy_over_age(ages, aged, software=soft, chance=0.1)
 energy = energy_report(software, digital_45nm_integer()), energy_report(result, rram_crossbar())
 pictures["energy"] = plot.energy(energy)
-print(chips, {name: f"{shares[-1]:.1%} after a year" for name, shares in aged.items()}, compare(*energy), sep="\n\n")
+print("", chips, compare(*energy), sep="\n\n")
 more = {"labels": test.labels, "chip": device.describe(), "chips": chips, "energy": energy, "pictures": pictures}
 page = run_report("Digits on chips of my device", net, result, **more).save(out / "report.html")
 for number, axes in enumerate(pictures.values(), 1):
