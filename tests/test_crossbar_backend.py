@@ -384,7 +384,7 @@ def test_other_backends_take_no_chip():
         ),
         (lambda: Chip(ChipConfig(PLAIN, adc=ADC(8))).program(0, np.ones((3, 2))), "full_scale is missing"),
         (lambda: Chip("pcm"), "config='pcm': expected a ChipConfig"),
-        (lambda: Chip(pcm()), "config=PCM: expected a ChipConfig; ChipConfig.device. makes one"),
+        (lambda: Chip(pcm()), "config=Device 'PCM': expected a ChipConfig, such as"),
         (lambda: Chip().age(-1), "seconds=-1: must be a finite number"),
         (lambda: Chip().age("a day"), "seconds='a day'"),
         (lambda: Chip().age(1.0, temperature=-5.0), "temperature=-5.0"),

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from snnsim.backends.crossbar.cells import CellState, program
 from snnsim.backends.crossbar.converter import ADC, Converters
 from snnsim.backends.crossbar.device import STAGES as DEVICE_STAGES
-from snnsim.backends.crossbar.device import Device
+from snnsim.backends.crossbar.device import Device, shown
 from snnsim.backends.crossbar.loop.protocol import LoopDevice, Status
 from snnsim.backends.crossbar.presets import ideal
 from snnsim.backends.crossbar.tile import Tile
@@ -105,9 +105,7 @@ class Chip(LoopDevice):
 
     def __init__(self, config: ChipConfig | None = None, seed: int = 0, read_seed: int = 0, name: str = "chip") -> None:
         if config is not None and not isinstance(config, ChipConfig):
-            hint = "; ChipConfig(device) makes one" if isinstance(config, Device) else ""
-            given = config.name if isinstance(config, Device) else repr(config)
-            raise ParameterError(f"config={given}: expected a ChipConfig{hint}")
+            raise ParameterError(f"config={shown(config)}: expected a ChipConfig, such as ChipConfig(device)")
         self.config = config or ChipConfig()
         self.seed, self.read_seed = whole("seed", seed), whole("read_seed", read_seed)
         self.name = name

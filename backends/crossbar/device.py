@@ -187,6 +187,11 @@ _KINDS: dict[str, tuple[type, ...]] = {
 }
 
 
+def shown(value: object) -> str:
+    """Return what an error says of a value: a device by its name, for in full it would fill the screen."""
+    return f"Device {value.name!r}" if isinstance(value, Device) else repr(value)
+
+
 def _check_stages(stages: tuple[str, ...]) -> None:
     for stage in stages:
         one_of("stage", stage, STAGES)
