@@ -21,7 +21,7 @@ from snnsim import (
     Trace,
 )
 from snnsim.backends.crossbar import ADC, STAGES, Chip, ChipConfig, Device, Mapping, Wires, pcm, realistic_rram
-from snnsim.errors import NetworkError, ParameterError
+from snnsim.errors import DeviceError, NetworkError, ParameterError
 
 DT = 1e-3
 #: Cells that hold exactly what they are told, with a leak at the lower end: not ideal, so that arrays are read.
@@ -241,6 +241,24 @@ def test_an_aged_chip_is_read_as_it_is_and_reprogramming_makes_it_young():
     assert not np.array_equal(anew, young)
 
 
+def test_a_simulation_notices_that_its_chip_holds_another_network():
+    one, other, given = dense_network(), dense_network(seed=1), events(30)
+    chip = Chip(NOISY, 5)
+    first = Simulation(one, "crossbar", chip=chip)
+    expected = first.run_samples(given).counters.spikes
+    chip.reprogram()  # the same weights: no harm
+    first.run_samples(given)
+    Simulation(other, "crossbar", chip=chip)
+    with pytest.raises(DeviceError, match=r"tile 0 holds no longer the weights of projection 'in->hidden'"):
+        first.run_samples(given)
+    second = Simulation(one, "crossbar", chip=chip)  # programmed once more, with noise of its own
+    chip.erase()
+    with pytest.raises(DeviceError, match="was erased"):
+        second.run_samples(given)
+    fresh = Simulation(one, "crossbar", chip=Chip(NOISY, 5))
+    assert np.array_equal(fresh.run_samples(given).counters.spikes, expected)
+
+
 def test_compensation_gives_back_what_drift_took():
     net, given = dense_network(), events(30)
     ideal = next(iter(run(net, given, backend="reference").traces.values()))
@@ -357,7 +375,6 @@ def test_other_backends_take_no_chip():
         (lambda: ChipConfig(columns=7), "columns=7: must be even"),
         (lambda: ChipConfig(device="pcm"), "device='pcm': expected Device"),
         (lambda: ChipConfig(adc=8), "adc=8: expected ADC"),
-        (lambda: Chip("pcm"), "config='pcm': expected a ChipConfig"),
         (lambda: Chip(seed=-1), "seed=-1"),
         (lambda: Chip().read(0, [0, 1], [0]), "tile=0 has not been programmed; programmed tiles: none"),
         (lambda: Chip().program(0, np.zeros((3, 3))), "expected at most .512, 512., with an even number of columns"),
@@ -366,7 +383,14 @@ def test_other_backends_take_no_chip():
             r"cell \(0, 0\) is 0 uS; plain takes 1 to 33 uS",
         ),
         (lambda: Chip(ChipConfig(PLAIN, adc=ADC(8))).program(0, np.ones((3, 2))), "full_scale is missing"),
+        (lambda: Chip("pcm"), "config='pcm': expected a ChipConfig"),
+        (lambda: Chip(pcm()), "config=Device 'PCM': expected a ChipConfig, such as"),
         (lambda: Chip().age(-1), "seconds=-1: must be a finite number"),
+        (lambda: Chip().age("a day"), "seconds='a day'"),
+        (lambda: Chip().age(1.0, temperature=-5.0), "temperature=-5.0"),
+        (lambda: Chip().age(3600.0), "chip has not been programmed, and age counts from there"),
+        (lambda: Mapping(digital=3), "digital=3: expected names"),
+        (lambda: Mapping(calibration=3), "calibration=3: expected Events"),
     ],
 )
 def test_bad_values_are_named(make, message):

@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from snnsim.backends.crossbar.cells import CellState, program
 from snnsim.backends.crossbar.converter import ADC, Converters
 from snnsim.backends.crossbar.device import STAGES as DEVICE_STAGES
-from snnsim.backends.crossbar.device import Device
+from snnsim.backends.crossbar.device import Device, shown
 from snnsim.backends.crossbar.loop.protocol import LoopDevice, Status
 from snnsim.backends.crossbar.presets import ideal
 from snnsim.backends.crossbar.tile import Tile
 from snnsim.backends.crossbar.wires import Wires
-from snnsim.errors import ParameterError, whole
+from snnsim.errors import ParameterError, positive, whole
 from snnsim.machine import cores
 
 #: What can be switched on or off one by one.
@@ -105,12 +105,14 @@ class Chip(LoopDevice):
 
     def __init__(self, config: ChipConfig | None = None, seed: int = 0, read_seed: int = 0, name: str = "chip") -> None:
         if config is not None and not isinstance(config, ChipConfig):
-            raise ParameterError(f"config={config!r}: expected a ChipConfig")
+            raise ParameterError(f"config={shown(config)}: expected a ChipConfig, such as ChipConfig(device)")
         self.config = config or ChipConfig()
         self.seed, self.read_seed = whole("seed", seed), whole("read_seed", read_seed)
         self.name = name
         self.threads = cores()
         self.tiles: dict[int, Tile] = {}
+        #: How often a tile was programmed or forgotten: where it has not changed, the tiles are those of before.
+        self.changes = 0
 
     # -- what a LoopDevice does --------------------------------------------------------------------------
 
@@ -164,6 +166,7 @@ class Chip(LoopDevice):
             before=None if before is None else before.state,
         )
         self.tiles[number] = Tile(number, self.config, self.seed, state, converters, full_scale, cycle)
+        self.changes += 1
 
     def read(
         self,
@@ -216,9 +219,19 @@ class Chip(LoopDevice):
         seconds : float
         temperature : float
             In kelvin, during that time.
+
+        Raises
+        ------
+        ParameterError
+            Nothing has been programmed, so that nothing would age; or a value is not allowed.
         """
-        if not (np.isfinite(seconds) and seconds >= 0):
-            raise ParameterError(f"seconds={seconds!r}: must be a finite number, zero or above")
+        positive("seconds", seconds, zero=True)
+        positive("temperature", temperature)
+        if not self.tiles:
+            raise ParameterError(
+                f"age({seconds:g}): {self.name} has not been programmed, and age counts from there; make the "
+                "Simulation first, or call program"
+            )
         for tile in self.tiles.values():
             tile.age(float(seconds), float(temperature))
 
@@ -230,6 +243,7 @@ class Chip(LoopDevice):
     def erase(self) -> None:
         """Forget all tiles."""
         self.tiles.clear()
+        self.changes += 1
 
     def state(self, tile: int) -> CellState:
         """Return the cells of a tile as they were programmed."""

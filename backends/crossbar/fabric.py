@@ -129,6 +129,7 @@ class DigitalFabric:
         if self.status.tiles is not None and tile > self.status.tiles:
             raise ParameterError(f"the network needs {tile} arrays; {self.status.name} has {self.status.tiles}")
         self.n_tiles = tile
+        self._changes: int | None = None
 
     # -- weights and conductances ------------------------------------------------------------------------
 
@@ -192,6 +193,22 @@ class DigitalFabric:
             if holds is None or not holds(tile.number, targets, scale):
                 self.device.program(tile.number, targets, scale)
         self.compensate()
+        self._changes = getattr(self.device, "changes", None)
+
+    def check(self) -> None:
+        """Raise `DeviceError` where a simulated chip has been programmed with something else in the meantime."""
+        now = getattr(self.device, "changes", None)
+        if now is None or now == self._changes:
+            return
+        for number, placed, tile in self.tiles():
+            holds: Any = getattr(self.device, "holds", None)
+            if holds is not None and not holds(tile.number, self.tile_targets(placed, tile)):
+                raise DeviceError(
+                    f"{self.status.name}: tile {tile.number} holds no longer the weights of projection "
+                    f"{self.network.projections[number].name!r}; another network has been programmed, or it was "
+                    "erased. Make a new Simulation, or give each network a chip of its own"
+                )
+        self._changes = now
 
     def tiles(self) -> Iterator[tuple[int, Placed, Tile]]:
         """Return all tiles with their projection."""
