@@ -20,12 +20,25 @@ from snnsim import (
     Sparse,
     Trace,
 )
-from snnsim.backends.crossbar import ADC, STAGES, Chip, ChipConfig, Device, Mapping, Wires, pcm, realistic_rram
+from snnsim.backends.crossbar import (
+    ADC,
+    STAGES,
+    Chip,
+    ChipConfig,
+    Device,
+    Mapping,
+    ProgrammingNoise,
+    Wires,
+    pcm,
+    realistic_rram,
+)
+from snnsim.backends.crossbar.curves import Polynomial
 from snnsim.errors import NetworkError, ParameterError
 
 DT = 1e-3
-#: Cells that hold exactly what they are told, with a leak at the lower end: not ideal, so that arrays are read.
-PLAIN = Device("plain", 1.0, 33.0)
+#: Cells that hold exactly what they are told, with a leak at the lower end: noise of size zero is a stage that is on, so
+#: that arrays are read.
+PLAIN = Device("plain", 1.0, 33.0, programming=ProgrammingNoise(Polynomial((0.0,))))
 
 
 def events(n, ticks=20, recordings=3, p=0.3, seed=0, most=1):

@@ -22,6 +22,11 @@ def moment(recording: int | NDArray[Any], tick: int) -> Any:
     return number << np.uint64(READ_BITS) & (UNTIMED - np.uint64(1))
 
 
+def untimed(first: int, count: int) -> NDArray[np.uint64]:
+    """Return keys for reads that nobody gave a moment for, counted on from `first`: each is a tick of its own."""
+    return UNTIMED + (np.arange(first, first + count, dtype=np.uint64) << np.uint64(READ_BITS))
+
+
 def tick_of(keys: NDArray[np.uint64]) -> NDArray[np.int64]:
     """Return the tick that keys belong to, recordings counted as `moment` does."""
     return (keys >> np.uint64(READ_BITS)).astype(np.int64)

@@ -40,7 +40,8 @@ class CrossbarProgram(Program):
     Notes
     -----
     The chip is programmed when the program is made, except for tiles that hold the same targets already: a chip that
-    has aged since is read as it is.
+    has aged since is read as it is. Compensation and the ranges of converters are found then, too. A chip is one
+    network's at a time: once another one has been put on it, runs of the first raise `DeviceError`.
     """
 
     name = "crossbar"
@@ -83,15 +84,19 @@ class CrossbarProgram(Program):
         self._outgoing: list[list[tuple[int, Row]]] = [[] for _ in network.populations]
         for number, projection in enumerate(network.projections):
             row = rows_of(network, projection, self.dtype)
-            if self.fabric.ideal and number in self.fabric.placed:
-                weights = self.fabric.decoded(number, row.synapses.weights.astype(np.float64))
-                row = Row(row.synapses, weights.astype(self.dtype), row.delay, row.target, row.receptor)
             self._outgoing[network.population_number(projection.source)].append((number, row))
 
     def run(self, state: State, request: RunRequest) -> RunOutput:
         """Advance `state` in place and return what was recorded."""
+        self.fabric.check()
         self._inferences += state.floats.shape[0]
         return _Run(self, state, request).run()
+
+    def run_long(self, state: State, request: RunRequest) -> RunOutput:
+        """Advance a long run, which is one inference in however many blocks."""
+        output = super().run_long(state, request)
+        self._inferences = 1
+        return output
 
     def take_activity(self) -> ChipActivity:
         """Return what the chip has done since this was last asked; `snnsim.energy` works out what it costs."""
