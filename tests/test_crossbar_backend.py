@@ -36,8 +36,8 @@ from snnsim.backends.crossbar.curves import Polynomial
 from snnsim.errors import NetworkError, ParameterError
 
 DT = 1e-3
-#: Cells that hold exactly what they are told, with a leak at the lower end: noise of size zero is a stage that is on, so
-#: that arrays are read.
+#: Cells that hold exactly what they are told, with a leak at the lower end. Noise of size zero is a stage that is on,
+#: so that arrays are read.
 PLAIN = Device("plain", 1.0, 33.0, programming=ProgrammingNoise(Polynomial((0.0,))))
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from collections.abc import Mapping as MappingOf
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray

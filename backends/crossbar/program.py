@@ -105,7 +105,8 @@ class CrossbarProgram(Program):
         parts = []
         for number, done in self.fabric.take_activity().items():
             tiles = [tile.number for placed in self.fabric.placed[number] for tile in placed.tiles]
-            pulses = sum(self.chip.tiles[tile].pulses for tile in tiles) if isinstance(self.chip, Chip) else 0
+            held = self.chip.tiles if isinstance(self.chip, Chip) else {}
+            pulses = sum(held[tile].pulses for tile in tiles if tile in held)
             parts.append(
                 ProjectionActivity(
                     self.network.projections[number].name,
