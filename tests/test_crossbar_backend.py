@@ -286,7 +286,9 @@ def test_ranges_come_from_recordings():
     assert known.program.chip.tiles[0].full_scale == pytest.approx(expected)
     known.run_samples(given)
     assert known.program.chip.saturated == 0
-    by_chance.run_samples(given)
+    activity = by_chance.run_samples(given).chip
+    assert sum(part.saturated for part in activity.projections) == by_chance.program.chip.saturated
+    assert activity.projection("in->hidden").saturated > 0
     # three tenths of the inputs fire, not one: what was taken for granted is too small
     assert by_chance.program.chip.saturated > 0
 

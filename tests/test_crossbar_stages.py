@@ -207,6 +207,21 @@ def test_adc_spread():
     assert high.mean() == pytest.approx(exact, abs=0.1)
 
 
+def test_calibration_takes_the_spread_of_converters_out(tmp_path):
+    offsets, rows = np.array([0, 5, 5]), np.arange(5)
+    errors = []
+    for calibrated in (False, True):
+        adc = ADC(8, full_scale=100.0, offset_spread=2.0, gain_spread=0.05, calibrated=calibrated)
+        chip = Chip(ChipConfig(EVERYTHING.device.only(), adc=adc))
+        chip.program(0, cells(33.0, 1.0))
+        found = chip.read(0, offsets, rows)
+        errors.append(np.sqrt(np.mean((found - np.array([[5 * 32.0 * VOLTAGE], [0.0]])) ** 2)) / (100.0 / 127))
+        chip.save(tmp_path / f"{calibrated}.h5")
+        assert np.array_equal(Chip.load(tmp_path / f"{calibrated}.h5").read(0, offsets, rows), found)
+    assert errors[0] > 1.5
+    assert errors[1] < 0.4  # of a step; rounding alone leaves 0.29
+
+
 # -- whole networks ---------------------------------------------------------------------------------------
 
 

@@ -240,7 +240,13 @@ class DigitalFabric:
                 if not chosen.size or (self.ideal and not read_ideal):
                     continue
                 pairs = (tile.outputs.stop - tile.outputs.start) * self.mapping.slices
+                before = self._saturated(tile.number)
                 currents = self._read(tile.number, offsets, rows, keys[chosen], pairs)
+                after, activity = self._saturated(tile.number), self.activity[number]
+                if before is None or after is None or activity.saturated is None:
+                    activity.saturated = None
+                else:
+                    activity.saturated += after - before
                 read = self._weights_of(currents / self.status.read_voltage, placed.reference[tile.outputs])
                 values[chosen, tile.outputs] += read / placed.gains[index]
             if read_ideal or not self.ideal:
@@ -274,6 +280,10 @@ class DigitalFabric:
         elif activity.watts is not None:
             activity.watts += float(np.sum(power(tile.number)[rows]))
         return chosen, offsets, rows
+
+    def _saturated(self, tile: int) -> int | None:
+        """Return the conversions of a tile that went beyond the range so far; None where the device does not tell."""
+        return self.device.tiles[tile].saturated if isinstance(self.device, Chip) else None
 
     def _read(
         self, tile: int, offsets: NDArray[np.int64], rows: NDArray[np.int64], keys: NDArray[np.uint64], pairs: int

@@ -48,8 +48,8 @@ class Delivery(NamedTuple):
 class Activity:
     """What a projection has made the chip do since it was last asked.
 
-    `watts` is voltage times current of every cell read, summed over the reads, None where the device does not tell;
-    `reads_of` are the reads of each tile.
+    `watts` is voltage times current of every cell read, summed over the reads, and `saturated` the conversions beyond
+    the range, None where the device does not tell; `reads_of` are the reads of each tile.
     """
 
     tiles: int = 0
@@ -58,6 +58,7 @@ class Activity:
     cell_reads: int = 0
     conversions: int = 0
     watts: float | None = 0.0
+    saturated: int | None = 0
     reads_of: dict[int, int] = field(default_factory=dict)
 
 

@@ -120,6 +120,7 @@ class CrossbarProgram(Program):
                     read_watts=done.watts,
                     busiest_reads=max(done.reads_of.values(), default=0),
                     programming_pulses=pulses,
+                    saturated=done.saturated,
                 )
             )
         status = self.fabric.status
