@@ -373,7 +373,8 @@ class Simulation:
         backend : str, optional
             Default that of the run that wrote the checkpoint.
         **options
-            `threads`, `visit`, `progress` and `memory_limit` of `Simulation`.
+            `threads`, `visit`, `progress` and `memory_limit` of `Simulation`, and what only the backend takes: a `chip`
+            is in no checkpoint, and to be given again.
         """
         return cls._from(path, checkpoints.load_facts(path), backend, options)
 
@@ -396,7 +397,8 @@ class Simulation:
         backend : str, optional
             Default that of the run that wrote the checkpoint, or ``"cpu"``.
         **options
-            `dtype` (which a checkpoint must agree with), `threads`, `visit`, `progress` and `memory_limit`.
+            `dtype` (which a checkpoint must agree with), `threads`, `visit`, `progress` and `memory_limit`, and what
+            only the backend takes: a `chip` is in no checkpoint, and to be given again.
         """
         if network is not None and not isinstance(network, Network):
             raise ParameterError(f"network={network!r}: expected a Network")

@@ -249,6 +249,18 @@ def test_a_long_run_in_parts_is_the_run_in_one_and_one_inference(tmp_path, monke
     assert one.chip.inferences == 1
 
 
+def test_a_checkpoint_goes_on_with_the_same_chip(tmp_path):
+    net, given = network(), events(1)
+    whole = Simulation(net, "crossbar", chip=Chip(ChipConfig(pcm()), 4)).run(inputs=given, record=Trace("out"))
+    sim = Simulation(net, "crossbar", chip=Chip(ChipConfig(pcm()), 4))
+    sim.run(7 * DT, given.crop(7))
+    sim.save_checkpoint(tmp_path / "run.h5")
+    again = Simulation.from_checkpoint(tmp_path / "run.h5", chip=Chip(ChipConfig(pcm()), 4))
+    assert again.backend == "crossbar"
+    rest = again.run(13 * DT, given.crop(13, 7), record=Trace("out"))
+    assert np.array_equal(next(iter(rest.traces.values()))[0], next(iter(whole.traces.values()))[0, 7:])
+
+
 def test_events_of_another_tick_set_no_range():
     with pytest.raises(ParameterError, match=r"calibration: .*ticks of"):
         Simulation(

@@ -235,9 +235,9 @@ def test_the_same_bits_on_any_number_of_threads(monkeypatch):
     )
     given = Events.from_dense(random.binomial(1, 0.2, (16, 10, 60)), 1e-3)
     used = []
-    share = read._share
+    share = read.share
     monkeypatch.setattr(
-        read, "_share", lambda part, vectors, threads: used.append(threads) or share(part, vectors, threads)
+        read, "share", lambda part, vectors, threads: used.append(threads) or share(part, vectors, threads)
     )
     for unselected in ("gated", "grounded"):
         traces = []

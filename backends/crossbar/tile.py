@@ -13,7 +13,8 @@ from snnsim.backends.crossbar import cells, wires
 from snnsim.backends.crossbar.cells import CellState
 from snnsim.backends.crossbar.converter import Converters
 from snnsim.backends.crossbar.moments import tick_of, untimed
-from snnsim.backends.crossbar.read import PreparedArray, read_sums
+from snnsim.backends.crossbar.prepared_array import PreparedArray
+from snnsim.backends.crossbar.read import read_sums
 
 if TYPE_CHECKING:
     from snnsim.backends.crossbar.chip_config import ChipConfig
