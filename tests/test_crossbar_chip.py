@@ -215,6 +215,7 @@ def test_recordings_that_are_sure_leave_as_on_the_reference(ideal):
     left = sim.run_samples(given, record=["hidden", Trace("out")], early_exit=rule, batch_size=5)
     ticks = left.counters.exit_ticks
     assert np.unique(ticks).size > 2
+    assert np.array_equal(ticks, rule.exit_ticks(next(iter(whole.traces.values()))))
     for one, many in zip(left.traces.values(), whole.traces.values(), strict=True):
         for recording, n in enumerate(ticks):  # what a recording does depends on no other one's leaving
             assert np.array_equal(one[recording, :n], many[recording, :n])

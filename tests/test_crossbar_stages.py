@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from snnsim import LI, LIF, Dense, Events, Input, Network, Population, Projection, Simulation
+from snnsim import IF, LI, LIF, Conv2d, Dense, Events, Input, Network, Population, Projection, Simulation, Trace
 from snnsim.backends.crossbar import (
     ADC,
     STAGES,
@@ -130,6 +130,30 @@ def test_read_noise_grows_with_the_root_of_active_rows(active):
     sigma = 0.03 * np.sqrt(active * (21.0**2 + 11.0**2))
     assert found.std() == pytest.approx(sigma, rel=0.01)
     assert found.mean() == pytest.approx(10.0 * active, abs=4 * sigma / np.sqrt(found.size))
+
+
+def test_no_two_reads_see_the_same_noise():
+    """Positions of a convolution, pulses, ticks, recordings, tiles and outputs each have noise of their own."""
+    device = EVERYTHING.device.only("read_noise")
+    net = Network(
+        [Population("in", (1, 5, 6), Input()), Population("out", (2, 5, 6), IF(threshold=1e9))],
+        [Projection("in", "out", Conv2d(np.ones((2, 1, 1, 1))))],
+        dt=1e-3,
+    )
+    sigma = 0.03 * np.hypot(33.0, 1.0) / 32.0  # of a read, in weights
+    for pulses in (1, 3):
+        given = Events.from_dense(np.full((3, 40, 30), pulses), 1e-3)
+        sim = Simulation(net, "crossbar", dtype="float64", chip=Chip(ChipConfig(device)))
+        (sums,) = sim.run_samples(given, record=Trace("out")).traces.values()
+        drive = np.diff(sums, axis=1, prepend=0.0) - pulses
+        assert np.unique(np.round(drive, 9)).size > 0.99 * drive.size  # some are equal in float32, by chance
+        assert drive.std() == pytest.approx(np.sqrt(pulses) * sigma, rel=0.03)
+    chip = Chip(ChipConfig(device))
+    keys, rows = np.arange(50, dtype=np.uint64), np.zeros(50, int)
+    for tile in (0, 1):
+        chip.program(tile, cells(33.0, 1.0, rows=1))
+    one, other = (chip.read(tile, np.arange(51), rows, keys) - 32.0 * VOLTAGE for tile in (0, 1))
+    assert abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 4 / np.sqrt(one.size)
 
 
 def test_flicker():

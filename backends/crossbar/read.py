@@ -196,7 +196,7 @@ def _pool(threads: int, process: int) -> ThreadPoolExecutor:
 
 
 def transfer_of(converters: Converters | None, outputs: int) -> tuple[NDArray[np.float64], float]:
-    """Return input scale, input shift, output scale and output shift of converters, and their largest code (0: none)."""
+    """Return input scale and shift, output scale and shift of converters, and their largest code (0: none)."""
     if converters is None:
         return _NOTHING, 0.0
     if converters.columns != outputs:
