@@ -40,7 +40,8 @@ class ProjectionActivity:
     busiest_reads : int or None
         Reads of the tile that was read most, for the latency; None: all tiles are taken as read equally often.
     programming_pulses : int
-        Pulses that wrote the weights. Written once, they are shown beside the energy of inference, not in it.
+        Pulses that have programmed the tiles since the chip was new. They are shown beside the energy of inference,
+        not in it.
     saturated : int or None
         Conversions that went beyond the range of the ADCs. None where the chip does not tell.
     """

@@ -100,6 +100,19 @@ def test_reads_without_a_moment_are_ticks_of_their_own():
     assert np.unique(found).size == 64  # the fastest octave is another one at each tick
 
 
+def test_programming_pulses_are_counted_since_the_chip_was_new():
+    chip = Chip(ChipConfig(Device("plain", 1.0, 33.0)))
+    targets = np.full((5, 2), 20.0)
+    chip.program(0, targets)
+    chip.reprogram()
+    assert chip.programming_pulses == 20
+    targets[1:] = np.nan
+    chip.program(0, targets)
+    assert chip.programming_pulses == 22
+    chip.program(0, np.full((3, 4), 20.0))
+    assert chip.programming_pulses == 34
+
+
 def test_saturated_conversions_are_counted_on():
     chip = Chip(ChipConfig(Device("plain", 1.0, 33.0), adc=ADC(8, full_scale=1.0)))
     chip.program(0, np.full((5, 2), [33.0, 1.0]))

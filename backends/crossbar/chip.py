@@ -196,7 +196,7 @@ class Chip(LoopDevice):
 
     @property
     def programming_pulses(self) -> int:
-        """Pulses that wrote what the chip holds now, those of write-verify counted one by one."""
+        """Pulses that have programmed the chip since it was new, those of write-verify counted one by one."""
         return sum(tile.pulses for tile in self.tiles.values())
 
     @property

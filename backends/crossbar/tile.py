@@ -43,8 +43,8 @@ class Tile:
         Since programming, of all cells or of each.
     drift_seconds : float or ndarray
         The same as drift counts them: at 300 K.
-    saturated, own_reads : int
-        Conversions held at an outermost code, and reads without a moment, since the array was first programmed.
+    pulses, saturated, own_reads : int
+        Programming pulses, conversions held at an outermost code, and reads without a moment, since the array was new.
     """
 
     def __init__(
@@ -68,6 +68,7 @@ class Tile:
     def follow(self, before: Tile, left_alone: NDArray[np.bool_]) -> None:
         """Go on from the array as it was before it was programmed: cells that were left alone keep their age."""
         self.saturated, self.own_reads = before.saturated, before.own_reads
+        self.pulses = before.pulses + int(self.state.iterations[~left_alone].sum())
         if left_alone.any() and before.state.conductance.shape == left_alone.shape:
             self.seconds = np.where(left_alone, before.seconds, 0.0)
             self.drift_seconds = np.where(left_alone, before.drift_seconds, 0.0)
