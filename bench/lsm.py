@@ -7,8 +7,8 @@ probe's regularisation. Test recordings are looked at once. Beside it stand the 
 well, weights of resistive switching, and where it is there a simulated chip, with the gain that was chosen in software.
 
 N-MNIST: the middle 16 x 16 pixels, events of polarity 0 (the bit of the file; OFF), 50 ticks of 6.8 ms, one event a
-pixel and tick at most. Published for all recordings (doi:10.1038/s43588-024-00751-z): 89.11 % in software, 89.66 % in
-resistive memory; that cannot be compared with a subset.
+pixel and tick at most. Published for all recordings (doi:10.1038/s43588-024-00751-z; github.com/MrLinNing/MemristorLSM,
+LSM-NMNIST/README.md): 89.11 % in software, 89.66 % in resistive memory; that cannot be compared with a subset.
 """
 
 from __future__ import annotations

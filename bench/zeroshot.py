@@ -43,7 +43,8 @@ SEEN, UNSEEN = tuple(range(1, 8)), (8, 9)
 CHOICES = ((1.0, False), (0.05, True), (0.1, True), (0.3, True))
 #: The same where there is more to train.
 FEWER = (CHOICES[0], CHOICES[2])
-#: Published with this architecture (doi:10.1038/s43588-024-00751-z), N-TIDIGITS to N-MNIST: per cent by dimensions.
+#: Published with this architecture (doi:10.1038/s43588-024-00751-z; github.com/MrLinNing/MemristorLSM,
+#: LSM-CLIP-ATV/README.md), N-TIDIGITS to N-MNIST: per cent by dimensions.
 PUBLISHED = {
     ("LSM, contrastive", 64): {"in-class": 66.1, "out-of-class": 88.0},
     ("LSM, contrastive", 128): {"in-class": 67.4, "out-of-class": 88.5},

@@ -66,7 +66,8 @@ def loihi() -> CostTable:
         accumulate=Cost(23.6e-12, "J", f"{_LOIHI}: synaptic spike operation, least"),
         neuron_update=Cost(81e-12, "J", f"{_LOIHI}: neuron update, active"),
         spike_route=Cost(1.7e-12, "J", f"{_LOIHI}: spike within a tile; hops between tiles come on top"),
-        note="Figures of a simulation before silicon, and the least value for a synaptic operation: a lower bound. The "
+        note="Figures of a simulation before silicon. That of a synaptic operation is the least value, a lower bound; "
+        "that of a neuron is taken for every neuron, also where nothing happens (52 pJ there), an upper one. The "
         "source has no figure of its own for memory. Left out: spikes between tiles (3 to 4 pJ a hop there), leakage, "
         "barriers between ticks, the host; and all times, so there is no latency.",
     )
@@ -99,8 +100,8 @@ def rram_crossbar() -> CostTable:
         row_capacitance=Cost(
             0.2e-15,
             "F",
-            "assumption: 0.5 µm of wire a cell at 0.2 fF/µm (the figure of DNN+NeuroSim, "
-            "doi:10.1109/IEDM19573.2019.8993491), and as much for the gate of its transistor",
+            "assumption: 0.5 µm of wire a cell at 0.2 fF/µm (the figure in SubArray.cpp of DNN+NeuroSim, "
+            "github.com/neurosim/DNN_NeuroSim_V1.4), and as much for the gate of its transistor",
         ),
         row_voltage=Cost(1.1, "V", "assumption: supply of 40 nm logic"),
         programming_pulse=Cost(10e-12, "J", "assumption: 2 V, 50 µA, 100 ns; the read back of write-verify left out"),

@@ -9,8 +9,10 @@ strict. That is a `LIF` neuron with ``reset="zero", strict=True``, a projection 
 one tick's delay within, so that the machine is a `Network` and nothing else.
 
 Idea: Maass, Natschläger and Markram, Real-time computing without stable states, Neural Computation 14:2531 (2002),
-doi:10.1162/089976602760407955. This cell, with weights from resistive switching: Lin et al., Nature Computational
-Science 5:37 (2025), doi:10.1038/s43588-024-00751-z.
+doi:10.1162/089976602760407955. Weights from resistive switching: Lin et al., Nature Computational Science 5:37 (2025),
+doi:10.1038/s43588-024-00751-z. The code of that paper is public without the file of its cell; this one, with the same
+parameters, is from another repository of its first author (SpeakerAuthentication/models.py of
+https://github.com/MrLinNing/RMAdaptiveMachine), here without biases.
 """
 
 from __future__ import annotations

@@ -4,12 +4,14 @@ A pristine cell of resistive memory conducts next to nothing; a voltage above it
 voltage varies from cell to cell, so that one voltage for all forms a random subset, each cell of it to a random
 conductance. A weight is the difference of two cells, in microsiemens.
 
-The moments of `NormalPairs` are those that the published scripts of a reservoir in 40 nm resistive memory draw from
-(Lin et al. 2025, doi:10.1038/s43588-024-00751-z; https://github.com/MrLinNing/MemristorLSM). The statistics of
-`BreakdownPairs` are computed from the source data of Wang et al., Echo state graph neural networks with analogue random
-resistive memory arrays, Nature Machine Intelligence 5:104 (2023), doi:10.1038/s42256-023-00609-5: breakdown voltages of
-a map of 20 x 20 cells, conductances of formed cells. The conductances of one chip cannot be had from them, only their
-distribution.
+The paper that `NormalPairs` follows is Lin et al. 2025, doi:10.1038/s43588-024-00751-z, a reservoir in 40 nm resistive
+memory, whose repository (https://github.com/MrLinNing/MemristorLSM) lacks the file of the reservoir. The moments are
+defaults of the same parameters in another repository of its first author (SpeakerAuthentication/models.py of
+https://github.com/MrLinNing/RMAdaptiveMachine): that the published weights had them, and that they are microsiemens of
+differential pairs, is our reading. The statistics of `BreakdownPairs` are computed from
+the source data of Wang et al., Echo state graph neural networks with analogue random resistive memory arrays, Nature
+Machine Intelligence 5:104 (2023), doi:10.1038/s42256-023-00609-5: breakdown voltages of a map of 20 x 20 cells,
+conductances of formed cells. The conductances of one chip cannot be had from them, only their distribution.
 """
 
 from __future__ import annotations
@@ -32,8 +34,8 @@ Floats = NDArray[np.float64]
 BREAKDOWN_MEAN, BREAKDOWN_SD = 3.433, 0.114
 #: Mean and standard deviation of the conductance of formed cells, in microsiemens.
 FORMED_MEAN, FORMED_SD = 12.35, 1.86
-#: Forms 17 % of the cells: the difference of two then has a standard deviation of 6.66 microsiemens, near that of the
-#: published weights.
+#: Forms 17 % of the cells: the difference of two then has a standard deviation of 6.66 microsiemens, near that of
+#: `NormalPairs`.
 VOLTAGE = 3.3246
 
 

@@ -81,7 +81,7 @@ def test_further_presets_have_the_values_of_their_formulas():
     sigma = {
         presets.hermes(2): (20.7, 0.16603222 + 4.71806468 - 8.48101252 + 4.68961419),
         presets.hermes(1): (10.35, 0.15781817 + 2.32443916 - 2.16310839 + 0.68841818),
-        presets.reram_cmo(2.0): (50.0, 0.01121854 + 0.01129027 * 50),
+        presets.reram_cmo(2.0): (50.0, 0.0112185391 + 0.01129027418 * 50),
         presets.reram_cmo(0.2): (50.0, 0.00081107 + 0.00106879 * 50),
         presets.state_independent(): (13.0, 0.2),
         presets.crosssim_pcm(): (10.0, -0.178767 + 0.7585724 + 0.28638599),

@@ -1,4 +1,4 @@
-"""Wires of a crossbar: against nodal analysis of the whole network, published values, and their own proven bounds."""
+"""Wires of a crossbar: against nodal analysis of the whole network, here and elsewhere, and their own proven bounds."""
 
 import numpy as np
 import pytest
@@ -181,7 +181,7 @@ def test_loss_of_arrays_of_10_kilohm(size, ohm):
 
 
 def closed_form(conductance, active, ohm):
-    """Column currents (uA a volt) by the closed form of aihwkit, a polynomial fitted to one column of small drops."""
+    """Column currents (uA a volt) by the closed form of aihwkit, a polynomial that is good for small drops."""
     rows = len(conductance)
     # Its distance counts from the sink, at the last row.
     distance = (rows - 1 - np.asarray(active)) / rows

@@ -1,7 +1,8 @@
 """Random conductances from dielectric breakdown: which cells a forming voltage makes conduct.
 
 Every pristine cell breaks down at a voltage of its own, normal with mean 3.433 V and sd 0.114 V; one voltage on all
-cells forms those below it. Statistics of the data of Wang et al. 2023, doi:10.1038/s42256-023-00609-5.
+cells forms those below it. The numbers are statistics of the source data of Wang et al. 2023,
+doi:10.1038/s42256-023-00609-5 (github.com/wangsc1912/ESGNN); that they are normal is our model.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ def breakdown_difference(shape: tuple[int, int], voltage: float, *, seed: int, t
 def normal_difference(
     shape: tuple[int, int], *, mean: float = 0.0, deviation: float = 6.61, seed: int, tile: int = 0
 ) -> Floats:
-    """Return normal weights (uS), the moments of which are what a pair of cells leaves (Lin et al. 2025)."""
+    """Return normal weights (uS); the default sd is that of `snnsim.switching.NormalPairs`."""
     finite("mean", mean)
     positive("deviation", deviation, zero=True)
     return mean + deviation * draws.normal(draws.purpose_key(seed, "pair", whole("tile", tile)), _cells(shape))

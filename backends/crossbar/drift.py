@@ -1,7 +1,8 @@
 """Drift and retention: how a programmed conductance moves with time, and how temperature hastens it.
 
 Temperature acts as an acceleration of time by Arrhenius' law: t seconds at T act as t * exp(E / k * (1/T0 - 1/T))
-seconds at the T0 = 300 K the models are for, with the activation energy E that the model states.
+seconds at T0 = 300 K, with the activation energy E that the model states. That the models hold at T0 is an assumption;
+the tools that the presets are from name no temperature.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from snnsim.errors import ParameterError, positive
 
 #: eV / K (CODATA 2018).
 BOLTZMANN = 8.617333262e-5
-#: Kelvin at which the models of drift hold.
+#: Kelvin at which the models of drift are taken to hold.
 REFERENCE_TEMPERATURE = 300.0
 
 

@@ -27,7 +27,7 @@ WAN_ERRORS = {
 }
 _WAN_RANGE = 40.0
 #: Programming error of `reram_cmo` by acceptance range in percent: constant (uS) and slope.
-CMO_ERRORS = {0.2: (0.00081107, 0.00106879), 2.0: (0.01121854, 0.01129027)}
+CMO_ERRORS = {0.2: (0.00081107, 0.00106879), 2.0: (0.0112185391, 0.01129027418)}
 #: Variability of `crosssim_sonos` by whole days: height and scale of a saturation in nA, of a current of at most 1600.
 SONOS_VARIABILITY = {
     0: (19.88665, 176.3115),
@@ -66,7 +66,7 @@ def pcm(g_max: float = 25.0) -> Device:
         read_noise=ReadNoise(
             ClippedPower(0.0088, 0.65, 1e-3, 0.2, g_max), state="programmed", read_time=250e-9, reference_time=20.0
         ),
-        source=f"Nandakumar et al. 2019, doi:10.1109/ICECS46596.2019.8964852, as PCMLikeNoiseModel of {_KIT}",
+        source=f"PCMLikeNoiseModel of {_KIT}, after Nandakumar et al. 2019, doi:10.1109/ICECS46596.2019.8964852",
     )
 
 
@@ -91,7 +91,10 @@ def hermes(devices: int = 2) -> Device:
         programming=ProgrammingNoise(Polynomial(error, g_max)),
         drift=PowerLawDrift(mean, deviation, reference_time=t0),
         read_noise=ReadNoise(read, state="programmed", read_time=512e-9, reference_time=t0),
-        source=f"Le Gallo et al. 2023, doi:10.1038/s41928-023-01010-1, as HermesNoiseModel of {_KIT}",
+        source=(
+            f"HermesNoiseModel of {_KIT}, fitted to devices of the chip of Le Gallo et al. 2023, "
+            "doi:10.1038/s41928-023-01010-1"
+        ),
     )
 
 
@@ -103,7 +106,7 @@ def reram_wan(seconds: float = 1.0) -> Device:
         0.0,
         _WAN_RANGE,
         programming=ProgrammingNoise(Polynomial(WAN_ERRORS[seconds], _WAN_RANGE)),
-        source=f"{_WAN}, as ReRamWan2022NoiseModel of {_KIT}; no read noise in it",
+        source=f"ReRamWan2022NoiseModel of {_KIT}, estimated from figures of {_WAN}; no read noise in it",
     )
 
 
@@ -120,8 +123,9 @@ def realistic_rram() -> Device:
         # A weight is the difference of two cells.
         read_noise=ReadNoise(constant(0.01 * _WAN_RANGE / math.sqrt(2.0)), relative=False),
         source=(
-            f"programming error after 1 s of {_WAN}, as ReRamWan2022NoiseModel of {_KIT}; read noise of 1 % of the "
-            "largest weight, which that model advises to add, halved in variance between the two cells of a pair; "
+            f"programming error after 1 s of ReRamWan2022NoiseModel of {_KIT}, estimated from figures of {_WAN}; read "
+            "noise of 1 % of the largest weight, which that model advises to add, halved in variance between the two "
+            "cells of a pair; "
             "our assumptions: spread 0.02, 0.1 % of cells stuck on and 0.1 % stuck off"
         ),
     )
@@ -169,12 +173,16 @@ def crosssim_pcm() -> Device:
         0.25,
         25.0,
         programming=ProgrammingNoise(Polynomial((0.28638599, 0.07585724, -0.00178767))),
-        source=f"Joshi et al. 2020, doi:10.1038/s41467-020-16108-9, as PCMJoshi of {_CROSSSIM}",
+        source=f"PCMJoshi of {_CROSSSIM}, fitted to figure 3 b of Joshi et al. 2020, doi:10.1038/s41467-020-16108-9",
     )
 
 
 def crosssim_rram() -> Device:
-    """Return resistive memory of 50 to 225 uS with programming error and a current that bends with voltage."""
+    """Return resistive memory of 50 to 225 uS with programming error and a current that bends with voltage.
+
+    Currents were fitted to curves of cells of 62.5 to 110 uS. Above, the fit goes to a straight line assumed at 225 uS;
+    below, it is extrapolated.
+    """
     return Device(
         "RRAM of Milo et al.",
         50.0,
@@ -184,18 +192,21 @@ def crosssim_rram() -> Device:
         current_voltage=LogarithmicPolynomial(
             (0.007063, 0.005711, 0.001541, 0.0001388), (1.2968e-3, 6.7919e-4, 8.871e-5), 50.0, 225.0, 0.5
         ),
-        source=f"Milo et al. 2021, doi:10.1109/IRPS46558.2021.9405119, as RRAMMilo and its I-V model of {_CROSSSIM}",
+        source=(
+            f"RRAMMilo of {_CROSSSIM}, fitted to figures 4 (error) and 1 (I-V, four cells of 62.5 to 110 uS; a line "
+            "assumed at 225 uS) of Milo et al. 2021, doi:10.1109/IRPS46558.2021.9405119"
+        ),
     )
 
 
 def crosssim_rram_wan() -> Device:
-    """Return resistive memory up to 39.26 uS with programming error alone: another fit to the data of `reram_wan`."""
+    """Return resistive memory up to 39.26 uS with programming error alone: a fit to the paper of `reram_wan`."""
     return Device(
         "RRAM of Wan et al., cubic fit",
         0.0,
         39.26,
         programming=ProgrammingNoise(Polynomial((1.053, 0.2374, -1.167e-2, 1.536e-4))),
-        source=f"{_WAN}, as RRAMWan of {_CROSSSIM}",
+        source=f"RRAMWan of {_CROSSSIM}, fitted to extended data figure 3 (after 1 s) of {_WAN}",
     )
 
 
@@ -212,8 +223,10 @@ def crosssim_sonos(days: int = 0) -> Device:
         programming=ProgrammingNoise(Saturation(height, scale)),
         read_noise=ReadNoise(Saturation(0.1258037, 2.1536557), relative=False),
         source=(
-            f"Agrawal et al. 2022, doi:10.1109/IEDM45625.2022.10019564, as SONOS of {_CROSSSIM}: variability of that "
-            "day and read noise; the drift of the mean (at most some tens of nA) is not in it"
+            f"SONOS of {_CROSSSIM}, fitted to figures 10 and 11 of Agrawal et al., Subthreshold operation of SONOS "
+            "analog memory to enable accurate low-power neural network inference, IEDM 2022, 21.7.1: variability of "
+            "that day, here of the target, and read noise; left out is the drift of the mean, which from the first day "
+            "on takes up to 0.6 uS below 14 uS, and 1 to 2.5 uS at 16 uS"
         ),
     )
 
@@ -228,8 +241,7 @@ def resistive_switching() -> Device:
         read_noise=ReadNoise(constant(0.02)),
         source=(
             "mean and sd of formed cells in the data of Wang et al. 2023 (echo state graph neural networks), "
-            "doi:10.1038/s42256-023-00609-5, and 2 % read noise of its simulation, here for each cell; that network "
-            "is the forerunner of Lin et al. 2025, doi:10.1038/s43588-024-00751-z"
+            "doi:10.1038/s42256-023-00609-5, and 2 % read noise as in its simulation (github.com/wangsc1912/ESGNN)"
         ),
     )
 

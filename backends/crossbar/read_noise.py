@@ -18,8 +18,9 @@ OF_STATES = ("programmed", "now")
 class ReadNoise:
     """White read noise: ``curve(g) [* g_now] [* sqrt(ln((t + t0 + t_read) / (2 t_read)))]``.
 
-    The last factor is the sd that 1/f noise has gathered between one read time and the time since programming
-    (Nandakumar et al. 2019, doi:10.1109/ICECS46596.2019.8964852); each read then draws from it anew.
+    The last factor is the sd that 1/f noise has gathered between one read time and the time since programming (as in
+    PCMLikeNoiseModel of github.com/IBM/aihwkit, after Nandakumar et al. 2019, doi:10.1109/ICECS46596.2019.8964852);
+    each read then draws from it anew.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """What projections of two modalities into one space share: the layers, the loop over pairs, the file.
 
-One fully connected layer and a GELU a modality (Lin et al. 2025, doi:10.1038/s43588-024-00751-z: the only part of their
-network that is trained). How near two vectors are, and what is minimised, is for the kinds to say.
+One fully connected layer and a GELU a modality (Lin et al. 2025, doi:10.1038/s43588-024-00751-z, whose projections are
+all that is trained). How near two vectors are, and what is minimised, is for the kinds to say.
 """
 
 from __future__ import annotations
