@@ -67,8 +67,9 @@ def compile_network(
     """Compile a network for a backend; the options are those of `Program`, and those that only this backend has."""
     program = get(backend)
     known = inspect.signature(program).parameters
+    takes_any = any(one.kind is one.VAR_KEYWORD for one in known.values())
     for option in options:
-        if option not in known:
+        if option not in known and not takes_any:
             own = ", ".join(name for name in known if name not in _COMMON) or "none"
             raise ParameterError(f"backend {backend!r} takes no option {option!r}; options of its own: {own}")
     return program(

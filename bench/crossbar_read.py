@@ -24,7 +24,7 @@ import harness
 import numpy as np
 
 from snnsim.backends.crossbar.converter import ADC, Converters, range_for
-from snnsim.backends.crossbar.read import PreparedArray
+from snnsim.backends.crossbar.prepared_array import PreparedArray
 
 SIZE, BITS, NOISE = 512, 8, 0.02
 ACTIVE, BATCHES = (0.02, 0.10), (1, 64)

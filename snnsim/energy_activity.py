@@ -40,7 +40,10 @@ class ProjectionActivity:
     busiest_reads : int or None
         Reads of the tile that was read most, for the latency; None: all tiles are taken as read equally often.
     programming_pulses : int
-        Pulses that wrote the weights. Written once, they are shown beside the energy of inference, not in it.
+        Pulses that have programmed the tiles since the chip was new. They are shown beside the energy of inference,
+        not in it.
+    saturated : int or None
+        Conversions that went beyond the range of the ADCs. None where the chip does not tell.
     """
 
     name: str
@@ -54,6 +57,7 @@ class ProjectionActivity:
     read_watts: float | None = None
     busiest_reads: int | None = None
     programming_pulses: int = 0
+    saturated: int | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
@@ -74,6 +78,10 @@ class ProjectionActivity:
                 raise ParameterError(
                     f"{where}busiest_reads={self.busiest_reads} does not fit {self.reads} reads of {self.tiles} tiles"
                 )
+        if self.saturated is not None:
+            object.__setattr__(self, "saturated", whole(where + "saturated", self.saturated))
+            if self.saturated > self.conversions:
+                raise ParameterError(f"{where}saturated={self.saturated} is more than {self.conversions} conversions")
         if self.cell_reads < self.active_rows:
             raise ParameterError(
                 f"{where}cell_reads={self.cell_reads} is below active_rows={self.active_rows}: "
@@ -99,13 +107,18 @@ class ProjectionActivity:
         watts = None
         if self.read_watts is not None and other.read_watts is not None:
             watts = self.read_watts + other.read_watts
+        saturated = None
+        if self.saturated is not None and other.saturated is not None:
+            saturated = self.saturated + other.saturated
         sums = {
             name: getattr(self, name) + getattr(other, name)
             for name in ("reads", "active_rows", "cell_reads", "conversions", "additions")
         }
         # The pulses of programming are those of the chip, which both runs saw.
         pulses = max(self.programming_pulses, other.programming_pulses)
-        return replace(self, read_watts=watts, busiest_reads=busiest, programming_pulses=pulses, **sums)
+        return replace(
+            self, read_watts=watts, busiest_reads=busiest, programming_pulses=pulses, saturated=saturated, **sums
+        )
 
 
 @dataclass(frozen=True)

@@ -175,6 +175,7 @@ class Simulation:
             raise ParameterError(f"duration={n_ticks * self.network.dt:g} s: a run takes one tick or more")
         probes = self._default_probes if record is None else resolve_probes(self.network, record)
         self._inputs.check_end(given, n_ticks)
+        self.program.take_activity()  # of a run that was broken off, or went into a stream
         place = Place.of(stream, checkpoint, checkpoint_every, self.network.dt)
         if place is not None:
             return self._run_into_stream(place, n_ticks, given, probes, progress)
@@ -309,6 +310,7 @@ class Simulation:
             raise ParameterError(f"inputs hold {recordings} recordings of {n_ticks} ticks; nothing to run")
         probes = self._default_probes if record is None else resolve_probes(self.network, record)
         exit_request = None if early_exit is None else exit_request_of(self.network, early_exit, n_ticks)
+        self.program.take_activity()  # of a run that was broken off, or went into a stream
         began = time.perf_counter()
         output = run_recordings(
             self.program,
@@ -371,7 +373,8 @@ class Simulation:
         backend : str, optional
             Default that of the run that wrote the checkpoint.
         **options
-            `threads`, `visit`, `progress` and `memory_limit` of `Simulation`.
+            `threads`, `visit`, `progress` and `memory_limit` of `Simulation`, and what only the backend takes: a `chip`
+            is in no checkpoint, and to be given again.
         """
         return cls._from(path, checkpoints.load_facts(path), backend, options)
 
@@ -394,7 +397,8 @@ class Simulation:
         backend : str, optional
             Default that of the run that wrote the checkpoint, or ``"cpu"``.
         **options
-            `dtype` (which a checkpoint must agree with), `threads`, `visit`, `progress` and `memory_limit`.
+            `dtype` (which a checkpoint must agree with), `threads`, `visit`, `progress` and `memory_limit`, and what
+            only the backend takes: a `chip` is in no checkpoint, and to be given again.
         """
         if network is not None and not isinstance(network, Network):
             raise ParameterError(f"network={network!r}: expected a Network")

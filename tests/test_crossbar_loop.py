@@ -12,7 +12,7 @@ from snnsim.backends.crossbar.loop import Recorder, Replay, TcpDevice
 from snnsim.errors import CapabilityError, DeviceError, ParameterError
 
 DT = 1e-3
-PLAIN = ChipConfig(Device("plain", 1.0, 33.0))
+PLAIN = ChipConfig(Device("plain", 1.0, 33.0))  # read like any other: training asks for currents
 NOISY = ChipConfig(realistic_rram(), adc=ADC(8))
 
 

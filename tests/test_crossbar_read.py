@@ -7,7 +7,8 @@ import pytest
 
 from snnsim.backends.crossbar import normal_numbers as numbers
 from snnsim.backends.crossbar.converter import ADC, Converters, range_for
-from snnsim.backends.crossbar.read import PreparedArray, finish, read_every_cell, read_sums
+from snnsim.backends.crossbar.prepared_array import PreparedArray
+from snnsim.backends.crossbar.read import finish, read_every_cell, read_sums
 from snnsim.backends.crossbar.read_kernels import draw
 from snnsim.errors import DataError, ParameterError
 

@@ -7,9 +7,9 @@ Units: conductance in microsiemens, voltage in volt, current in microampere, tim
 """
 
 from snnsim.backends.crossbar.cells import CellState as CellState
-from snnsim.backends.crossbar.chip import STAGES as STAGES
 from snnsim.backends.crossbar.chip import Chip as Chip
-from snnsim.backends.crossbar.chip import ChipConfig as ChipConfig
+from snnsim.backends.crossbar.chip_config import STAGES as STAGES
+from snnsim.backends.crossbar.chip_config import ChipConfig as ChipConfig
 from snnsim.backends.crossbar.chip_fabric import ChipFabric as ChipFabric
 from snnsim.backends.crossbar.converter import ADC as ADC
 from snnsim.backends.crossbar.current_voltage import CurrentVoltage as CurrentVoltage

@@ -7,8 +7,6 @@ saved chip goes on as if it had never been away.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,77 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnsim.backends.crossbar.cells import CellState, program
-from snnsim.backends.crossbar.converter import ADC, Converters
-from snnsim.backends.crossbar.device import STAGES as DEVICE_STAGES
-from snnsim.backends.crossbar.device import Device, shown
+from snnsim.backends.crossbar.chip_config import ChipConfig
+from snnsim.backends.crossbar.converter import Converters
+from snnsim.backends.crossbar.device import shown
 from snnsim.backends.crossbar.loop.protocol import LoopDevice, Status
-from snnsim.backends.crossbar.presets import ideal
 from snnsim.backends.crossbar.tile import Tile
-from snnsim.backends.crossbar.wires import Wires
 from snnsim.errors import ParameterError, positive, whole
 from snnsim.machine import cores
-
-#: What can be switched on or off one by one.
-STAGES = (*DEVICE_STAGES, "wires", "adc", "adc_spread")
-
-
-@dataclass(frozen=True)
-class ChipConfig:
-    """What a chip is made of.
-
-    Parameters
-    ----------
-    device : Device
-        The cells; default ideal ones.
-    wires : Wires, optional
-        Resistance of rows and columns; default none.
-    adc : ADC, optional
-        Default currents are taken as they are.
-    rows, columns : int
-        Cells of an array; a differential pair takes two columns. 512 x 512 is a macro of 256 Kb.
-    """
-
-    device: Device = field(default_factory=ideal)
-    wires: Wires | None = None
-    adc: ADC | None = None
-    rows: int = 512
-    columns: int = 512
-
-    def __post_init__(self) -> None:
-        for name, kind in (("device", Device), ("wires", Wires), ("adc", ADC)):
-            value = getattr(self, name)
-            if not (isinstance(value, kind) or (value is None and name != "device")):
-                raise ParameterError(f"ChipConfig: {name}={value!r}: expected {kind.__name__}")
-        whole("ChipConfig: rows", self.rows, at_least=1)
-        whole("ChipConfig: columns", self.columns, at_least=2)
-        if self.columns % 2:
-            raise ParameterError(f"ChipConfig: columns={self.columns}: must be even, a pair of cells takes two")
-
-    def only(self, *stages: str) -> ChipConfig:
-        """Return the same chip with all stages off but these (of `STAGES`)."""
-        self._check(stages)
-        return self.without(*(stage for stage in STAGES if stage not in stages))
-
-    def without(self, *stages: str) -> ChipConfig:
-        """Return the same chip with some stages off."""
-        self._check(stages)
-        changes: dict[str, Any] = {}
-        of_device = [stage for stage in stages if stage in DEVICE_STAGES]
-        if of_device:
-            changes["device"] = self.device.without(*of_device)
-        if "wires" in stages:
-            changes["wires"] = None
-        if "adc" in stages:
-            changes["adc"] = None
-        elif "adc_spread" in stages and self.adc is not None:
-            changes["adc"] = replace(self.adc, offset_spread=0.0, gain_spread=0.0)
-        return replace(self, **changes)
-
-    @staticmethod
-    def _check(stages: Iterable[str]) -> None:
-        for stage in stages:
-            if stage not in STAGES:
-                raise ParameterError(f"stage {stage!r} is not known; there are: {', '.join(STAGES)}")
 
 
 class Chip(LoopDevice):
@@ -111,8 +45,8 @@ class Chip(LoopDevice):
         self.name = name
         self.threads = cores()
         self.tiles: dict[int, Tile] = {}
-        #: How often a tile was programmed or forgotten: where it has not changed, the tiles are those of before.
-        self.changes = 0
+        #: What each tile was last programmed for, where that was a network; see `DigitalFabric.check`.
+        self.owners: dict[int, object] = {}
 
     # -- what a LoopDevice does --------------------------------------------------------------------------
 
@@ -154,19 +88,19 @@ class Chip(LoopDevice):
         self._check_targets(number, targets)
         converters = self.converters(number, targets.shape[1] // 2, full_scale)
         before = self.tiles.get(number)
-        if before is not None and before.state.conductance.shape != targets.shape:
-            before = None
         cycle = 0 if before is None else before.cycle + 1
+        same = before is not None and before.state.conductance.shape == targets.shape
         state = program(
             self.config.device,
             targets,
             seed=self.seed,
             tile=number,
             cycle=cycle,
-            before=None if before is None else before.state,
+            before=before.state if before is not None and same else None,
         )
-        self.tiles[number] = Tile(number, self.config, self.seed, state, converters, full_scale, cycle)
-        self.changes += 1
+        own = self.tiles[number] = Tile(number, self.config, self.seed, state, converters, full_scale, cycle)
+        if before is not None:
+            own.follow(before, np.isnan(targets))
 
     def read(
         self,
@@ -185,7 +119,7 @@ class Chip(LoopDevice):
         rows : ndarray of int64
         keys : ndarray of uint64, shape (vectors,), optional
             Moments that the noise is drawn for (see `snnsim.backends.crossbar.moment`): equal ones see equal noise.
-            Default the moments that no read of this tile has seen yet, one after another.
+            Default the moments that no read of this tile has seen yet, each a tick of its own.
 
         Returns
         -------
@@ -200,7 +134,7 @@ class Chip(LoopDevice):
     @property
     def is_ideal(self) -> bool:
         """Whether every stage is off."""
-        return self.config.only() == self.config and self.config.device.g_min == 0
+        return self.config.only() == self.config
 
     def holds(self, tile: int, targets: NDArray[np.float64], full_scale: Any = None) -> bool:
         """Return whether a tile has been programmed to these targets, with this range of the converters."""
@@ -210,6 +144,11 @@ class Chip(LoopDevice):
             and np.array_equal(own.state.target, targets)
             and (full_scale is None or np.array_equal(own.full_scale, full_scale))
         )
+
+    def set_range(self, tile: int, full_scale: float | NDArray[np.float64]) -> None:
+        """Give the converters of a tile another range, in uA; its cells are not programmed again."""
+        own = self._tile(tile)
+        own.set_range(self.converters(tile, own.state.conductance.shape[1] // 2, full_scale), full_scale)
 
     def age(self, seconds: float, temperature: float = 300.0) -> None:
         """Let time pass for all tiles.
@@ -243,7 +182,7 @@ class Chip(LoopDevice):
     def erase(self) -> None:
         """Forget all tiles."""
         self.tiles.clear()
-        self.changes += 1
+        self.owners.clear()
 
     def state(self, tile: int) -> CellState:
         """Return the cells of a tile as they were programmed."""
@@ -267,7 +206,7 @@ class Chip(LoopDevice):
 
     @property
     def programming_pulses(self) -> int:
-        """Pulses that have programmed the chip, those of write-verify counted one by one."""
+        """Pulses that have programmed the chip since it was new, those of write-verify counted one by one."""
         return sum(tile.pulses for tile in self.tiles.values())
 
     @property

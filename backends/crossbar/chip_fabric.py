@@ -28,12 +28,18 @@ class ChipFabric:
     device : LoopDevice
         For instance a `Chip`, or a `TcpDevice`.
     mapping : Mapping, optional
-        How the network is laid on the device. Ranges of weights and of converters are set anew at each programming.
+        How the network is laid on the device. Ranges of weights are set anew at each programming, those of converters
+        too, unless they are found with `Mapping.calibration`: then once, with the network as described.
 
     Raises
     ------
     CapabilityError
         A projection has delays, which training keeps in software.
+
+    Notes
+    -----
+    Training computes ticks in an order of its own, and each vector has a key of its own: 1/f noise has its strength
+    here, but nothing in common from one tick to the next.
     """
 
     def __init__(self, network: Network, device: LoopDevice, mapping: Mapping | None = None) -> None:
@@ -81,6 +87,7 @@ class ChipFabric:
         keys: NDArray[np.uint64],
     ) -> NDArray[np.float64]:
         """Return what spikes deliver, shape (vectors, targets); see `snnsim.training.in_the_loop.Fabric`."""
+        self._fabric.check()
         network, number = self._fabric.network, self._numbers[projection]
         counts = end - begin
         owner = np.repeat(np.arange(counts.size), counts)

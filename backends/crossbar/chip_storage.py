@@ -16,7 +16,8 @@ from snnsim.errors import DataError
 from snnsim.storage import create_array, read_hdf5, write_hdf5
 
 if TYPE_CHECKING:
-    from snnsim.backends.crossbar.chip import Chip, ChipConfig
+    from snnsim.backends.crossbar.chip import Chip
+    from snnsim.backends.crossbar.chip_config import ChipConfig
 
 KIND = "chip"
 
@@ -24,19 +25,17 @@ KIND = "chip"
 def save(chip: Chip, path: str | Path) -> None:
     """Save a chip: what it is made of, its cells as they were programmed, and its age."""
     with write_hdf5(path, KIND) as file:
-        file.attrs.update(
-            config=json.dumps(_parts(chip.config)), seed=chip.seed, read_seed=chip.read_seed, name=chip.name
-        )
+        file.attrs.update(seed=chip.seed, read_seed=chip.read_seed, name=chip.name)
+        file["config"] = json.dumps(_parts(chip.config))  # longer than an attribute may be, with tables of measurements
         for number, tile in sorted(chip.tiles.items()):
             group = file.create_group(f"tiles/{number}")
             group.attrs.update(
-                seconds=tile.seconds,
-                drift_seconds=tile.drift_seconds,
                 cycle=tile.cycle,
                 pulses=tile.pulses,
                 saturated=tile.saturated,
                 reads=tile.own_reads,
             )
+            group["seconds"], group["drift_seconds"] = tile.seconds, tile.drift_seconds
             if tile.full_scale is not None:
                 group["full_scale"] = np.asarray(tile.full_scale, np.float64)
             for part in dataclasses.fields(CellState):
@@ -46,14 +45,15 @@ def save(chip: Chip, path: str | Path) -> None:
 
 def load(path: str | Path) -> Chip:
     """Load a chip; it goes on as the one that was saved."""
-    from snnsim.backends.crossbar.chip import Chip, ChipConfig
+    from snnsim.backends.crossbar.chip import Chip
+    from snnsim.backends.crossbar.chip_config import ChipConfig
 
     with read_hdf5(path, KIND) as file:
         try:
-            given = json.loads(file.attrs["config"])
+            given = json.loads(file["config"].asstr()[()])
             parts = {key: from_dictionary(part) if isinstance(part, dict) else part for key, part in given.items()}
             config = ChipConfig(**parts)
-        except (ValueError, TypeError, AttributeError) as error:
+        except (ValueError, TypeError, AttributeError, KeyError) as error:
             raise DataError(f"{path}: what the chip is made of cannot be read ({error})") from error
         seeds = int(file.attrs["seed"]), int(file.attrs["read_seed"])
         chip = Chip(config, *seeds, name=str(file.attrs["name"]))
@@ -64,7 +64,7 @@ def load(path: str | Path) -> Chip:
             state = CellState(**arrays)
             converters = chip.converters(int(key), state.conductance.shape[1] // 2, scale)
             tile = Tile(int(key), config, chip.seed, state, converters, scale, int(group.attrs["cycle"]))
-            tile.seconds, tile.drift_seconds = (float(group.attrs[name]) for name in ("seconds", "drift_seconds"))
+            tile.seconds, tile.drift_seconds = (group[name][()] for name in ("seconds", "drift_seconds"))
             for name, attribute in (("pulses", "pulses"), ("saturated", "saturated"), ("own_reads", "reads")):
                 setattr(tile, name, int(group.attrs[attribute]))
             chip.tiles[int(key)] = tile

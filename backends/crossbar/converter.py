@@ -35,6 +35,9 @@ class ADC:
         Standard deviation of the offsets over converters, in steps.
     gain_spread : float
         Standard deviation of the gains over converters, relative.
+    calibrated : bool
+        Whether offsets and gains are measured with known currents and corrected digitally; see
+        `Converters.calibrated`.
 
     Raises
     ------
@@ -46,6 +49,7 @@ class ADC:
     full_scale: float | None = None
     offset_spread: float = 0.0
     gain_spread: float = 0.0
+    calibrated: bool = False
 
     def __post_init__(self) -> None:
         if whole("bits", self.bits, at_least=FEWEST_BITS) > MOST_BITS:
@@ -54,6 +58,8 @@ class ADC:
             positive("full_scale", self.full_scale)
         positive("offset_spread", self.offset_spread, zero=True)
         positive("gain_spread", self.gain_spread, zero=True)
+        if not isinstance(self.calibrated, bool):
+            raise ParameterError(f"calibrated={self.calibrated!r}: must be True or False")
 
     @property
     def largest_code(self) -> int:
@@ -86,7 +92,8 @@ class ADC:
         elements = np.arange(columns)
         offset = self.offset_spread * rng.normal(seed, rng.stream_number("crossbar", "adc offset"), elements, tile)
         gain = 1.0 + self.gain_spread * rng.normal(seed, rng.stream_number("crossbar", "adc gain"), elements, tile)
-        return Converters(self.bits, scale, offset, gain)
+        made = Converters(self.bits, scale, offset, gain)
+        return made.calibrated() if self.calibrated else made
 
 
 class Converters:

@@ -7,82 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from collections.abc import Mapping as MappingOf
-from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from snnsim import rng
-from snnsim.backends.crossbar.blocks import DIGITAL_RULES, Block, Reads, blocks_of
+from snnsim.backends.crossbar.blocks import DIGITAL_RULES, Reads, blocks_of
+from snnsim.backends.crossbar.chip import Chip
 from snnsim.backends.crossbar.loop.protocol import LoopDevice
 from snnsim.backends.crossbar.mapping import Mapping
 from snnsim.backends.crossbar.moments import PROBES
+from snnsim.backends.crossbar.placement import Activity, Delivery, Placed, Tile
 from snnsim.errors import DeviceError, NetworkError, ParameterError
 from snnsim.network import Network
 
 #: Share of rows in a vector that a tile is compensated with, and how many of them.
 PROBE_ACTIVITY, PROBE_VECTORS = 0.1, 64
-
-
-@dataclass(frozen=True, eq=False)
-class Tile:
-    """A part of a block on one array: ``block.weights[rows, outputs]``."""
-
-    number: int
-    rows: slice
-    outputs: slice
-
-
-class Delivery(NamedTuple):
-    """What a block delivers: ``values[v, o]`` to neuron ``targets[position[v], o]`` of recording ``recording[v]``."""
-
-    delay: int
-    recording: NDArray[np.int64]
-    position: NDArray[np.int64]
-    times: NDArray[np.int64]
-    targets: NDArray[np.int64]
-    values: NDArray[np.float64]
-
-    def add_to(self, out: NDArray[Any]) -> None:
-        """Add the values to an array of shape (recordings, neurons)."""
-        places, outputs = self.targets.shape
-        everywhere = places == 1 and outputs == out.shape[1]  # outputs are in the order of the neurons
-        values = self.values.astype(out.dtype, copy=False)
-        for times in range(int(self.times.max(initial=0)) + 1):
-            # Positions of a convolution share no target, and a recording has one vector a position and pulse.
-            now = self.times == times if self.times.any() else slice(None)
-            if everywhere:
-                out[self.recording[now]] += values[now]
-            else:
-                out[self.recording[now, None], self.targets[self.position[now]]] += values[now]
-
-
-@dataclass
-class Activity:
-    """What a projection has made the chip do since it was last asked.
-
-    `watts` is voltage times current of every cell read, summed over the reads, None where the device does not tell;
-    `reads_of` are the reads of each tile.
-    """
-
-    tiles: int = 0
-    reads: int = 0
-    active_rows: int = 0
-    cell_reads: int = 0
-    conversions: int = 0
-    watts: float | None = 0.0
-    reads_of: dict[int, int] = field(default_factory=dict)
-
-
-@dataclass(eq=False)
-class Placed:
-    """A block with its tiles and its scale."""
-
-    block: Block
-    reference: NDArray[np.float64]  # weight of the full range, for each output
-    tiles: list[Tile] = field(default_factory=list)
-    gains: list[NDArray[np.float64]] = field(default_factory=list)  # of each tile and output, 1 where not compensated
 
 
 class DigitalFabric:
@@ -113,7 +54,9 @@ class DigitalFabric:
             raise ParameterError(
                 f"slices={mapping.slices}: an array of {self.status.columns} columns has no room for one output"
             )
-        self.ideal = bool(getattr(device, "is_ideal", False)) and mapping.slices == 1 and mapping.slice_bits is None
+        # Weights that are held as they are need no currents, whose rounding would not be that of the reference.
+        self.ideal = bool(getattr(device, "is_ideal", False)) and mapping.is_exact
+        self._owners: dict[int, object] = {}
         self.placed: dict[int, list[Placed]] = {}
         self.activity: dict[int, Activity] = {}
         tile = 0
@@ -129,7 +72,6 @@ class DigitalFabric:
         if self.status.tiles is not None and tile > self.status.tiles:
             raise ParameterError(f"the network needs {tile} arrays; {self.status.name} has {self.status.tiles}")
         self.n_tiles = tile
-        self._changes: int | None = None
 
     # -- weights and conductances ------------------------------------------------------------------------
 
@@ -145,8 +87,6 @@ class DigitalFabric:
         largest = np.percentile(sizes, self.mapping.clip, axis=axis) if sizes.size else np.ones(())
         largest = np.where(largest > 0, largest, np.max(sizes, axis=axis, initial=0.0))
         largest = np.where(largest > 0, largest, 1.0)
-        if self.ideal:  # a power of two: back from conductances come the same bits
-            largest = 2.0 ** np.ceil(np.log2(largest))
         return np.broadcast_to(largest, weights.shape[1:]).astype(np.float64)
 
     def _targets_of(self, weights: NDArray[np.float64], reference: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -154,13 +94,6 @@ class DigitalFabric:
 
     def _weights_of(self, difference: NDArray[np.float64], reference: NDArray[np.float64]) -> NDArray[np.float64]:
         return self.mapping.weights(difference, reference, self.status.g_max - self.status.g_min)
-
-    def decoded(self, number: int, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return synapse weights of a projection as they come back from an ideal chip, shape (synapses,)."""
-        reference = max((float(np.max(placed.reference)) for placed in self.placed[number]), default=1.0)
-        one = np.full(1, reference)
-        cells = self._targets_of(weights[:, None], one)
-        return self._weights_of(cells[:, 0::2] - cells[:, 1::2], one)[:, 0]
 
     # -- programming -------------------------------------------------------------------------------------
 
@@ -189,26 +122,34 @@ class DigitalFabric:
             scale = None
             if "full_scale" in self.status.capabilities:
                 scale = (full_scale or {}).get(tile.number) or self._expected_range(targets)
-            holds = getattr(self.device, "holds", None)
-            if holds is None or not holds(tile.number, targets, scale):
+            if isinstance(self.device, Chip):
+                self._program_chip(self.device, tile.number, targets, scale)
+            else:
                 self.device.program(tile.number, targets, scale)
         self.compensate()
-        self._changes = getattr(self.device, "changes", None)
+
+    def _program_chip(self, chip: Chip, tile: int, targets: NDArray[np.float64], scale: float | None) -> None:
+        """Change what has to be changed: cells that hold their targets keep their age."""
+        if not chip.holds(tile, targets):
+            chip.program(tile, targets, scale)
+            chip.owners[tile] = object()
+        elif scale is not None and not chip.holds(tile, targets, scale):
+            chip.set_range(tile, scale)
+            chip.owners[tile] = object()
+        self._owners[tile] = chip.owners.get(tile)
 
     def check(self) -> None:
-        """Raise `DeviceError` where a simulated chip has been programmed with something else in the meantime."""
-        now = getattr(self.device, "changes", None)
-        if now is None or now == self._changes:
+        """Raise `DeviceError` where another network has taken a tile of the chip since it was programmed for this."""
+        if not isinstance(self.device, Chip):
             return
-        for number, placed, tile in self.tiles():
-            holds: Any = getattr(self.device, "holds", None)
-            if holds is not None and not holds(tile.number, self.tile_targets(placed, tile)):
+        for tile, owner in self._owners.items():
+            if self.device.owners.get(tile) is not owner:
                 raise DeviceError(
-                    f"{self.status.name}: tile {tile.number} holds no longer the weights of projection "
-                    f"{self.network.projections[number].name!r}; another network has been programmed, or it was "
-                    "erased. Make a new Simulation, or give each network a chip of its own"
+                    f"tile {tile} of {self.device.name!r} was programmed for another network, given another range, or "
+                    f"erased, since it was programmed for {self.network.name!r}; make the simulation again, or give "
+                    "each network a Chip of its own",
+                    kind="restarted",
                 )
-        self._changes = now
 
     def tiles(self) -> Iterator[tuple[int, Placed, Tile]]:
         """Return all tiles with their projection."""
@@ -299,7 +240,13 @@ class DigitalFabric:
                 if not chosen.size or (self.ideal and not read_ideal):
                     continue
                 pairs = (tile.outputs.stop - tile.outputs.start) * self.mapping.slices
+                before = self._saturated(tile.number)
                 currents = self._read(tile.number, offsets, rows, keys[chosen], pairs)
+                after, activity = self._saturated(tile.number), self.activity[number]
+                if before is None or after is None or activity.saturated is None:
+                    activity.saturated = None
+                else:
+                    activity.saturated += after - before
                 read = self._weights_of(currents / self.status.read_voltage, placed.reference[tile.outputs])
                 values[chosen, tile.outputs] += read / placed.gains[index]
             if read_ideal or not self.ideal:
@@ -333,6 +280,10 @@ class DigitalFabric:
         elif activity.watts is not None:
             activity.watts += float(np.sum(power(tile.number)[rows]))
         return chosen, offsets, rows
+
+    def _saturated(self, tile: int) -> int | None:
+        """Return the conversions of a tile that went beyond the range so far; None where the device does not tell."""
+        return self.device.tiles[tile].saturated if isinstance(self.device, Chip) else None
 
     def _read(
         self, tile: int, offsets: NDArray[np.int64], rows: NDArray[np.int64], keys: NDArray[np.uint64], pairs: int

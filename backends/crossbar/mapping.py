@@ -82,6 +82,11 @@ class Mapping:
             raise ParameterError(f"calibration={given!r}: expected Events, or Events by name of the input")
 
     @property
+    def is_exact(self) -> bool:
+        """Whether exact cells hold every weight as it is: none is cut, or rounded to digits."""
+        return self.slices == 1 and self.slice_bits is None and self.clip == 100
+
+    @property
     def base(self) -> int:
         """Values of one slice."""
         return int(2 ** (self.slice_bits or 0))

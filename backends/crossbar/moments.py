@@ -16,10 +16,16 @@ PROBES, UNTIMED = np.uint64(1 << 63), np.uint64(1 << 62)
 def moment(recording: int | NDArray[Any], tick: int) -> Any:
     """Return the key of a tick of a recording, to which the number of the read within the tick is added.
 
-    Noise is drawn anew for each key. Recordings count as ``2**TICK_BITS`` ticks apart.
+    Noise is drawn anew for each key. Recordings count as ``2**TICK_BITS`` ticks apart, and from recording 2**18 on keys
+    come again.
     """
     number = (np.asarray(recording, np.uint64) << np.uint64(TICK_BITS)) + np.uint64(tick)
     return number << np.uint64(READ_BITS) & (UNTIMED - np.uint64(1))
+
+
+def untimed(first: int, count: int) -> NDArray[np.uint64]:
+    """Return keys for reads that nobody gave a moment for, counted on from `first`: each is a tick of its own."""
+    return UNTIMED + (np.arange(first, first + count, dtype=np.uint64) << np.uint64(READ_BITS))
 
 
 def tick_of(keys: NDArray[np.uint64]) -> NDArray[np.int64]:

@@ -41,7 +41,8 @@ class CrossbarProgram(Program):
     Notes
     -----
     The chip is programmed when the program is made, except for tiles that hold the same targets already: a chip that
-    has aged since is read as it is.
+    has aged since is read as it is. Compensation and the ranges of converters are found then, too. A chip is one
+    network's at a time: once another one has been put on it, runs of the first raise `DeviceError`.
     """
 
     name = "crossbar"
@@ -84,9 +85,6 @@ class CrossbarProgram(Program):
         self._outgoing: list[list[tuple[int, Row]]] = [[] for _ in network.populations]
         for number, projection in enumerate(network.projections):
             row = rows_of(network, projection, self.dtype)
-            if self.fabric.ideal and number in self.fabric.placed:
-                weights = self.fabric.decoded(number, row.synapses.weights.astype(np.float64))
-                row = Row(row.synapses, weights.astype(self.dtype), row.delay, row.target, row.receptor)
             self._outgoing[network.population_number(projection.source)].append((number, row))
 
     def run(self, state: State, request: RunRequest) -> RunOutput:
@@ -95,6 +93,12 @@ class CrossbarProgram(Program):
         self._inferences += state.floats.shape[0]
         return _Run(self, state, request).run()
 
+    def run_long(self, state: State, request: RunRequest) -> RunOutput:
+        """Advance a long run, which is one inference in however many blocks."""
+        output = super().run_long(state, request)
+        self._inferences = 1
+        return output
+
     def take_activity(self) -> ChipActivity:
         """Return what the chip has done since this was last asked; `snnsim.energy` works out what it costs."""
         device = self.chip.config.device if isinstance(self.chip, Chip) else None
@@ -102,7 +106,8 @@ class CrossbarProgram(Program):
         parts = []
         for number, done in self.fabric.take_activity().items():
             tiles = [tile.number for placed in self.fabric.placed[number] for tile in placed.tiles]
-            pulses = sum(self.chip.tiles[tile].pulses for tile in tiles) if isinstance(self.chip, Chip) else 0
+            held = self.chip.tiles if isinstance(self.chip, Chip) else {}
+            pulses = sum(held[tile].pulses for tile in tiles if tile in held)
             parts.append(
                 ProjectionActivity(
                     self.network.projections[number].name,
@@ -116,6 +121,7 @@ class CrossbarProgram(Program):
                     read_watts=done.watts,
                     busiest_reads=max(done.reads_of.values(), default=0),
                     programming_pulses=pulses,
+                    saturated=done.saturated,
                 )
             )
         status = self.fabric.status

@@ -11,10 +11,11 @@ from snnsim.backends.base import RunRequest
 from snnsim.backends.crossbar.converter import range_for
 from snnsim.backends.crossbar.fabric import DigitalFabric
 from snnsim.backends.registry import get
-from snnsim.errors import ParameterError
+from snnsim.errors import NetworkError, ParameterError
 from snnsim.events import Events
 from snnsim.network import Network
 from snnsim.neurons import Input
+from snnsim.run_inputs import RunInputs
 
 #: Vectors of a tile that its range is chosen from, spread evenly over those there are.
 MOST_VECTORS = 2000
@@ -35,13 +36,11 @@ def calibrated_ranges(fabric: DigitalFabric, given: Events | MappingOf[str, Even
     network = fabric.network
     inputs = inputs_by_number(network, given)
     program = get("cpu")(network)
-    counts = {len(events) for events in inputs.values()}
-    if len(counts) != 1:
-        raise ParameterError(f"calibration: inputs hold different numbers of recordings: {sorted(counts)}")
+    recordings = len(next(iter(inputs.values())))
     n_ticks = max(events.n_ticks for events in inputs.values())
     sources = {network.population_number(network.projections[number].source) for number in fabric.placed}
     wanted = tuple(sorted(number for number in sources if number not in inputs))
-    output = program.run(program.initial_state(counts.pop()), RunRequest(n_ticks, inputs, wanted))
+    output = program.run(program.initial_state(recordings), RunRequest(n_ticks, inputs, wanted))
     spikes = {**inputs, **output.spikes}
     ranges: dict[int, float] = {}
     for number, blocks in fabric.placed.items():
@@ -82,15 +81,10 @@ def inputs_by_number(network: Network, given: Events | MappingOf[str, Events]) -
     others = [p.name for p in network.populations if p.is_source and not isinstance(p.model, Input)]
     if others:
         raise ParameterError(f"calibration takes networks whose only sources are inputs; found {', '.join(others)}")
-    names = [population.name for population in network.inputs]
-    if isinstance(given, Events):
-        if len(names) != 1:
-            raise ParameterError(f"calibration: the network has {len(names)} inputs; give events by name")
-        given = {names[0]: given}
-    if not isinstance(given, MappingOf) or set(given) != set(names):
-        raise ParameterError(f"calibration={given!r}: expected events of {', '.join(map(repr, names))}")
-    for name, events in given.items():
-        size = network.population(name).size
-        if not isinstance(events, Events) or events.n_sources != size or not len(events):
-            raise ParameterError(f"calibration of {name!r}: expected Events of {size} sources, one recording or more")
-    return {network.population_number(name): events for name, events in given.items()}
+    try:
+        inputs = RunInputs(network).check(given)
+    except (ParameterError, NetworkError) as error:
+        raise ParameterError(f"calibration: {error}") from error
+    if not inputs or not len(next(iter(inputs.values()))):
+        raise ParameterError("calibration: there is no recording")
+    return inputs

@@ -12,11 +12,12 @@ from snnsim import rng
 from snnsim.backends.crossbar import cells, wires
 from snnsim.backends.crossbar.cells import CellState
 from snnsim.backends.crossbar.converter import Converters
-from snnsim.backends.crossbar.moments import UNTIMED, tick_of
-from snnsim.backends.crossbar.read import PreparedArray, read_sums
+from snnsim.backends.crossbar.moments import tick_of, untimed
+from snnsim.backends.crossbar.prepared_array import PreparedArray
+from snnsim.backends.crossbar.read import read_sums
 
 if TYPE_CHECKING:
-    from snnsim.backends.crossbar.chip import ChipConfig
+    from snnsim.backends.crossbar.chip_config import ChipConfig
 
 
 class Tile:
@@ -38,10 +39,12 @@ class Tile:
 
     Attributes
     ----------
-    seconds : float
-        Since programming.
-    drift_seconds : float
+    seconds : float or ndarray of shape (rows, columns)
+        Since programming, of all cells or of each.
+    drift_seconds : float or ndarray
         The same as drift counts them: at 300 K.
+    pulses, saturated, own_reads : int
+        Programming pulses, conversions held at an outermost code, and reads without a moment, since the array was new.
     """
 
     def __init__(
@@ -56,18 +59,32 @@ class Tile:
     ) -> None:
         self.number, self.config, self.seed, self.state = number, config, seed, state
         self.converters, self.full_scale, self.cycle = converters, full_scale, cycle
-        self.seconds, self.drift_seconds = 0.0, 0.0
+        self.seconds: Any = 0.0
+        self.drift_seconds: Any = 0.0
         self.pulses = int(state.iterations.sum())
         self.saturated = 0
         self.own_reads = 0
 
+    def follow(self, before: Tile, left_alone: NDArray[np.bool_]) -> None:
+        """Go on from the array as it was before it was programmed: cells that were left alone keep their age."""
+        self.saturated, self.own_reads = before.saturated, before.own_reads
+        self.pulses = before.pulses + int(self.state.iterations[~left_alone].sum())
+        if left_alone.any() and before.state.conductance.shape == left_alone.shape:
+            self.seconds = np.where(left_alone, before.seconds, 0.0)
+            self.drift_seconds = np.where(left_alone, before.drift_seconds, 0.0)
+
     def age(self, seconds: float, temperature: float) -> None:
         """Let time pass."""
         drift = self.config.device.drift
-        self.drift_seconds += seconds if drift is None else seconds * drift.acceleration(temperature)
-        self.seconds += seconds
+        acted = seconds if drift is None else seconds * drift.acceleration(temperature)
+        self.seconds, self.drift_seconds = self.seconds + seconds, self.drift_seconds + acted
         for name in ("conductance", "effective", "currents", "row_power", "array"):
             self.__dict__.pop(name, None)
+
+    def set_range(self, converters: Converters | None, full_scale: Any) -> None:
+        """Give the array other converters; its cells stay as they are."""
+        self.converters, self.full_scale = converters, full_scale
+        self.__dict__.pop("array", None)
 
     # -- what the array is now ---------------------------------------------------------------------------
 
@@ -123,7 +140,7 @@ class Tile:
         """Read the array; see `Chip.read`."""
         vectors = len(offsets) - 1
         if keys is None:
-            keys = UNTIMED + np.arange(self.own_reads, self.own_reads + vectors, dtype=np.uint64)
+            keys = untimed(self.own_reads, vectors)
             self.own_reads += vectors
         noise = rng.bits(self.seed, rng.stream_number("crossbar read", read_seed, self.number), keys)
         config = self.config
@@ -135,7 +152,8 @@ class Tile:
         if gated:
             assert config.wires is not None
             solve = wires.exact_currents if config.wires.solver == "exact" else wires.fast_currents
-            physical = solve(self.effective, offsets, rows, config.device.read_voltage, config.wires)
+            volts = config.device.read_voltage
+            physical = solve(self.effective, offsets, rows, volts, config.wires, threads=threads)
             sums = self._pairs(physical)
         else:
             sums, _ = read_sums(self.currents, None, offsets, rows, threads=threads)
