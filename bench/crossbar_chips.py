@@ -192,7 +192,8 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     for kind in KINDS:
         if options.kinds and not any(part in kind.name for part in options.kinds):
             continue
-        rows += chips_rows(tasks, kind, chips, loop_chips)
+        alike = kind.config == kind.config.only()  # ideal chips are all the same one: once a fold
+        rows += chips_rows(tasks, kind, min(chips, len(tasks)) if alike else chips, loop_chips)
         harness.keep("crossbar_chips", settings, rows, options.json)
     return harness.finish("crossbar_chips", settings, rows, options.json)
 

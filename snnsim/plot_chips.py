@@ -72,6 +72,10 @@ def adc_error(
             bottom, top = axes.get_ylim()
             axes.plot(steps, halves, color=GREY, linestyle=":", linewidth=1.2, label="half with each bit", zorder=0)
             axes.set_ylim(bottom, top)
+        bottom, top = axes.get_ylim()
+        if top < 1e3 * bottom:  # 20 is easier to read than 2 x 10^1
+            for formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+                formatter(lambda value, _: f"{value:g}" if f"{value:e}"[:3] in ("1.0", "2.0", "5.0") else "")
         axes.set(xlabel="bits of the converters", ylabel=label)
         whole_numbers(axes.xaxis)
         axes.grid(axis="y", which="major", color=LIGHT, linewidth=0.6, zorder=0)

@@ -157,8 +157,9 @@ def ir_drop(cell_voltage: ArrayLike, read_voltage: float, *, axes: Axes | None =
     Parameters
     ----------
     cell_voltage : array_like, shape (rows, columns)
-        Volt across each cell; NaN in rows that are switched off. Rows with NaN throughout are left out where they are
-        more than half, and the axis keeps the numbers of the others.
+        Volt across each cell, as `snnsim.backends.crossbar.wires.cell_voltages` gives it. Rows of zeros or NaN
+        throughout are off; they are grey, or left out where they are more than half of all, and the axis keeps the
+        numbers of the others.
     read_voltage : float
         Volt at the driver.
     axes : Axes, optional
@@ -170,8 +171,11 @@ def ir_drop(cell_voltage: ArrayLike, read_voltage: float, *, axes: Axes | None =
     values = _matrix("cell_voltage", cell_voltage)
     if not read_voltage > 0:
         raise ParameterError(f"read_voltage={read_voltage!r}: must be above zero")
-    lost = 100 * (1 - values / read_voltage)
-    active = np.flatnonzero(~np.all(np.isnan(lost), axis=1))
+    off = np.all(np.isnan(values) | (values == 0), axis=1)
+    if np.all(off):
+        raise ParameterError("cell_voltage: no row is on, all are zero")
+    lost = np.where(off[:, None], np.nan, 100 * (1 - values / read_voltage))
+    active = np.flatnonzero(~off)
     few = active.size < len(lost) / 2
     shown = lost[active] if few else lost
     with style() as plt:

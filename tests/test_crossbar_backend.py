@@ -372,7 +372,6 @@ def test_other_backends_take_no_chip():
         (lambda: ChipConfig(columns=7), "columns=7: must be even"),
         (lambda: ChipConfig(device="pcm"), "device='pcm': expected Device"),
         (lambda: ChipConfig(adc=8), "adc=8: expected ADC"),
-        (lambda: Chip("pcm"), "config='pcm': expected a ChipConfig"),
         (lambda: Chip(seed=-1), "seed=-1"),
         (lambda: Chip().read(0, [0, 1], [0]), "tile=0 has not been programmed; programmed tiles: none"),
         (lambda: Chip().program(0, np.zeros((3, 3))), "expected at most .512, 512., with an even number of columns"),
@@ -381,7 +380,14 @@ def test_other_backends_take_no_chip():
             r"cell \(0, 0\) is 0 uS; plain takes 1 to 33 uS",
         ),
         (lambda: Chip(ChipConfig(PLAIN, adc=ADC(8))).program(0, np.ones((3, 2))), "full_scale is missing"),
+        (lambda: Chip("pcm"), "config='pcm': expected a ChipConfig"),
+        (lambda: Chip(pcm()), "config=Device 'PCM': expected a ChipConfig, such as"),
         (lambda: Chip().age(-1), "seconds=-1: must be a finite number"),
+        (lambda: Chip().age("a day"), "seconds='a day'"),
+        (lambda: Chip().age(1.0, temperature=-5.0), "temperature=-5.0"),
+        (lambda: Chip().age(3600.0), "chip has not been programmed, and age counts from there"),
+        (lambda: Mapping(digital=3), "digital=3: expected names"),
+        (lambda: Mapping(calibration=3), "calibration=3: expected Events"),
     ],
 )
 def test_bad_values_are_named(make, message):

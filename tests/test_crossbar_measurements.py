@@ -227,3 +227,17 @@ def test_bad_arguments_are_refused(tmp_path):
         Device.from_measurements([])
     with pytest.raises(ParameterError, match=r"spread=-1\.0"):
         Device.from_measurements(path, spread=-1.0)
+
+
+def test_sweeps_that_end_below_the_read_voltage_are_refused_at_once(tmp_path):
+    voltage = np.linspace(-0.1, 0.1, 9)
+    path = write(tmp_path / "sweep.csv", "voltage_V,current_uA", [voltage, 10 * voltage])
+    with pytest.raises(ParameterError, match=r"read_voltage=0.2: the current-voltage model holds up to 0.1 V"):
+        Device.from_measurements(path)
+    assert Device.from_measurements(path, read_voltage=0.1).read_voltage == 0.1
+
+
+@pytest.mark.parametrize("path", [None, 3, [3]])
+def test_what_is_no_path_is_refused(path):
+    with pytest.raises(ParameterError, match="expected the path of a table, or a list of paths"):
+        Device.from_measurements(path)

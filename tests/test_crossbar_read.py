@@ -235,6 +235,15 @@ def test_fast_reads_are_the_exact_ones_to_their_stated_error():
     assert (np.abs(quiet - dense(offsets, rows) @ MEAN) <= of_mean + 1e-8).all()
 
 
+def test_sums_of_few_rows_at_their_largest_do_not_run_over():
+    for rows in range(1, 140):
+        mean = np.full((rows, 2), 0.1 + rows / 7) * (1, -1)
+        found = PreparedArray(mean, np.full((rows, 2), 1e-20), precision="fast").read(
+            [0, rows], np.arange(rows), np.zeros(1, np.uint64)
+        )[0]
+        np.testing.assert_allclose(found[0], mean.sum(0), rtol=1e-6)
+
+
 def test_small_variances_are_right_in_sums():
     variance = np.full((ROWS, OUTPUTS), 0.3 / 65534)  # a third of a step each
     variance[0, 0] = 1.0

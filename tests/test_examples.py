@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,17 @@ EXAMPLES = sorted((ROOT / "examples").glob("[0-9]*.py"))
 
 def run(code: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "MPLBACKEND": "Agg", "PYTHONWARNINGS": "error::UserWarning:snnsim"}
-    return subprocess.run(
-        [sys.executable, *code], cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False
-    )
+    with tempfile.TemporaryDirectory() as scratch:  # where examples put what they leave
+        environment["TMPDIR"] = scratch
+        return subprocess.run(
+            [sys.executable, *code],
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)

@@ -7,6 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 
 from snnsim import LIF, Dense, Events, Input, Network, Population, Projection, Simulation, plot
+from snnsim.backends.crossbar import Wires
+from snnsim.backends.crossbar.wires import cell_voltages
 from snnsim.energy import digital_45nm, energy_report, loihi, rram_crossbar
 from snnsim.energy_activity import ChipActivity, ProjectionActivity
 from snnsim.errors import ParameterError
@@ -83,6 +85,17 @@ def test_ir_drop_is_what_is_lost_of_the_read_voltage():
     axes = drawn(plot.ir_drop(voltage, 0.2))
     np.testing.assert_allclose(axes.images[0].get_array(), 100 * (1 - voltage / 0.2), atol=1e-12)
     assert axes.get_title() == "mean 5 %, worst 10 %"
+
+
+def test_rows_of_zeros_are_off_as_the_solver_of_the_wires_leaves_them():
+    cells, wires = np.full((12, 4), 50.0), Wires(10.0, 10.0)
+    across = cell_voltages(cells, [1, 6], 0.2, wires)
+    axes = plot.ir_drop(across, 0.2)
+    shown = np.asarray(axes.images[0].get_array())
+    np.testing.assert_allclose(shown, 100 * (1 - across[[1, 6]] / 0.2))
+    assert 0 < shown.max() < 50
+    with pytest.raises(ParameterError, match="no row is on"):
+        plot.ir_drop(np.zeros((3, 2)), 0.2)
 
 
 def test_ir_drop_leaves_out_rows_that_are_off_and_keeps_their_numbers():

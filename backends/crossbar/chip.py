@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from snnsim.backends.crossbar.cells import CellState, program
 from snnsim.backends.crossbar.chip_config import ChipConfig
 from snnsim.backends.crossbar.converter import Converters
+from snnsim.backends.crossbar.device import shown
 from snnsim.backends.crossbar.loop.protocol import LoopDevice, Status
 from snnsim.backends.crossbar.tile import Tile
 from snnsim.errors import ParameterError, positive, whole
@@ -38,7 +39,7 @@ class Chip(LoopDevice):
 
     def __init__(self, config: ChipConfig | None = None, seed: int = 0, read_seed: int = 0, name: str = "chip") -> None:
         if config is not None and not isinstance(config, ChipConfig):
-            raise ParameterError(f"config={config!r}: expected a ChipConfig")
+            raise ParameterError(f"config={shown(config)}: expected a ChipConfig, such as ChipConfig(device)")
         self.config = config or ChipConfig()
         self.seed, self.read_seed = whole("seed", seed), whole("read_seed", read_seed)
         self.name = name
@@ -157,10 +158,19 @@ class Chip(LoopDevice):
         seconds : float
         temperature : float
             In kelvin, during that time.
+
+        Raises
+        ------
+        ParameterError
+            Nothing has been programmed, so that nothing would age; or a value is not allowed.
         """
-        if not (np.isfinite(seconds) and seconds >= 0):
-            raise ParameterError(f"seconds={seconds!r}: must be a finite number, zero or above")
+        positive("seconds", seconds, zero=True)
         positive("temperature", temperature)
+        if not self.tiles:
+            raise ParameterError(
+                f"age({seconds:g}): {self.name} has not been programmed, and age counts from there; make the "
+                "Simulation first, or call program"
+            )
         for tile in self.tiles.values():
             tile.age(float(seconds), float(temperature))
 

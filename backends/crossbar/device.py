@@ -112,6 +112,12 @@ class Device:
             if value is not None and not isinstance(value, kinds):
                 allowed = " or ".join(kind.__name__ for kind in kinds)
                 raise ParameterError(f"{name}={value!r}: must be None or a {allowed}")
+        highest = getattr(self.current_voltage, "highest_voltage", self.read_voltage)
+        if self.read_voltage > highest:
+            raise ParameterError(
+                f"read_voltage={self.read_voltage!r}: the current-voltage model holds up to {highest:g} V; read at "
+                "less, or measure further"
+            )
         if not isinstance(self.source, str):
             raise ParameterError(f"source={self.source!r}: must be a text")
 
@@ -179,6 +185,11 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "drift": (Drift,),
     "current_voltage": (CurrentVoltage,),
 }
+
+
+def shown(value: object) -> str:
+    """Return what an error says of a value: a device by its name, for in full it would fill the screen."""
+    return f"Device {value.name!r}" if isinstance(value, Device) else repr(value)
 
 
 def _check_stages(stages: tuple[str, ...]) -> None:

@@ -8,6 +8,7 @@ a whole number in the base of a slice, one digit a pair of cells.
 from __future__ import annotations
 
 from collections.abc import Mapping as MappingOf
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,8 +73,13 @@ class Mapping:
             raise ParameterError(f"activity={self.activity!r}: a share of the rows, at most 1")
         one_of("compensate", self.compensate, (None, "tile", "output"))
         given: Any = self.digital
-        names = (given,) if isinstance(given, str) else tuple(given)
-        object.__setattr__(self, "digital", names)
+        names = (given,) if isinstance(given, str) else given
+        if not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
+            raise ParameterError(f"digital={given!r}: expected names of projections")
+        object.__setattr__(self, "digital", tuple(names))
+        given = self.calibration
+        if given is not None and not isinstance(given, Events | MappingOf):
+            raise ParameterError(f"calibration={given!r}: expected Events, or Events by name of the input")
 
     @property
     def is_exact(self) -> bool:

@@ -61,7 +61,9 @@ def from_measurements(
     ParameterError
         An argument has a value that is not allowed.
     """
-    paths = [path] if isinstance(path, str | Path) else list(path)
+    paths = [path] if isinstance(path, str | Path) else path
+    if not isinstance(paths, Sequence) or not all(isinstance(one, str | Path) for one in paths):
+        raise ParameterError(f"path={path!r}: expected the path of a table, or a list of paths")
     whole("bins", bins, at_least=1)
     if reference_time is not None:
         positive("reference_time", reference_time)

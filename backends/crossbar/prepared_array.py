@@ -156,7 +156,8 @@ def _records(means: NDArray[np.float64], variances: NDArray[np.float64]) -> tupl
     from snnsim.backends.crossbar.strips import RECORD, STRIP
 
     rows, outputs = means.shape
-    mean_step = np.float32((np.abs(means).max() or 1.0) / ((2**31 - 1) // rows - 1))
+    # The next float32 up: a step that was rounded down would bring sums of few large rows beyond int32.
+    mean_step = np.nextafter(np.float32((np.abs(means).max() or 1.0) / ((2**31 - 1) // rows - 1)), np.float32(np.inf))
     variance_step = np.float32(variances.max() / 65534)
     strips = -(-outputs // WIDTH) * (WIDTH // STRIP)
     records = np.zeros((strips, rows, RECORD), np.int32)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from snnsim.backends.base import Capabilities, Program, RunOutput, RunRequest, State, Visit
 from snnsim.backends.crossbar.chip import Chip
+from snnsim.backends.crossbar.device import shown
 from snnsim.backends.crossbar.fabric import DigitalFabric
 from snnsim.backends.crossbar.loop.protocol import LoopDevice
 from snnsim.backends.crossbar.mapping import Mapping
@@ -63,7 +64,7 @@ class CrossbarProgram(Program):
             network, dtype=dtype, threads=threads, visit=visit, progress=progress, memory_limit=memory_limit
         )
         if chip is not None and not isinstance(chip, LoopDevice):
-            raise ParameterError(f"chip={chip!r}: expected a Chip, or a device with program, read and status")
+            raise ParameterError(f"chip={shown(chip)}: expected a Chip, or a device with program, read and status")
         if mapping is not None and not isinstance(mapping, Mapping):
             raise ParameterError(f"mapping={mapping!r}: expected a Mapping")
         self.chip = Chip() if chip is None else chip
