@@ -25,15 +25,15 @@ from snnsim.plot_activity import intervals as intervals
 from snnsim.plot_activity import irregularity as irregularity
 from snnsim.plot_activity import population_activity as population_activity
 from snnsim.plot_activity import weights as weights
-from snnsim.plot_crossbar import accuracy_over_age as accuracy_over_age
-from snnsim.plot_crossbar import accuracy_over_chips as accuracy_over_chips
-from snnsim.plot_crossbar import adc_error as adc_error
+from snnsim.plot_chips import accuracy_over_age as accuracy_over_age
+from snnsim.plot_chips import accuracy_over_chips as accuracy_over_chips
+from snnsim.plot_chips import adc_error as adc_error
 from snnsim.plot_crossbar import conductance_map as conductance_map
-from snnsim.plot_crossbar import energy as energy
 from snnsim.plot_crossbar import ir_drop as ir_drop
 from snnsim.plot_crossbar import programming as programming
 from snnsim.plot_delays import delay_histogram as delay_histogram
 from snnsim.plot_delays import distributions as delays
+from snnsim.plot_energy import energy as energy
 from snnsim.plot_graph import network as network
 from snnsim.plot_style import BLUE, GREY, LIGHT, PALETTE, VERMILION, one_axes, style, time_unit, whole_numbers
 from snnsim.plot_style import save as save
