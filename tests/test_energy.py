@@ -424,10 +424,11 @@ def test_a_chip_whose_own_work_was_cut_short_does_not_count():
             # As training does, it returns what it has.
             return {"epochs": 1.0 if stop.is_set() else 9.0}
 
+    before = signal.getsignal(signal.SIGINT)
     found = monte_carlo(training, 8, progress=False)
     assert len(ran) == 3
     assert found.of("epochs").tolist() == [9.0, 9.0]
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_a_chip_that_fails_leaves_those_before_it_on_the_disk(tmp_path):
