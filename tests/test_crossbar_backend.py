@@ -255,8 +255,7 @@ def test_an_aged_chip_is_read_as_it_is_and_reprogramming_makes_it_young():
 
 
 def test_compensation_gives_back_what_drift_took():
-    net, given = dense_network(), events(30)
-    ideal = next(iter(run(net, given, backend="reference").traces.values()))
+    net = dense_network()
     config = ChipConfig(pcm().only("drift"))
     lost = []
     for compensate in (None, "tile", "output"):
@@ -269,7 +268,6 @@ def test_compensation_gives_back_what_drift_took():
         lost.append(np.abs(drive - net.projections[0].connectivity.weights.sum(0)).mean())
     assert lost[1] < lost[0] / 3
     assert lost[2] < lost[0] / 3
-    assert ideal.shape[0] == 3
 
 
 # -- ranges of converters ---------------------------------------------------------------------------------
@@ -295,7 +293,6 @@ def test_ranges_come_from_recordings():
 
 def test_more_bits_are_nearer():
     net, given = dense_network(), events(30)
-    exact = next(iter(run(net, given, backend="reference", dtype="float64").traces.values()))
     errors = []
     for bits in (4, 6, 8, 12):
         mapping = Mapping(calibration=given, percentile=100.0)
@@ -305,7 +302,6 @@ def test_more_bits_are_nearer():
         drive = next(fabric.deliver(0, np.zeros(5, int), np.arange(5), np.zeros(1, np.uint64))).values[0]
         errors.append(np.abs(drive - net.projections[0].connectivity.weights[:5].sum(0)).mean())
     assert errors[0] > 2 * errors[1] > 4 * errors[2] > 16 * errors[3]
-    assert exact.size
 
 
 # -- stages, counts, errors -------------------------------------------------------------------------------

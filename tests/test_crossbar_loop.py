@@ -141,6 +141,13 @@ def test_what_a_fabric_does_not_take():
         ChipFabric(network(), 3)
     with pytest.raises(ParameterError, match="network=3: expected a Network"):
         ChipFabric(3, Chip(PLAIN))
+    fabric, weights = ChipFabric(network(), Chip(PLAIN)), {"in->hidden": np.zeros((20, 12))}
+    with pytest.raises(ParameterError, match=r"'hidden->out' have shape \(3, 12\), expected \(12, 3\)"):
+        fabric.program(weights | {"hidden->out": np.zeros((3, 12))})
+    diverged = np.zeros((12, 3))
+    diverged[4, 1] = np.nan
+    with pytest.raises(ParameterError, match=r"'hidden->out': nan at \(4, 1\), one of 1 that are not finite"):
+        fabric.program(weights | {"hidden->out": diverged})
     with pytest.raises(ParameterError, match=r"weights of \['in->hidden'\]: expected those of"):
         ChipFabric(network(), Chip(PLAIN)).program({"in->hidden": np.zeros((20, 12))})
 

@@ -72,10 +72,13 @@ class ChipFabric:
         """Program the device; see `snnsim.training.in_the_loop.Fabric`."""
         if set(weights) != set(self._numbers):
             raise ParameterError(f"weights of {sorted(weights)}: expected those of {sorted(self._numbers)}")
-        for name, values in weights.items():
-            number = self._numbers[name]
+        matrices = {
+            number: self._matrix(number, np.asarray(weights[name], np.float64))
+            for name, number in self._numbers.items()
+        }
+        for number, matrix in matrices.items():
             (placed,) = self._fabric.placed[number]
-            self._fabric.reweigh(placed, self._matrix(number, np.asarray(values, np.float64)))
+            self._fabric.reweigh(placed, matrix)
         self._fabric.program(self._ranges)
 
     def drive(
@@ -102,8 +105,23 @@ class ChipFabric:
 
     def _matrix(self, number: int, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return weights in the shape of the block they are in."""
-        projection = self._fabric.network.projections[number]
+        network = self._fabric.network
+        projection = network.projections[number]
         (placed,) = self._fabric.placed[number]
+        source, target = network.population(projection.source), network.population(projection.target)
+        wanted: tuple[int, ...] = (source.size, target.size)
+        if isinstance(projection.connectivity, Conv2d):
+            wanted = projection.connectivity.kernel_shape(source.shape, target.shape)
+        if values.shape != wanted:
+            raise ParameterError(f"weights of {projection.name!r} have shape {values.shape}, expected {wanted}")
+        # A target that is not a number would leave its cell as it is, and the chip would go on with older weights.
+        bad = np.argwhere(~np.isfinite(values))
+        if bad.size:
+            place = tuple(int(i) for i in bad[0])
+            raise ParameterError(
+                f"weights of {projection.name!r}: {values[place]} at {place}, one of {len(bad)} that are not finite; "
+                "has training diverged?"
+            )
         if isinstance(projection.connectivity, Conv2d):
             return np.ascontiguousarray(values.reshape(values.shape[0], -1).T)
         rows = np.flatnonzero(np.diff(placed.block.starts))
