@@ -30,6 +30,7 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $@
 
 demo: env  ## Run the demonstration into out/demo
+	mkdir -p out
 	$(BIN)/snnsim demo --out out/demo
 
 test: env  ## Run the tests

@@ -8,21 +8,27 @@ nothing is substituted or ignored in silence.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, ClassVar
 
+import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from snnsim.backends import listing
+from snnsim.backends.divergence import Watch
 from snnsim.backends.layout import Layout, zeros
-from snnsim.backends.plastic import PlasticState, initial_states, refuse_recordings
+from snnsim.backends.plastic import PlasticState, initial_states, plastic_projections, refuse_recordings
 from snnsim.energy_activity import ChipActivity
 from snnsim.errors import CapabilityError, ParameterError, one_of, whole
 from snnsim.events import Events
 from snnsim.machine import cores
-from snnsim.network import Network
+from snnsim.memory import MemoryForecast, check_memory, check_room
+from snnsim.network import Network, Projection
 from snnsim.neurons import NeuronModel
+from snnsim.scores import SCORES
 
 DTYPES = ("float32", "float64")
 #: When a population is advanced; see `Program`.
@@ -79,6 +85,7 @@ class ExitRequest:
     population: int
     smoothing: float
     thresholds: NDArray[np.float64]
+    score: str = SCORES[0]
 
 
 @dataclass(frozen=True)
@@ -97,6 +104,8 @@ class RunRequest:
     exit : ExitRequest, optional
     first_recording : int
         Number of the first recording, which keys the random numbers of drives.
+    ends : ndarray of int64, shape (recordings,), optional
+        Ticks after which each recording is left, ``1 ... n_ticks``; default `n_ticks` for all.
     """
 
     n_ticks: int
@@ -105,6 +114,36 @@ class RunRequest:
     traces: tuple[TraceRequest, ...] = ()
     exit: ExitRequest | None = None
     first_recording: int = 0
+    ends: NDArray[np.int64] | None = None
+
+    def ends_of(self, recordings: int) -> NDArray[np.int64]:
+        """Return after how many ticks each recording is left."""
+        return np.full(recordings, self.n_ticks, np.int64) if self.ends is None else self.ends
+
+    @cached_property
+    def cut_short(self) -> bool:
+        """Whether a recording may be left before the last tick."""
+        return self.exit is not None or (self.ends is not None and least(self.ends) < self.n_ticks)
+
+
+def least(counts: NDArray[np.int64]) -> int:
+    """Return the smallest of some counts; of a single one without NumPy's reduction, which takes longer than a tick."""
+    return int(counts[0] if counts.size == 1 else counts.min())
+
+
+def most(counts: NDArray[np.int64]) -> int:
+    """Return the largest of some counts, as `least` does."""
+    return int(counts[0] if counts.size == 1 else counts.max())
+
+
+def recording_ends(network: Network, inputs: Mapping[int, Events]) -> NDArray[np.int64]:
+    """Return after how many ticks each recording is left: its length, and what the network needs after that.
+
+    Of several inputs the longest counts.
+    """
+    lengths = [events.lengths for events in inputs.values()]
+    longest = lengths[0] if len(lengths) == 1 else np.max(lengths, axis=0)
+    return np.asarray(longest + network.extension_ticks, np.int64)
 
 
 @dataclass
@@ -114,9 +153,9 @@ class RunOutput:
     Parameters
     ----------
     spikes : dict of int to Events
-        Ticks count from the first tick of the run.
+        Ticks count from the first tick of the run; recordings are as long as was computed of them.
     traces : list of ndarray, shape (recordings, records, neurons)
-        One for each trace asked for; NaN after a recording's exit.
+        One for each trace asked for; NaN after a recording's exit or end.
     population_spikes : ndarray of int64, shape (recordings, populations)
         Spikes (of sources: events).
     membrane_updates : ndarray of int64, shape (recordings, populations)
@@ -195,22 +234,56 @@ class Program(ABC):
         self.network = network
         self.dtype = np.dtype(dtype)
         self.threads = cores() if threads is None else threads
+        #: Bytes that the program has taken, as far as they were foreseen.
+        self.held = 0
+        self.held = self._claim(self.forecast())
         self.layout = Layout.of(network)
+        #: Bytes of the state of one recording.
+        self.state_bytes = self.layout.n_floats * self.dtype.itemsize + 4 * self.layout.n_counters
+        self._watch = Watch(network, self.layout, self.dtype)
+        #: Whether a projection is plastic: looked up once, since a short recording takes less time than many look-ups.
+        self.learns = bool(plastic_projections(network))
         row = np.zeros((1, self.layout.n_floats), self.dtype)
         for place in self.layout.places:
             for number, value in enumerate(place.initial):
                 self.layout.states(row, place)[:, number] = value
         self._rest = row if np.any(row) else None
 
+    def forecast(self) -> MemoryForecast:
+        """Return what making the program takes, before anything is made; default all synapses as lists."""
+        return listing.forecast(self.network, self.dtype)
+
+    def _claim(self, forecast: MemoryForecast) -> int:
+        """Return the bytes that stay taken, or raise `ResourceError` where there is no room."""
+        check_memory(forecast, self.memory_limit, self.held)
+        return forecast.kept
+
+    def check_state(self, state: State, start: int, first_recording: int = 0) -> None:
+        """Raise `DivergenceError` where the numbers of a state mean nothing any more.
+
+        Parameters
+        ----------
+        state : State
+        start : int
+            Tick at which they were last all right.
+        first_recording : int
+            Number of the first recording of the state.
+        """
+        self._watch.look(state.floats, state.tick, start, first_recording)
+
+    def check_room(self, what: str, parts: Mapping[str, int], advice: str) -> None:
+        """Raise `ResourceError` where what a run takes has no room beside the program (see `snnsim.memory`)."""
+        check_room(what, parts, advice, self.memory_limit, self.held)
+
     def initial_state(self, recordings: int = 1) -> State:
         """Return the state before the first tick."""
-        if recordings != 1:
+        if recordings != 1 and self.learns:
             refuse_recordings(self.network)
         floats = zeros(recordings, self.layout.n_floats, self.dtype)
         if self._rest is not None:
             floats[:] = self._rest
         counters = zeros(recordings, self.layout.n_counters, np.int32)
-        return State(floats, counters, plastic=initial_states(self.network, self.dtype))
+        return State(floats, counters, plastic=initial_states(self.network, self.dtype) if self.learns else ())
 
     @abstractmethod
     def run(self, state: State, request: RunRequest) -> RunOutput:
@@ -229,13 +302,55 @@ class Program(ABC):
         return sum(population.size for population in self.network.populations if not population.is_source)
 
     @property
+    def ranks(self) -> int:
+        """How many processes run the network together."""
+        return 1
+
+    @property
     def writes_files(self) -> bool:
         """Whether this process writes files; of many processes that run one network together one does."""
         return True
 
+    def meet(self, call: str, facts: Mapping[str, str]) -> None:
+        """Check that all processes that run one network together make the same call; `facts` must be equal."""
+        del call, facts  # there is one process, unless a backend says otherwise
+
+    def first_only(self, call: str, work: Callable[[], Any]) -> None:
+        """Do some work on the process that writes files; all processes raise what it raises."""
+        del call
+        work()
+
     def agree(self, value: int) -> int:
         """Return the number that all processes go by that run one network together: the one of the first of them."""
         return value
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What a program of a changed network has to be made with to be on the same hardware."""
+        return {}
+
+    @property
+    def hardware(self) -> str:
+        """What the program runs on, in a line for provenance, equal where it is the same; empty for software."""
+        return ""
+
+    def write_hardware(self, group: h5py.Group) -> None:  # noqa: B027 - software has none
+        """Write what the program runs on into a group of a checkpoint, where `hardware` is not empty."""
+
+    @classmethod
+    def options_on(cls, hardware: h5py.Group | None, where: object, options: dict[str, Any]) -> dict[str, Any]:
+        """Return the options to go on with.
+
+        Parameters
+        ----------
+        hardware : h5py.Group or None
+            What `write_hardware` wrote.
+        where : object
+            The file, for messages.
+        options : dict of str
+            Those that are given again.
+        """
+        return options
 
     def take_activity(self) -> ChipActivity | None:
         """Return what a chip has done since this was last asked; None where there is no chip."""
@@ -314,28 +429,68 @@ def check_precision(network: Network, dtype: str) -> None:
                 model.check_dtype(network.dt, dtype)
             except ParameterError as error:
                 raise ParameterError(f"population {population.name!r}: {error}") from error
-            for name, value in _named_coefficients(model, network.dt):
-                if np.max(np.abs(value)) > largest:
+            coefficients = _named_coefficients(model, network.dt)
+            states = zip(model.arithmetic.states, model.initial_states(), strict=True)
+            initial = {f"initial {name}": value for name, value in states}
+            drives = {f"weight of drive {i}": drive.weight for i, drive in enumerate(population.drive)}
+            for name, value in (coefficients | initial | drives).items():
+                if not np.max(np.abs(value)) <= largest:  # NaN is no number that fits
                     raise ParameterError(
                         f"population {population.name!r}: {name} does not fit in {dtype}; "
                         f"stay below {largest:.2g}, or use dtype='float64'"
                     )
+            for name, value in coefficients.items():
                 if name.endswith("decay") and _lost(value, dtype) > 0.01:
                     raise ParameterError(
                         f"population {population.name!r}: in {dtype} a {name} of {np.max(value):.9g} a tick of "
                         f"{network.dt:g} s is wrong by {100 * _lost(value, dtype):.2g} % of the leak; use "
                         "dtype='float64', or a coarser dt"
                     )
+            if not model.is_strict and _meet(coefficients, dtype):
+                raise ParameterError(
+                    f"population {population.name!r}: in {dtype} the membrane lands at its threshold after a spike, "
+                    "and fires for ever; use dtype='float64', or a lower reset"
+                )
+
+    for projection in network.projections:
+        _check_weights(network, projection, dtype, largest)
 
 
-def _named_coefficients(model: NeuronModel, dt: float) -> list[tuple[str, Any]]:
+def _check_weights(network: Network, projection: Projection, dtype: str, largest: float) -> None:
+    """Raise `ParameterError` where weights, or the numbers of a rule that changes them, are others in `dtype`."""
+    where = f"projection {projection.name!r}"
+    lowest, highest = network.weight_range(projection)
+    most = max(abs(lowest), abs(highest)) if lowest <= highest else 0.0
+    if most > largest or (most > 0 and np.dtype(dtype).type(most) == 0):
+        raise ParameterError(
+            f"{where}: weights of {most:.3g} do not fit in {dtype}, which holds {np.finfo(dtype).tiny:.2g} to "
+            f"{largest:.2g}; choose other units, or dtype='float64'"
+        )
+    if projection.plasticity is None:
+        return
+    for name, value in projection.plasticity.coefficients._asdict().items():
+        if (largest < abs(value) < np.inf) or (value != 0 and np.dtype(dtype).type(value) == 0):
+            raise ParameterError(
+                f"{where}: {name}={value:.3g} of its rule does not fit in {dtype}; use dtype='float64'"
+            )
+
+
+def _meet(coefficients: Mapping[str, Any], dtype: str) -> bool:
+    """Return whether a reset below the threshold is at the threshold once both are rounded."""
+    if "reset_value" not in coefficients:
+        return False
+    level, landing = (np.asarray(coefficients[name]) for name in ("threshold", "reset_value"))
+    return bool(np.any((landing < level) & (landing.astype(dtype) >= level.astype(dtype))))
+
+
+def _named_coefficients(model: NeuronModel, dt: float) -> dict[str, Any]:
     """Return the coefficients of a model and of its receptors by name."""
     own: Any = model.coefficients(dt)
-    named = list(own._asdict().items())
+    named: dict[str, Any] = own._asdict()
     for receptor in model.receptor_list:
         if receptor.arithmetic is not None:
             more: Any = model.receptor_coefficients(receptor, dt)
-            named += [(f"{receptor.name}.{name}", value) for name, value in more._asdict().items()]
+            named |= {f"{receptor.name}.{name}": value for name, value in more._asdict().items()}
     return named
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snnsim.errors import CapabilityError, DataError, NetworkError
+from snnsim.errors import CapabilityError, DataError, NetworkError, exactly
 from snnsim.network import Network, Projection
 from snnsim.plasticity import Coefficients, PlasticityRule
 from snnsim.plasticity.decay import DecayTable
@@ -133,18 +133,21 @@ def initial_states(network: Network, dtype: np.dtype[Any]) -> tuple[PlasticState
 
 
 def check_bounds(projection: Projection, weights: NDArray[Any]) -> None:
-    """Raise `NetworkError` where a weight lies outside the bounds of the rule."""
+    """Raise `NetworkError` where a weight lies outside the bounds of the rule.
+
+    What was learned up to a bound in float32 lies at the bound in float64 too, although as a number it may be beyond.
+    """
     rule = projection.plasticity
     assert rule is not None
     if not weights.size:
         return
-    low, high = weights.dtype.type(rule.minimum), weights.dtype.type(rule.maximum)
     least, most = weights.min(), weights.max()
+    low, high = rule.learned_bounds
     if least < low or most > high:
         raise NetworkError(
-            f"projection {projection.name!r}: weights from {least:g} to {most:g} leave the bounds of "
-            f"{type(rule).__name__}, minimum={rule.minimum:g} and maximum={rule.maximum:g}; widen the bounds, or cut "
-            "the weights off, for instance with Normal(..., low=, high=)"
+            f"projection {projection.name!r}: weights from {exactly(least)} to {exactly(most)} leave the bounds of "
+            f"{type(rule).__name__}, minimum={exactly(rule.minimum)} and maximum={exactly(rule.maximum)}; widen the "
+            "bounds, or cut the weights off, for instance with Normal(..., low=, high=)"
         )
 
 

@@ -1,8 +1,8 @@
 """Bring neurons that were left alone up to the present tick.
 
 A backend that visits neurons only when events reach them leaves each at the tick of its last event
-(`State.visited`). What goes on with such a state tick by tick must advance them first, by the closed form of
-`snnsim.backends.cpu.visits`, here in NumPy.
+(`State.visited`). What goes on with such a state tick by tick must advance them first, by their closed form
+(`snnsim.backends.closed_form`), here in NumPy.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnsim.backends.base import State
+from snnsim.backends.closed_form import closed_form, powers, response
 from snnsim.backends.layout import Layout, Place
 from snnsim.network import Network
-from snnsim.neurons import Exponential
 
 
 def settle(network: Network, layout: Layout, state: State, keep: Collection[int] = ()) -> None:
@@ -51,26 +51,16 @@ def _settle_population(
     counters = state.counters[recording, place.counters : place.counters + place.size]
     held = np.minimum(ticks, counters)
     free = (ticks - held).astype(np.float64)
-    c = model.coefficients(network.dt)
-    decay = np.broadcast_to(np.asarray(c.decay, np.float64), (place.size,))
-    left = decay**free
-    with np.errstate(divide="ignore", invalid="ignore"):
-        grown = np.where(decay < 1, (1 - left) / (1 - decay), free)
+    form, offset = closed_form(model, network.dt), model.coefficients(network.dt).offset
+    exponent = powers(free, form.log_decay)
+    grown = np.where(form.rise > 0, -np.expm1(exponent) * form.rise, free)
     membrane = layout.states(state.floats, place)[recording, 0]
-    value = left * membrane.astype(np.float64) + c.offset * grown
+    value = np.exp(exponent) * membrane.astype(np.float64) + offset * grown
     currents = layout.currents(state.floats, place)[recording]
-    number = 0
-    for receptor in model.receptor_list:
-        if not isinstance(receptor, Exponential):
-            continue
-        current_decay, coupling = model.receptor_coefficients(receptor, network.dt)
-        current = currents[number].astype(np.float64)
-        apart = np.abs(decay - current_decay) > 1e-9
-        gap = np.where(apart, decay - current_decay, 1.0)
-        same = np.where(free > 0, free * decay ** np.maximum(free - 1, 0), 0.0)
-        response = np.where(apart, (left - current_decay**free) / gap, same)
-        value = value + c.gain * coupling * current * current_decay ** held.astype(np.float64) * response
-        currents[number] = current * current_decay ** ticks.astype(np.float64)
-        number += 1
+    for own, current in zip(currents, form.currents, strict=True):
+        kept = own.astype(np.float64)
+        seen = kept * np.exp(powers(held, current.log_decay))
+        value = value + current.factor * seen * response(free, form.log_decay, current)
+        own[:] = kept * np.exp(powers(ticks, current.log_decay))
     membrane[:] = np.where(free > 0, value, membrane)
     counters[:] = counters - held

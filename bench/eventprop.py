@@ -29,7 +29,7 @@ from training_speed import resident_rise, saved_bytes
 
 import snnsim as sn
 from snnsim.training import BPTT, EventProp, EventPropNetwork, TrainableNetwork
-from snnsim.training.losses import SummedCrossEntropy
+from snnsim.training.losses import ScoreCrossEntropy
 from snnsim.training.threads import workers
 
 DT = 1e-3
@@ -135,7 +135,7 @@ def our_step(model: Any, rule: Any, events: sn.Events, labels: Any) -> Callable[
     def step() -> None:
         for parameter in model.parameters():
             parameter.grad = None
-        rule.step(model, events, labels, SummedCrossEntropy())
+        rule.step(model, events, labels, ScoreCrossEntropy())
 
     return step
 

@@ -97,7 +97,9 @@ def cropped(data: EventDataset, side: int = 16, polarity: int = 0) -> EventDatas
     row, column = y - (height - side) // 2, x - (width - side) // 2
     keep = (p == polarity) & (row >= 0) & (row < side) & (column >= 0) & (column < side)
     kept = data.events.selected(keep, (row * side + column).astype(np.int32))
-    events = sn.Events(kept.ticks, kept.sources, kept.offsets, side * side, kept.n_ticks, kept.dt).binarised()
+    events = sn.Events(
+        kept.ticks, kept.sources, kept.offsets, side * side, kept.n_ticks, kept.dt, kept.lengths
+    ).binarised()
     return EventDataset(events, data.labels, data.classes, (1, side, side), data.name, data.source)
 
 
@@ -134,7 +136,9 @@ def backward(data: EventDataset, chosen: Any) -> EventDataset:
     turned = np.asarray(chosen, bool)[events.recordings]
     ticks = np.where(turned, last[events.recordings] - events.ticks, events.ticks)
     order = np.lexsort((events.sources, ticks, events.recordings))
-    played = sn.Events(ticks[order], events.sources[order], events.offsets, events.n_sources, events.n_ticks, events.dt)
+    played = sn.Events(
+        ticks[order], events.sources[order], events.offsets, events.n_sources, events.n_ticks, events.dt, events.lengths
+    )
     labels = np.asarray(chosen, np.int64)
     return EventDataset(played, labels, ("forward", "backward"), data.sensor_shape, data.name, data.source)
 

@@ -160,10 +160,10 @@ def early_exit(recipe: Recipe, data: EventDataset, test: EventDataset, epochs: i
     """
     fit, held_out = data.split(0.8, seed=0)
     network = learn(recipe, fit, 0, epochs, SLTT()).network()
-    readout = sn.Simulation(network).run_samples(held_out.events).readout()
+    result = sn.Simulation(network).run_samples(held_out.events)
     rows = []
     for points in (0, 1):
-        calibration = calibrate(readout, held_out.labels, allowed_drop=points / 100)
+        calibration = calibrate(result, held_out.labels, allowed_drop=points / 100)
         measured = measure_early_exit(network, test.events, test.labels, calibration.rule)
         print(f"{recipe.name}, early exit that may lose {points} points\n{measured}\n", flush=True)
         rows += exit_rows(f"{recipe.name}, {points} points to lose", measured)
@@ -176,11 +176,11 @@ def draw(measured: ExitMeasurement, test: EventDataset, calibration: Calibration
     """Save accuracy against latency and confidence over time."""
     from snnsim import plot
 
-    readout, rule = measured.full.readout(), calibration.rule
-    curve = accuracy_latency_curve(readout, test.labels, rule.smoothing, calibration.curve.thresholds)
-    axes = plot.accuracy_latency(curve, measured.oracle, rule.evaluate(readout, test.labels))
+    full, rule = measured.full, calibration.rule
+    curve = accuracy_latency_curve(full, test.labels, rule.smoothing, calibration.curve.thresholds)
+    axes = plot.accuracy_latency(curve, measured.oracle, rule.evaluate(full, test.labels))
     plot.save(axes, stem.with_name(f"{stem.name}_accuracy_latency.png"))
-    plot.save(plot.confidence(readout, test.labels, rule, 8), stem.with_name(f"{stem.name}_confidence.png"))
+    plot.save(plot.confidence(full, test.labels, rule, 8), stem.with_name(f"{stem.name}_confidence.png"))
 
 
 def memory_rows(recipe: Recipe) -> list[dict[str, Any]]:

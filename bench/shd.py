@@ -12,7 +12,6 @@ from __future__ import annotations
 import statistics
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +53,7 @@ def read(options: Any) -> tuple[EventDataset, EventDataset] | None:
             print(f"SHD is not here, and nothing else is taken for it: {error}")
             print("give files in its form by --train and --test")
             return None
-    ticks = max(train_set.events.n_ticks, test_set.events.n_ticks)
-    return tuple(replace(data, events=data.events.crop(ticks)) for data in (train_set, test_set))  # type: ignore[return-value]
+    return train_set, test_set
 
 
 def divide(train_set: EventDataset, test_set: EventDataset, protocol: str, seed: int) -> Protocol:
@@ -128,35 +126,31 @@ def one_run(kind: str, parts: Protocol, options: Any, seed: int) -> tuple[Traina
         sharpening=KINDS[kind][2],
         **recipe,
     )
-    found = {"rounded": 100 * evaluate(model, parts.test, loss=LOSS)}
+    found = {"rounded": 100 * evaluate(model, parts.test)}
     if not model.hard:
-        found["soft"] = 100 * evaluate(model, parts.test, loss=LOSS, soft_delays=True)
+        found["soft"] = 100 * evaluate(model, parts.test, soft_delays=True)
         if options.fine_tune:
             model.harden()
             train(model, parts.train, epochs=options.fine_tune, learning_rate=1e-3, schedule="cosine", **recipe)
-            found["fine-tuned"] = 100 * evaluate(model, parts.test, loss=LOSS)
+            found["fine-tuned"] = 100 * evaluate(model, parts.test)
     return model, found
 
 
 def deploy(name: str, model: TrainableNetwork, test: EventDataset) -> list[dict[str, Any]]:
     """Compare predictions of all test samples in torch and on every backend, and time them."""
-    longer = test.events.crop(test.events.n_ticks + model.extension)
     model.eval()
     began = time.perf_counter()
     answers = np.concatenate(
-        [
-            model.readout(test.events[start : start + 256]).softmax(2).sum(1).argmax(1).numpy()
-            for start in range(0, len(test), 256)
-        ]
+        [model.scores(test.events[start : start + 256]).argmax(1).numpy() for start in range(0, len(test), 256)]
     )
     seconds = {"torch": time.perf_counter() - began}
     network, rows = model.network(), []
     for backend in ("cpu", "reference"):
         simulation = sn.Simulation(network, backend=backend)
-        simulation.run_samples(longer[:1])
-        result = simulation.run_samples(longer)
+        simulation.run_samples(test.events[:1])
+        result = simulation.run_samples(test.events)
         seconds[backend] = result.wall_seconds
-        different = int((result.predictions(score="softmax") != answers).sum())
+        different = int((result.predictions() != answers).sum())
         rows.append(harness.row(name, f"answers that differ, torch and {backend}", "samples", different))
     for backend, value in seconds.items():
         rows.append(harness.row(name, f"{backend}, a sample", "us", 1e6 * value / len(test)))

@@ -49,9 +49,7 @@ class Ours:
 def synapse_count(network: sn.Network) -> int | None:
     """Return the number of synapses, or None where chance decides."""
     counts = [
-        projection.connectivity.count(
-            network.population(projection.source).shape, network.population(projection.target).shape
-        )
+        projection.rule.count(network.population(projection.source).shape, network.population(projection.target).shape)
         for projection in network.projections
     ]
     return None if None in counts else sum(counts)

@@ -89,7 +89,9 @@ def images(path: Path) -> EventDataset:
     events = whole.events
     chosen = kept[events.sources]
     offsets = np.concatenate([[0], np.cumsum(chosen)])[events.offsets]
-    cropped = sn.Events(events.ticks[chosen], places[events.sources[chosen]], offsets, 256, events.n_ticks, events.dt)
+    cropped = sn.Events(
+        events.ticks[chosen], places[events.sources[chosen]], offsets, 256, events.n_ticks, events.dt, events.lengths
+    )
     return replace(whole, events=cropped, sensor_shape=(16, 16)).binarised()
 
 

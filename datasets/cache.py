@@ -102,8 +102,10 @@ def cached(
             warnings.warn(f"damaged cache file is built again: {error}", RuntimeWarning, stacklevel=2)
     dataset = build()
     try:
+        if folder is None:
+            where.mkdir(parents=True, exist_ok=True)
         dataset.save(path, key=text)
-    except OSError as error:
+    except (OSError, ParameterError) as error:
         warnings.warn(
             f"{path}: the cache cannot be written ({error}); set SNNSIM_DATA to another folder, or pass cache=False",
             RuntimeWarning,

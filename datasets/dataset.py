@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from snnsim.datasets.frames import FrameBatch, frame_batches, pooled_channels, recording_lengths
+from snnsim.datasets.frames import FrameBatch, frame_batches, pooled_channels
 from snnsim.datasets.order import (
     IntArray,
     batch_indices,
@@ -126,8 +126,8 @@ class EventDataset:
 
     @property
     def lengths(self) -> IntArray:
-        """Ticks of each sample up to its last event, included, shape (samples,); 0 where there is none."""
-        return recording_lengths(self.events)
+        """Ticks of each sample, shape (samples,)."""
+        return self.events.lengths
 
     def __repr__(self) -> str:
         shape = "x".join(str(size) for size in self.sensor_shape)
@@ -139,7 +139,7 @@ class EventDataset:
     def summary(self) -> str:
         """Return a few lines of text on what the data set holds."""
         counts = self.event_counts
-        lines = [repr(self), f"  source   {self.source}", f"  length   {self.events.duration:g} s a sample"]
+        lines = [repr(self), f"  source   {self.source}", f"  length   {self._length()}"]
         if counts.size:
             low, middle, high = int(counts.min()), float(np.median(counts)), int(counts.max())
             lines.append(f"  events   {low:,} to {high:,} a sample, median {middle:,.0f}")
@@ -148,6 +148,11 @@ class EventDataset:
         if self.groups is not None:
             lines.append(f"  groups   {np.unique(self.groups).size:,}")
         return "\n".join(lines)
+
+    def _length(self) -> str:
+        if not len(self) or self.lengths.min() == self.lengths.max():
+            return f"{self.events.duration:g} s a sample"
+        return f"{self.lengths.min() * self.events.dt:g} to {self.events.duration:g} s a sample"
 
     # -- changing ----------------------------------------------------------------------------------------
 
@@ -177,7 +182,9 @@ class EventDataset:
         channels = pooled_channels(self.events.n_sources, size).astype(np.int32)
         events, count = self.events, int(channels[-1]) + 1
         sources = channels[events.sources]  # ascending within a tick as before
-        pooled = Events.unchecked(events.ticks, sources, events.offsets, count, events.n_ticks, events.dt)
+        pooled = Events.unchecked(
+            events.ticks, sources, events.offsets, count, events.n_ticks, events.dt, events.lengths
+        )
         return replace(self, events=pooled, sensor_shape=(count,))
 
     def frames(
@@ -329,7 +336,7 @@ class EventDataset:
             As for `batches`.
         """
         indices = batch_indices(len(self), batch_size, seed, epoch, drop_last=drop_last)
-        return frame_batches(self.events, self.lengths, self.labels, indices)
+        return frame_batches(self.events, self.labels, indices)
 
     # -- keeping -----------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from snnsim import elementary, rng
 from snnsim.compilation import kernel_with, leaf
+from snnsim.errors import InternalError
 
 _GOLDEN, _S11 = rng.GOLDEN, np.uint64(11)
 _TO_UNIT = 2.0**-53
@@ -218,6 +219,8 @@ def bushy_cells(probability, keys, cell, ticks, counts):
             if membrane >= 1.0:
                 membrane, closed = 0.0, pause
                 if j + 1 < row.size:  # one in the last sample would be seen a sample later
+                    if spikes >= ticks.shape[1]:
+                        raise InternalError("a bushy cell spikes more often than its pauses allow")
                     ticks[channel, spikes] = j
                     spikes += 1
         counts[channel] = spikes

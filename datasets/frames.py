@@ -21,7 +21,7 @@ class FrameBatch(NamedTuple):
     frames : ndarray of float32, shape (samples, ticks, channels)
         Number of events in each tick and channel.
     lengths : ndarray of int64, shape (samples,)
-        Ticks of each recording up to its last event, included; 0 where there is none.
+        Ticks of each recording.
     labels : ndarray of int64, shape (samples,)
     """
 
@@ -34,15 +34,6 @@ class FrameBatch(NamedTuple):
         """Whether a tick belongs to the recording, shape (samples, ticks)."""
         inside: NDArray[np.bool_] = np.arange(self.frames.shape[1]) < self.lengths[:, None]
         return inside
-
-
-def recording_lengths(events: Events) -> IntArray:
-    """Return the ticks of each recording up to its last event, included; 0 where there is none."""
-    begins, ends = events.offsets[:-1], events.offsets[1:]
-    lengths = np.zeros(len(events), np.int64)
-    filled = ends > begins
-    lengths[filled] = events.ticks[ends[filled] - 1] + 1
-    return lengths
 
 
 def pooled_channels(n_sources: int, size: int) -> IntArray:
@@ -59,19 +50,18 @@ def pooled_channels(n_sources: int, size: int) -> IntArray:
     return np.arange(n_sources) // neighbours
 
 
-def frame_batches(
-    events: Events, lengths: IntArray, labels: IntArray, indices: Iterable[IntArray]
-) -> Iterator[FrameBatch]:
+def frame_batches(events: Events, labels: IntArray, indices: Iterable[IntArray]) -> Iterator[FrameBatch]:
     """Yield the frames of the recordings of each array of `indices`."""
     channels = np.arange(events.n_sources)
     for chosen in indices:
-        yield FrameBatch(count_frames(events, chosen, lengths[chosen], channels), lengths[chosen], labels[chosen])
+        yield FrameBatch(count_frames(events, chosen, channels), events.lengths[chosen], labels[chosen])
 
 
-def count_frames(events: Events, chosen: IntArray, lengths: IntArray, channels: IntArray) -> NDArray[np.float32]:
-    """Return counts of shape (chosen, longest of `lengths`, channels)."""
+def count_frames(events: Events, chosen: IntArray, channels: IntArray) -> NDArray[np.float32]:
+    """Return counts of shape (chosen, ticks of the longest of them, channels)."""
     from snnsim.datasets.kernels import count_channels
 
-    counts = np.zeros((chosen.size, int(lengths.max(initial=0)), int(channels[-1]) + 1), np.float32)
+    longest = int(events.lengths[chosen].max(initial=0))
+    counts = np.zeros((chosen.size, longest, int(channels[-1]) + 1), np.float32)
     count_channels(events.ticks, events.sources, events.offsets, chosen, channels, counts)
     return counts

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnsim.compilation import compiled
+from snnsim.errors import InternalError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -45,6 +46,8 @@ def decode_forty_bits(
     and `unordered` (does time fall within the recording?) are filled.
     """
     rows = raw.reshape(-1, 5)
+    if min(times.size, sources.size) < rows.shape[0] or starts[starts.size - 1] > raw.size:
+        raise InternalError("recordings have more events than there is room for")
     written = 0
     for recording in range(starts.size - 1):
         carried = np.int64(0)
@@ -165,8 +168,10 @@ def count_events(
 ) -> None:
     """Add one to ``counts[recording, tick, source]`` for each event."""
     for recording in range(offsets.size - 1):
-        frame = counts[recording]
-        for event in range(offsets[recording], offsets[recording + 1]):
+        frame, begin, end = counts[recording], offsets[recording], offsets[recording + 1]
+        if begin < end and not 0 <= ticks[begin] <= ticks[end - 1] < frame.shape[0]:
+            raise InternalError("a recording has events after its end")
+        for event in range(begin, end):
             frame[ticks[event], sources[event]] += 1
 
 
@@ -181,8 +186,10 @@ def count_channels(
 ) -> None:
     """Add one to ``counts[row, tick, channels[source]]`` for each event of the recording ``chosen[row]``."""
     for row in range(chosen.size):
-        frame = counts[row]
-        for event in range(offsets[chosen[row]], offsets[chosen[row] + 1]):
+        frame, begin, end = counts[row], offsets[chosen[row]], offsets[chosen[row] + 1]
+        if begin < end and not 0 <= ticks[begin] <= ticks[end - 1] < frame.shape[0]:
+            raise InternalError("a recording has events after its end")
+        for event in range(begin, end):
             frame[ticks[event], channels[sources[event]]] += 1
 
 

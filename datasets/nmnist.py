@@ -33,7 +33,7 @@ BYTES_AN_EVENT = 5
 OVERFLOW_ROW = 240
 OVERFLOW_MICROSECONDS = 2**13
 #: Raise when the reader gives another result for the same file: caches of before are then not found.
-READER_VERSION = 1
+READER_VERSION = 2
 #: Recordings decoded at a time: enough to make the calls cheap, few enough to stay in the processor's cache.
 CHUNK = 64
 #: From how many recordings on a progress bar is worth its place.
@@ -209,7 +209,7 @@ def _read(
     total = int(offsets[-1])
     if total < room:
         ticks, sources = ticks[:total].copy(), sources[:total].copy()
-    events = Events(ticks, sources, offsets, n_sources, n_ticks, float(dt))
+    events = Events(ticks, sources, offsets, n_sources, n_ticks, float(dt)).trimmed()
     labels = np.array([sample.label for sample in samples], np.int64)
     return EventDataset(events, labels, CLASSES, SENSOR_SHAPE, f"nmnist-{split}", SOURCE)
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from snnsim.datasets.dataset import EventDataset
-from snnsim.errors import ParameterError, one_of
+from snnsim.errors import ParameterError, exactly, one_of
+from snnsim.timebase import same_dt
 
 PROTOCOLS = ("clean", "paper")
 
@@ -67,8 +68,8 @@ def apply_protocol(
     for what in ("classes", "sensor_shape"):
         if getattr(train, what) != getattr(test, what):
             raise ParameterError(f"train and test differ in {what}: {getattr(train, what)}, {getattr(test, what)}")
-    if train.events.dt != test.events.dt:
-        raise ParameterError(f"train has ticks of {train.events.dt:g} s, test of {test.events.dt:g} s")
+    if not same_dt(train.events.dt, test.events.dt):
+        raise ParameterError(f"train has ticks of {exactly(train.events.dt)} s, test of {exactly(test.events.dt)} s")
     if protocol == "paper":
         statement = "chosen ON THE TEST SPLIT, as published figures are: not an accuracy on unseen data"
         return Protocol(protocol, train, test, test, statement)

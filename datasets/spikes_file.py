@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from tqdm import tqdm
 
-from snnsim.datasets.frames import FrameBatch, count_frames, pooled_channels, recording_lengths
+from snnsim.datasets.frames import FrameBatch, count_frames, pooled_channels
 from snnsim.datasets.order import IntArray, batch_indices
 from snnsim.datasets.spikes_layout import Description, describe
 from snnsim.datasets.spikes_rounding import Columns, Rounding, as_seconds
@@ -177,7 +177,7 @@ class SpikesFile:
         Returns
         -------
         Events
-            As long as the longest of the samples.
+            Each sample as long as up to its last spike, a silent one of one tick.
 
         Raises
         ------
@@ -235,9 +235,8 @@ class SpikesFile:
         def batches() -> Iterator[FrameBatch]:
             for chosen in indices:
                 events = self._events(chosen, rounding, False, ordered=False)
-                lengths = recording_lengths(events)
-                frames = count_frames(events, np.arange(chosen.size), lengths, channels)
-                yield FrameBatch(frames, lengths, self.labels[chosen])
+                frames = count_frames(events, np.arange(chosen.size), channels)
+                yield FrameBatch(frames, events.lengths, self.labels[chosen])
 
         return batches()
 
@@ -262,7 +261,8 @@ class SpikesFile:
                 order_recordings(ticks[begin:end], sources[begin:end], part.offsets, self.n_units)
             offsets[done + 1 : after + 1] = begin + part.offsets[1:]
             done, begin = after, end
-        return Events.unchecked(ticks, sources, offsets, self.n_units, int(ticks.max(initial=-1)) + 1, rounding.dt)
+        longest = int(ticks.max(initial=0)) + 1
+        return Events.unchecked(ticks, sources, offsets, self.n_units, longest, rounding.dt).trimmed()
 
     def _parts(self, numbers: IntArray, progress: bool) -> Iterator[Columns]:
         # None: only where standard error is a terminal.

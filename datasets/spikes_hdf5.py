@@ -15,10 +15,10 @@ from snnsim.datasets.spikes_file import SpikesFile
 from snnsim.datasets.spikes_rounding import Rounding
 from snnsim.errors import DataError, ParameterError, whole
 from snnsim.events import Events
-from snnsim.timebase import tick_count, to_seconds
+from snnsim.timebase import check_span, tick_count, to_seconds
 
 #: Raise when the reader gives another result for the same file: caches of before are then not found.
-READER_VERSION = 1
+READER_VERSION = 2
 #: Names of published sets, which another file never gets.
 RESERVED = frozenset(("shd", "ssc"))
 
@@ -56,7 +56,7 @@ def read_spikes_hdf5(
     dt, from_first_event, closed_end
         Ticks and how times become ticks, as for `SpikesFile.events`.
     duration : float, optional
-        Length of a sample in seconds; by default that of the longest.
+        Seconds that no sample is longer than; by default those of the longest. A sample ends with its last spike.
     crop : bool
         Drop spikes after `duration` instead of raising an error.
     n_units, sort, allow_empty
@@ -136,7 +136,9 @@ def read_samples(
         events = file.events(chosen, progress=progress, **asdict(rounding))
     finally:
         file.close()
-    if duration is not None:
+    if duration is None:
+        check_span(events.n_ticks, rounding.dt, name=f"{file.path}: times")
+    else:
         events = _fitted(events, tick_count(duration, rounding.dt, name="duration"), crop, file)
     groups = None if file.groups is None else file.groups[chosen]
     return EventDataset(events, file.labels[chosen], file.classes, (file.n_units,), name, source, groups)
@@ -152,4 +154,4 @@ def _fitted(events: Events, n_ticks: int, crop: bool, file: SpikesFile) -> Event
             f"{file.path}: sample {sample} lasts {to_seconds(events.n_ticks, events.dt):g} s, longer than the duration "
             f"of {to_seconds(n_ticks, events.dt):g}; pass a longer one, or crop=True to drop later spikes"
         )
-    return Events.unchecked(events.ticks, events.sources, events.offsets, events.n_sources, n_ticks, events.dt)
+    return events.crop(n_ticks)

@@ -16,7 +16,6 @@ print(model.memory_report(ticks=data.events.n_ticks, batch=32, rule=SLTT()))
 print(train(model, learn, rule=SLTT(), epochs=4, progress=False))
 
 network = model.network()
-readout = sn.Simulation(network).run_samples(held_out.events).readout()
-calibration = calibrate(readout, held_out.labels)
+calibration = calibrate(sn.Simulation(network).run_samples(held_out.events), held_out.labels)
 print(f"\n{calibration.rule}\n")
 print(measure_early_exit(network, test.events, test.labels, calibration.rule))

@@ -28,20 +28,20 @@ for kind, longest in (("none", 0.0), ("learned", 25e-3)):
     )
     train(model, learn, epochs=16, schedule="one_cycle", **recipe)
     if longest:
-        soft = evaluate(model, test, loss="summed_softmax", soft_delays=True)
-        rounded = evaluate(model, test, loss="summed_softmax")
+        soft = evaluate(model, test, soft_delays=True)
+        rounded = evaluate(model, test)
         model.harden()  # whole ticks from here on; the weights get used to them
         train(model, learn, epochs=4, **recipe)
         print(f"learned delays: {soft:.0%} right while they are soft, {rounded:.0%} rounded to ticks, then tuned:")
-    accuracy[kind] = evaluate(model, test, loss="summed_softmax")
+    accuracy[kind] = evaluate(model, test)
     print(f"delays {kind}: {accuracy[kind]:.0%} right of {len(test)}")
 assert accuracy["none"] < 0.3
 assert accuracy["learned"] > 0.95
 
 # The network that was learned is a description like any other, with a whole number of ticks a synapse.
 trained = model.network()
-result = sn.Simulation(trained).run_samples(test.events.crop(test.events.n_ticks + model.extension))
-print(f"event-driven on the cpu backend: {result.accuracy(test.labels, score='softmax'):.0%} right")
+result = sn.Simulation(trained).run_samples(test.events)
+print(f"event-driven on the cpu backend: {result.accuracy(test.labels):.0%} right")
 
 figure = plot.delays(trained, before=network)
 if len(sys.argv) > 1:

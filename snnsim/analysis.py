@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnsim import rng
-from snnsim.errors import ParameterError, positive, whole
+from snnsim.errors import ParameterError, exactly, positive, whole
 from snnsim.events import Events
 from snnsim.timebase import tick_count
 
@@ -199,14 +199,18 @@ def _one(events: Events, recording: int) -> Events:
         raise ParameterError(f"events={events!r}: expected Events, such as result.spikes['name']")
     if not 0 <= recording < len(events):
         raise ParameterError(f"recording={recording}: there are {len(events)}, numbered from 0")
-    return events[recording]
+    one = events[recording]
+    return one.crop(max(int(one.lengths[0]), 1))
 
 
 def _width(bin_width: float, events: Events) -> int:
     positive("bin_width", bin_width)
     ticks = tick_count(bin_width, events.dt, name="bin_width")
     if not 1 <= ticks <= events.n_ticks:
-        raise ParameterError(f"bin_width={bin_width:g} s: from a tick of {events.dt:g} s up to {events.duration:g} s")
+        raise ParameterError(
+            f"bin_width={exactly(bin_width)} s: from a tick of {exactly(events.dt)} s up to "
+            f"{exactly(events.duration)} s"
+        )
     return ticks
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnsim import rng
-from snnsim.errors import ParameterError
+from snnsim.errors import ParameterError, whole
 from snnsim.events import Events
 
 
@@ -29,10 +29,15 @@ class RandomShift:
     pixels: int = 2
 
     def __post_init__(self) -> None:
-        if len(self.sensor_shape) != 3:
-            raise ParameterError(f"sensor_shape={self.sensor_shape!r}: expected (channels, height, width)")
-        if not 0 <= self.pixels < min(self.sensor_shape[1:]):
-            raise ParameterError(f"pixels={self.pixels!r}: must lie in 0 ... {min(self.sensor_shape[1:]) - 1}")
+        given = self.sensor_shape
+        if np.shape(given) != (3,):
+            raise ParameterError(f"sensor_shape={given!r}: expected (channels, height, width)")
+        shape = tuple(whole("sensor_shape", extent, at_least=1) for extent in given)
+        pixels = whole("pixels", self.pixels)
+        if pixels >= min(shape[1:]):
+            raise ParameterError(f"pixels={pixels}: must lie in 0 ... {min(shape[1:]) - 1}")
+        object.__setattr__(self, "sensor_shape", shape)
+        object.__setattr__(self, "pixels", pixels)
 
     def __call__(self, events: Events, recordings: NDArray[np.int64], seed: int, epoch: int) -> Events:
         """Return the changed batch.

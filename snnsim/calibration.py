@@ -20,7 +20,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from snnsim.early_exit import DynamicConfidence, Floats, Integers, accumulate, check_labels, softmax_maximum
+from snnsim.early_exit import DynamicConfidence, Floats, Integers, Readout, Recorded, check_labels, softmax_maximum
 from snnsim.errors import ParameterError, one_of, positive
 from snnsim.exit_curves import AccuracyLatencyCurve, accuracy_latency_curve, expected_calibration_error
 
@@ -83,9 +83,11 @@ def default_thresholds() -> Floats:
 
 
 def calibrate(
-    readout: ArrayLike,
+    readout: Readout,
     labels: ArrayLike,
     *,
+    score: str | None = None,
+    lengths: ArrayLike | None = None,
     smoothing: float | None = None,
     criterion: Literal["ece", "nll"] = "ece",
     allowed_drop: float = 0.0,
@@ -99,9 +101,15 @@ def calibrate(
 
     Parameters
     ----------
-    readout : array_like, shape (samples, ticks, classes)
-        Readout of every tick, up to the T that will be used; 1,000 samples are a good number.
+    readout : Result, or array_like of shape (samples, ticks, classes)
+        Readout of every tick, up to the T that will be used; 1,000 samples are a good number. A result of `run_samples`
+        brings its network's score and the length of each recording.
     labels : array_like of int, shape (samples,)
+    score : str, optional
+        What the network answers by, one of `snnsim.scores.SCORES`; default that of the result, and ``"summed_readout"``
+        of an array. The rule belongs to it.
+    lengths : array_like of int, shape (samples,), optional
+        Ticks of each sample of an array; default all.
     smoothing : float, optional
         Temperature `alpha`, in units of the readout. Left out, it is the one of 41 values (ten a decade
         around the root-mean-square spread of the sums over classes) that is best by `criterion`.
@@ -139,9 +147,9 @@ def calibrate(
     UserWarning
         Fewer than 100 samples, or the best smoothing lies at the edge of what was tried; also in `note`.
     """
-    sums = accumulate(readout)
-    truth = check_labels(labels, sums)
-    n_samples, n_ticks, _ = sums.shape
+    recorded = Recorded.of(readout, score, lengths)
+    truth = check_labels(labels, recorded.scores)
+    n_samples, n_ticks, _ = recorded.scores.shape
     one_of("criterion", criterion, ("ece", "nll"))
     positive("margin", margin, zero=True)
     if not 0 <= allowed_drop <= 1:
@@ -157,26 +165,30 @@ def calibrate(
             "accuracy elsewhere; use 1,000 or more"
         )
     if smoothing is None:
-        smoothing, at_edge = _best_smoothing(sums[:, minimum_ticks - 1 :], truth, criterion)
+        smoothing, at_edge = _best_smoothing(recorded, truth, criterion, minimum_ticks)
         if at_edge:
             notes.append(
                 f"the best smoothing, {smoothing:.4g}, lies at the edge of what was tried: the readout may be right "
                 "(or wrong) almost everywhere; check it, or give smoothing"
             )
     thresholds = default_thresholds() if grid is None else np.unique(np.append(np.asarray(grid, np.float64), 1.0))
-    curve = accuracy_latency_curve(readout, truth, smoothing, thresholds, minimum_ticks=minimum_ticks)
+    curve = accuracy_latency_curve(
+        readout, truth, smoothing, thresholds, minimum_ticks=minimum_ticks, score=score, lengths=lengths
+    )
     acceptable = curve.drop + margin * curve.drop_error <= allowed_drop + 1e-12
     if margin > 0:
         acceptable = np.logical_and.accumulate(acceptable[::-1])[::-1]
-    # 1 never stops and loses nothing, so one is always acceptable. Quickest first, then accurate, then cautious.
-    order = np.lexsort((-curve.thresholds, -curve.accuracy, curve.mean_ticks))
+    # 1 never stops and loses nothing, so one is always acceptable. Quickest first; of those that stop every sample at
+    # the same tick, and so answer the same, the most cautious.
+    order = np.lexsort((-curve.thresholds, curve.mean_ticks))
     chosen = int(order[acceptable[order]][0])
 
-    rule = DynamicConfidence(smoothing, float(curve.thresholds[chosen]), minimum_ticks)
-    report = rule.evaluate(readout, truth)
-    sure = softmax_maximum(sums, smoothing)
+    rule = DynamicConfidence(smoothing, float(curve.thresholds[chosen]), minimum_ticks, recorded.score)
+    report = rule.evaluate(readout, truth, lengths=lengths)
+    correct, pairs = recorded.correct(truth), _pairs(recorded, minimum_ticks)
+    sure = softmax_maximum(recorded.scores, smoothing)
     right = report.predictions == truth
-    lost = (np.argmax(sums[:, -1], axis=1) == truth).astype(np.float64) - right
+    lost = correct[:, -1].astype(np.float64) - right
     intervals = _bootstrap((right, report.exit_ticks, lost), bootstrap, seed)
     for note in notes:
         warnings.warn(note, UserWarning, stacklevel=2)
@@ -185,9 +197,7 @@ def calibrate(
         curve=curve,
         chosen=chosen,
         acceptable=acceptable,
-        ece=expected_calibration_error(
-            sure[:, minimum_ticks - 1 :], (np.argmax(sums, axis=2) == truth[:, np.newaxis])[:, minimum_ticks - 1 :]
-        ),
+        ece=expected_calibration_error(sure[pairs], correct[pairs]),
         accuracy=report.accuracy,
         mean_ticks=report.mean_ticks,
         full_accuracy=report.full_accuracy,
@@ -199,21 +209,28 @@ def calibrate(
     )
 
 
-def _best_smoothing(sums: Floats, truth: Integers, criterion: str) -> tuple[float, bool]:
-    spread = float(np.sqrt(np.mean(np.var(sums, axis=2))))
+def _pairs(recorded: Recorded, minimum_ticks: int) -> NDArray[np.bool_]:
+    """Return which pairs of sample and tick count: those within the sample, from `minimum_ticks` on."""
+    return recorded.inside & (np.arange(recorded.scores.shape[1]) >= minimum_ticks - 1)
+
+
+def _best_smoothing(recorded: Recorded, truth: Integers, criterion: str, minimum_ticks: int) -> tuple[float, bool]:
+    pairs = _pairs(recorded, minimum_ticks)
+    scores, correct = recorded.scores[pairs], recorded.correct(truth)[pairs]
+    spread = float(np.sqrt(np.mean(np.var(scores, axis=1))))
     if spread == 0:
         raise ParameterError("readout has the same value for every class; there is no confidence to calibrate")
     tried = spread * _RELATIVE_SMOOTHING
-    correct = np.argmax(sums, axis=2) == truth[:, np.newaxis]
-    of_label = np.take_along_axis(sums, truth[:, np.newaxis, np.newaxis], axis=2)[..., 0] - sums.max(axis=2)
-    scores = []
+    label = np.broadcast_to(truth[:, np.newaxis], pairs.shape)[pairs]
+    of_label = np.take_along_axis(scores, label[:, np.newaxis], axis=1)[:, 0] - scores.max(axis=1)
+    costs = []
     for alpha in tried:
-        sure = softmax_maximum(sums, float(alpha))
+        sure = softmax_maximum(scores, float(alpha))
         if criterion == "ece":
-            scores.append(expected_calibration_error(sure, correct))
+            costs.append(expected_calibration_error(sure, correct))
         else:
-            scores.append(float(-np.mean(of_label / alpha + np.log(sure))))
-    best = int(np.argmin(scores))
+            costs.append(float(-np.mean(of_label / alpha + np.log(sure))))
+    best = int(np.argmin(costs))
     return float(tried[best]), best in (0, len(tried) - 1)
 
 

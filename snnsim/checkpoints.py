@@ -1,15 +1,15 @@
-"""Checkpoints: a network, the state of its long run, and which run it was in the middle of.
+"""Checkpoints: a network, the state of its long run, which run it was in the middle of, and the hardware it was on.
 
-A checkpoint belongs to no engine. The state is written field by field as its dataclass names them (arrays, numbers, and
-dicts, tuples or dataclasses of these), so that whatever a run carries along is kept. Synapses that are drawn are not
-written: the description draws them again.
+A checkpoint belongs to no engine; hardware, where there is some, is a matter of the backend that had it. The state is
+written field by field as its dataclass names them (arrays, numbers, and dicts, tuples or dataclasses of these), so that
+whatever a run carries along is kept. Synapses that are drawn are not written: the description draws them again.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,11 @@ import h5py
 import numpy as np
 
 from snnsim import network_storage
-from snnsim.backends.base import State
+from snnsim.backends.base import Program, State
+from snnsim.backends.registry import get
 from snnsim.errors import DataError
 from snnsim.network import Network
-from snnsim.storage import read_hdf5, write_hdf5
+from snnsim.storage import read_hdf5, read_names, write_hdf5, write_names
 
 
 @dataclass(frozen=True)
@@ -60,14 +61,42 @@ class Facts:
     dtype: str
     tick: int
     run: UnfinishedRun | None
+    hardware: str
+    moves: tuple[str, ...]
 
 
 def save(
-    path: str | Path, network: Network, state: State, *, backend: str, dtype: str, run: UnfinishedRun | None = None
+    path: str | Path,
+    network: Network,
+    state: State,
+    *,
+    backend: str,
+    dtype: str,
+    run: UnfinishedRun | None = None,
+    program: Program | None = None,
+    moves: Sequence[str] = (),
 ) -> None:
-    """Save a checkpoint; whatever was at `path` stays whole until the new one is."""
+    """Save a checkpoint; whatever was at `path` stays whole until the new one is.
+
+    Parameters
+    ----------
+    path : str or Path
+    network : Network
+    state : State
+    backend, dtype : str
+    run : UnfinishedRun, optional
+    program : Program, optional
+        Whose hardware is kept, where it runs on some.
+    moves : sequence of str
+        How the run has changed its hardware so far.
+    """
     with write_hdf5(path, "checkpoint") as file:
         file.attrs.update(tick=state.tick, backend=backend, dtype=dtype)
+        write_names(file, "moves", tuple(moves))
+        if program is not None and program.hardware:
+            hardware = file.create_group("hardware")
+            program.write_hardware(hardware)
+            hardware.attrs["description"] = program.hardware
         _write(file, "state", state)
         network_storage.write(network, file.create_group("network"))
         if run is not None:
@@ -90,7 +119,17 @@ def load_facts(path: str | Path) -> Facts:
             str(file.attrs["dtype"]),
             int(file.attrs["tick"]),
             run,
+            str(file["hardware"].attrs["description"]) if "hardware" in file else "",
+            read_names(file, "moves") if "moves" in file else (),
         )
+
+
+def options_on(path: str | Path, facts: Facts, backend: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options to go on with on a backend: with the hardware of the checkpoint, where it is the same one."""
+    if backend != facts.backend:
+        return options
+    with read_hdf5(path, "checkpoint") as file:
+        return get(backend).options_on(file.get("hardware"), path, options)
 
 
 def load_state(path: str | Path, template: State) -> State:

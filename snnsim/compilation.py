@@ -1,9 +1,15 @@
-"""Numba with a disk to keep the machine code on, or without: a read-only installation still runs."""
+"""Numba with a disk to keep the machine code on, or without: a read-only installation still runs.
+
+With the environment variable ``SNNSIM_CHECK_BOUNDS`` set to 1 all kernels are compiled so that every index is checked,
+also those of `snnsim.backends.cpu.pointers`: several times slower, and an access out of range is an `IndexError`. It is
+for the tests of snnsim; their machine code is kept beside the other under names of its own.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import inspect
+import os
 import warnings
 from collections.abc import Callable
 from types import ModuleType
@@ -11,11 +17,15 @@ from typing import Any, TypeVar, cast
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+#: Whether kernels check their indices.
+CHECKED = os.environ.get("SNNSIM_CHECK_BOUNDS", "") not in ("", "0")
+
 
 def compiled(function: Callable[..., Any], *, cache: bool = False, **options: Any) -> Any:
     """Compile at the first call; with `cache`, keep the machine code where Numba finds a folder to write to."""
     import numba
 
+    _mark(function, options)
     return _with_disk(numba.njit, function, options) if cache else numba.njit(**options)(function)
 
 
@@ -23,7 +33,15 @@ def compiled_c(function: Callable[..., Any], signature: Any, **options: Any) -> 
     """Compile at once to a C function, which has an `address`, and keep the machine code."""
     import numba
 
+    _mark(function, options)
     return _with_disk(lambda **more: numba.cfunc(signature, **more), function, options)
+
+
+def _mark(function: Callable[..., Any], options: dict[str, Any]) -> None:
+    """Have indices checked where that is asked for; Numba keeps machine code by name, whatever the options."""
+    if CHECKED:
+        options["boundscheck"] = True
+        function.__qualname__ = f"{function.__qualname__.removesuffix('_checked')}_checked"
 
 
 def _with_disk(decorator: Callable[..., Any], function: Callable[..., Any], options: Any) -> Any:

@@ -1,71 +1,104 @@
 """Dynamic Confidence: stop a sample as soon as its running answer is sure enough.
 
-A readout gives analog values ``y_k[t]`` of class `k` at every tick. The running sums, their softmax and
+A readout gives analog values ``y_k[t]`` of class `k` at every tick. The running scores, their softmax and
 one threshold decide when to stop (Li, Jones, Furber, ICCV 2023, arXiv:2303.10276)::
 
-    S_k[t] = sum over u <= t of y_k[u]                               (a sum, not a mean)
+    S_k[t] = sum over u <= t of y_k[u]                               (a sum, not a mean; or another of `snnsim.scores`)
     c[t]   = max_k softmax(S[t] / alpha)_k                           alpha: `smoothing`
            = 1 / sum_k exp((S_k[t] - max_j S_j[t]) / alpha)
     t*     = min{ t >= t_min : c[t] > theta },  else T               theta: `threshold`, a strict test
     answer = argmax_k S_k[t*]                                        the lowest class on a tie
 
 `alpha` makes the confidence honest and never changes the answer; `theta` trades latency for accuracy.
-Because logits are summed, both belong to one network and one T: `snnsim.calibration.calibrate` finds
+Because logits are summed, both belong to one network, one score and one T: `snnsim.calibration.calibrate` finds
 them on held-out training data, and `snnsim.exit_curves` has the oracle's bound.
 
-Throughout, a recorded readout has shape (samples, ticks, classes), and a latency counts the ticks that
-were run: 1 is the first tick, T the last.
+Throughout, a recorded readout has shape (samples, ticks, classes) or is a `Result`, which knows by what score its
+network answers and where each recording ends; a latency counts the ticks that were run: 1 is the first tick, T the
+last one of the sample.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from snnsim.errors import DataError, ParameterError, positive
+from snnsim.errors import DataError, ParameterError, one_of, positive
+from snnsim.scores import SCORES, check_lengths, running_scores, whole_labels
 
 if TYPE_CHECKING:
     import h5py
 
+    from snnsim.result import Result
+
+Readout = Union[ArrayLike, "Result"]
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 
-def accumulate(readout: ArrayLike) -> Floats:
-    """Return the running sums of a readout.
-
-    Each sum is made in float64, one tick after another from tick 1, so that an engine which adds
-    every tick's values to a float64 accumulator holds the same bits.
+@dataclass(frozen=True, eq=False)
+class Recorded:
+    """What a stopping rule looks at: the scores of samples after every tick, and where each sample ends.
 
     Parameters
     ----------
-    readout : array_like, shape (samples, ticks, classes)
-        Analog readout of every tick.
-
-    Returns
-    -------
-    ndarray of float64, shape (samples, ticks, classes)
-
-    Raises
-    ------
-    ParameterError
-        `readout` has another shape, is empty, or holds a value that is not finite.
+    scores : ndarray of float64, shape (samples, ticks, classes)
+        Past the end of a sample its last one.
+    lengths : ndarray of int64, shape (samples,)
+        Ticks of each sample.
+    score : str
+        By which of `snnsim.scores.SCORES`.
     """
-    values = np.asarray(readout)
-    if values.ndim != 3 or 0 in values.shape or values.dtype.kind not in "fiub":
-        raise ParameterError(
-            f"readout has shape {values.shape} and type {values.dtype}; "
-            "expected real numbers of shape (samples, ticks, classes), none of them zero"
-        )
-    with np.errstate(over="ignore", invalid="ignore"):
-        sums = np.cumsum(values, axis=1, dtype=np.float64)
-    if not np.all(np.isfinite(sums)):
-        raise ParameterError("readout holds NaN, infinity, or numbers too large to add up in float64")
-    return sums
+
+    scores: Floats
+    lengths: Integers
+    score: str
+
+    @classmethod
+    def of(cls, readout: Readout, score: str | None = None, lengths: ArrayLike | None = None) -> Recorded:
+        """Return the scores of a readout.
+
+        Parameters
+        ----------
+        readout : array_like of shape (samples, ticks, classes), or Result
+            Of a result, the readout of its network's output.
+        score : str, optional
+            Default that of the result's network, and ``"summed_readout"`` of an array.
+        lengths : array_like of int, shape (samples,), optional
+            Ticks of each sample; default those of the result's recordings, and all of an array.
+
+        Raises
+        ------
+        ParameterError
+            An argument has a wrong shape or a value that is not allowed, or the result is of a run with early exit.
+        """
+        from snnsim.result import Result
+
+        if isinstance(readout, Result):
+            if lengths is not None:
+                raise ParameterError("lengths: a result knows its own; give them with an array")
+            stopped = int(np.count_nonzero(readout.exit_ticks < readout.lengths))
+            if stopped:
+                raise ParameterError(
+                    f"readout: {stopped} of {len(readout)} recordings of this result were stopped before their end, so "
+                    "that nothing is known of the rest; give the result of a run without early_exit"
+                )
+            return cls.of(readout.readout(), score or readout.score, readout.exit_ticks)
+        chosen = SCORES[0] if score is None else score
+        return cls(running_scores(readout, chosen, lengths), check_lengths(lengths, np.asarray(readout)), chosen)
+
+    @property
+    def inside(self) -> NDArray[np.bool_]:
+        """Which ticks belong to each sample, shape (samples, ticks)."""
+        return np.asarray(np.arange(self.scores.shape[1]) < self.lengths[:, None])
+
+    def correct(self, labels: ArrayLike) -> NDArray[np.bool_]:
+        """Return where the answer is the label, shape (samples, ticks)."""
+        return np.asarray(np.argmax(self.scores, axis=2) == check_labels(labels, self.scores)[:, np.newaxis])
 
 
 def softmax_maximum(sums: ArrayLike, smoothing: float) -> Floats:
@@ -78,7 +111,7 @@ def softmax_maximum(sums: ArrayLike, smoothing: float) -> Floats:
     Parameters
     ----------
     sums : array_like, shape (..., classes)
-        Running sums of the readout.
+        Scores of the readout.
     smoothing : float
         Temperature `alpha`, in units of the readout; above zero.
 
@@ -97,27 +130,24 @@ def softmax_maximum(sums: ArrayLike, smoothing: float) -> Floats:
     return np.asarray(1.0 / total)
 
 
-def confidence(readout: ArrayLike, smoothing: float) -> Floats:
-    """Return the confidence ``c[t]`` of every tick, shape (samples, ticks); see `softmax_maximum`."""
-    return softmax_maximum(accumulate(readout), smoothing)
+def confidence(
+    readout: Readout, smoothing: float, *, score: str | None = None, lengths: ArrayLike | None = None
+) -> Floats:
+    """Return the confidence ``c[t]`` of every tick, shape (samples, ticks); see `softmax_maximum` and `Recorded.of`."""
+    return softmax_maximum(Recorded.of(readout, score, lengths).scores, smoothing)
 
 
-def predictions(readout: ArrayLike) -> Integers:
-    """Return the class with the largest running sum at every tick, shape (samples, ticks)."""
-    return np.asarray(np.argmax(accumulate(readout), axis=2), dtype=np.int64)
+def predictions(readout: Readout, *, score: str | None = None, lengths: ArrayLike | None = None) -> Integers:
+    """Return the class with the largest score at every tick, shape (samples, ticks); see `Recorded.of`."""
+    return np.asarray(np.argmax(Recorded.of(readout, score, lengths).scores, axis=2), dtype=np.int64)
 
 
 def check_labels(labels: ArrayLike, readout: ArrayLike) -> Integers:
     """Return `labels` as int64, or raise `ParameterError` unless they fit the samples and classes of `readout`."""
     shape = np.shape(readout)
-    values = np.asarray(labels)
-    if len(shape) != 3 or values.shape != shape[:1]:
-        raise ParameterError(f"labels has shape {values.shape}; a readout of shape {shape} needs one label a sample")
-    if values.dtype.kind not in "iu":
-        raise ParameterError(f"labels has type {values.dtype}; expected whole numbers")
-    if values.size and (values.min() < 0 or values.max() >= shape[2]):
-        raise ParameterError(f"labels span {values.min()} ... {values.max()}; allowed: 0 ... {shape[2] - 1}")
-    return values.astype(np.int64)
+    if len(shape) != 3:
+        raise ParameterError(f"a readout of shape {shape}; expected (samples, ticks, classes)")
+    return whole_labels(labels, shape[0], shape[2])
 
 
 @dataclass(frozen=True)
@@ -134,8 +164,8 @@ class ExitReport:
         Ticks run by each sample, ``1 ... T``.
     predictions : ndarray of int64, shape (samples,)
         Class answered for each sample when it stopped.
-    n_ticks : int
-        Ticks that a sample runs without the rule, T.
+    full_ticks : float
+        Mean number of ticks without the rule.
     """
 
     accuracy: float
@@ -143,16 +173,16 @@ class ExitReport:
     mean_ticks: float
     exit_ticks: Integers
     predictions: Integers
-    n_ticks: int
+    full_ticks: float
 
     @property
     def ticks_saved(self) -> float:
         """Fraction of the ticks that the rule saved."""
-        return 1.0 - self.mean_ticks / self.n_ticks
+        return 1.0 - self.mean_ticks / self.full_ticks
 
     def __str__(self) -> str:
         return (
-            f"{self.accuracy:.2%} at {self.mean_ticks:.2f} ticks of {self.n_ticks} "
+            f"{self.accuracy:.2%} at {self.mean_ticks:.2f} ticks of {self.full_ticks:.4g} "
             f"({self.ticks_saved:.1%} saved; {self.full_accuracy:.2%} without stopping)"
         )
 
@@ -161,7 +191,7 @@ class ExitReport:
 class DynamicConfidence:
     """The stopping rule ``t* = min{t >= t_min : c[t] > theta}``, else the last tick.
 
-    Sums and confidence are those of `accumulate` and `softmax_maximum`: float64, ticks and classes
+    Scores and confidence are those of `snnsim.scores` and `softmax_maximum`: float64, ticks and classes
     added in ascending order, ``c = 1 / sum_k exp((S_k - max S) / alpha)``, a strict ``>``. An engine
     that stops samples for real asks `stops` after each tick and reaches the same exits as `exit_ticks`.
 
@@ -175,6 +205,8 @@ class DynamicConfidence:
     minimum_ticks : int
         `t_min`: no sample stops before this many ticks; 1 or above. Networks converted from a
         conventional one can be badly biased at tick 1.
+    score : str
+        The score that it was chosen for, one of `snnsim.scores.SCORES`; a network that answers by another is refused.
 
     Raises
     ------
@@ -185,9 +217,11 @@ class DynamicConfidence:
     smoothing: float
     threshold: float | Floats
     minimum_ticks: int = 1
+    score: str = SCORES[0]
 
     def __post_init__(self) -> None:
         positive("smoothing", self.smoothing)
+        one_of("score", self.score, SCORES)
         try:
             threshold = np.array(self.threshold, dtype=np.float64)
         except (TypeError, ValueError):
@@ -208,9 +242,8 @@ class DynamicConfidence:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, DynamicConfidence):
             return NotImplemented
-        return (self.smoothing, self.minimum_ticks) == (other.smoothing, other.minimum_ticks) and np.array_equal(
-            self.threshold, other.threshold
-        )
+        mine, theirs = ((rule.smoothing, rule.minimum_ticks, rule.score) for rule in (self, other))
+        return mine == theirs and np.array_equal(self.threshold, other.threshold)
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -223,13 +256,13 @@ class DynamicConfidence:
         values[: self.minimum_ticks - 1] = np.inf
         return values
 
-    def stops(self, sums: ArrayLike, tick: int) -> NDArray[np.bool_]:
-        """Say which samples stop after `tick` ticks, given their running sums.
+    def stops(self, scores: ArrayLike, tick: int) -> NDArray[np.bool_]:
+        """Say which samples stop after `tick` ticks, given their scores.
 
         Parameters
         ----------
-        sums : array_like, shape (..., classes)
-            Running float64 sums of the readout over the first `tick` ticks.
+        scores : array_like, shape (..., classes)
+            float64 scores of the readout after the first `tick` ticks.
         tick : int
             Ticks run so far, 1 or above.
 
@@ -239,39 +272,64 @@ class DynamicConfidence:
         """
         if tick < 1:
             raise ParameterError(f"tick={tick!r}: counts the ticks run so far; must be 1 or above")
-        return np.asarray(softmax_maximum(sums, self.smoothing) > self.thresholds(tick)[-1])
+        return np.asarray(softmax_maximum(scores, self.smoothing) > self.thresholds(tick)[-1])
 
-    def exit_ticks(self, readout: ArrayLike) -> Integers:
+    def exit_ticks(self, readout: Readout, *, lengths: ArrayLike | None = None) -> Integers:
         """Return after how many ticks each recorded sample stops, shape (samples,), ``1 ... T``."""
-        return self._exits(accumulate(readout))
+        return self.exits(self.recorded(readout, lengths))
 
-    def evaluate(self, readout: ArrayLike, labels: ArrayLike) -> ExitReport:
+    def evaluate(self, readout: Readout, labels: ArrayLike, *, lengths: ArrayLike | None = None) -> ExitReport:
         """Apply the rule to recorded samples.
 
-        `readout` has shape (samples, ticks, classes), `labels` shape (samples,); `ParameterError` is raised
-        where they have not, or hold values that are not allowed.
+        Parameters
+        ----------
+        readout : array_like of shape (samples, ticks, classes), or Result
+        labels : array_like of int, shape (samples,)
+        lengths : array_like of int, shape (samples,), optional
+            Ticks of each sample of an array; default all.
+
+        Raises
+        ------
+        ParameterError
+            An argument has a wrong shape or value, or the result is of a network that answers by another score.
         """
-        sums = accumulate(readout)
-        truth = check_labels(labels, sums)
-        exits = self._exits(sums)
-        answers = np.argmax(sums[np.arange(len(sums)), exits - 1], axis=1).astype(np.int64)
+        recorded = self.recorded(readout, lengths)
+        truth = check_labels(labels, recorded.scores)
+        exits = self.exits(recorded)
+        answers = np.argmax(recorded.scores[np.arange(truth.size), exits - 1], axis=1).astype(np.int64)
         return ExitReport(
             accuracy=float(np.mean(answers == truth)),
-            full_accuracy=float(np.mean(np.argmax(sums[:, -1], axis=1) == truth)),
+            full_accuracy=float(np.mean(np.argmax(recorded.scores[:, -1], axis=1) == truth)),
             mean_ticks=float(np.mean(exits)),
             exit_ticks=exits,
             predictions=answers,
-            n_ticks=sums.shape[1],
+            full_ticks=float(np.mean(recorded.lengths)),
         )
 
-    def _exits(self, sums: Floats) -> Integers:
-        stop = softmax_maximum(sums, self.smoothing) > self.thresholds(sums.shape[1])
+    def check_score(self, score: str) -> None:
+        """Raise `ParameterError` where a network answers by another score than the rule was chosen for."""
+        if score != self.score:
+            raise ParameterError(
+                f"early_exit: the rule was chosen for the score {self.score!r}, the network answers by {score!r}; "
+                "calibrate(result, labels) chooses one for the network"
+            )
+
+    def recorded(self, readout: Readout, lengths: ArrayLike | None = None) -> Recorded:
+        """Return the scores of a readout, of an array by the rule's own score; see `Recorded.of`."""
+        recorded = Recorded.of(readout, None if hasattr(readout, "score") else self.score, lengths)
+        self.check_score(recorded.score)
+        return recorded
+
+    def exits(self, recorded: Recorded) -> Integers:
+        """Return after how many ticks each sample stops, shape (samples,)."""
+        stop = softmax_maximum(recorded.scores, self.smoothing) > self.thresholds(recorded.scores.shape[1])
         stop[:, -1] = True
-        return np.asarray(np.argmax(stop, axis=1) + 1, dtype=np.int64)
+        ticks: Integers = np.minimum(np.argmax(stop, axis=1) + 1, recorded.lengths)
+        return ticks
 
     def write(self, group: h5py.Group) -> None:
         """Write into an open HDF5 group."""
-        group.attrs.update(smoothing=self.smoothing, minimum_ticks=self.minimum_ticks)
+        group.attrs.update(smoothing=self.smoothing, minimum_ticks=self.minimum_ticks, score=self.score)
         group.create_dataset("threshold", data=self.threshold)
 
     @classmethod
@@ -280,9 +338,10 @@ class DynamicConfidence:
         try:
             smoothing, minimum = float(group.attrs["smoothing"]), int(group.attrs["minimum_ticks"])
             threshold: Any = group["threshold"][()]
+            score = str(group.attrs["score"])
         except KeyError as error:
             raise DataError(f"{group.file.filename}:{group.name} holds no stopping rule ({error})") from error
-        return cls(smoothing, threshold, minimum)
+        return cls(smoothing, threshold, minimum, score)
 
     def save(self, path: str | Path) -> None:
         """Save to an HDF5 file; the file is complete or not there at all."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from snnsim.errors import DataError, ParameterError, positive
+from snnsim.errors import DataError, ParameterError, one_of, positive
 from snnsim.tables import in_unit, table
 
 #: What every assumption is, and in which unit.
@@ -37,6 +37,10 @@ MEANINGS: dict[str, tuple[str, str]] = {
     "update_lanes": ("", "neurons updated at the same time"),
 }
 
+#: The most of each unit that anything of a chip may have, and in which units it is usually written.
+MOST = {"J": 1e-3, "s": 1.0, "F": 1e-6, "V": 100.0, "S": 0.1}
+SMALL = {"J": "pJ or fJ", "s": "ns", "F": "fF", "V": "mV", "S": "uS"}
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -57,11 +61,10 @@ class Cost:
     source: str
 
     def __post_init__(self) -> None:
+        one_of("Cost: unit", self.unit, ("J", "s", "F", "V", "S", ""))
         if not (self.unit == "" and self.value == math.inf):
             positive("Cost: value", self.value, zero=True)
         object.__setattr__(self, "value", float(self.value))
-        if self.unit not in ("J", "s", "F", "V", "S", ""):
-            raise ParameterError(f"Cost: unit={self.unit!r} is not known; allowed: 'J', 's', 'F', 'V', 'S', ''")
         if not isinstance(self.source, str) or not self.source.strip():
             raise ParameterError("Cost: source is empty; give a citation, or write 'assumption: ...'")
 
@@ -131,6 +134,8 @@ class CostTable:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.strip():
             raise ParameterError(f"CostTable: name={self.name!r}: must be a text")
+        if not isinstance(self.note, str):
+            raise ParameterError(f"CostTable: note={self.note!r}: must be a text")
         for name, (unit, _) in MEANINGS.items():
             cost = getattr(self, name)
             if cost is None:
@@ -139,6 +144,11 @@ class CostTable:
                 raise ParameterError(f"CostTable: {name}={cost!r}: expected Cost(value, unit, source) or None")
             if cost.unit != unit:
                 raise ParameterError(f"CostTable: {name} is in {cost.unit!r}, expected {unit!r}")
+            if cost.value > MOST.get(unit, math.inf):
+                raise ParameterError(
+                    f"CostTable: {name}={cost.value:g} {unit}: no one operation on a chip takes so much (at most "
+                    f"{MOST[unit]:g} {unit}); is it in another unit, such as {SMALL[unit]}?"
+                )
             if unit == "" and cost.value < 1:
                 raise ParameterError(f"CostTable: {name}={cost.value:g}: must be 1 or above")
 
@@ -175,6 +185,9 @@ class CostTable:
             By name. A number keeps the unit, and its source says that it was set by hand; None takes the assumption
             out.
         """
+        for key, text in (("name", name), ("note", note)):
+            if not isinstance(text, str):
+                raise ParameterError(f"{key}={text!r}: must be a text")
         new: dict[str, Any] = {"name": name or self.name, "note": note or self.note}
         for which, change in changes.items():
             if which not in MEANINGS:

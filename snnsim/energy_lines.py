@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from snnsim.energy_costs import MEANINGS, CostTable
-from snnsim.errors import DataError, ParameterError
+from snnsim.errors import DataError, ParameterError, positive, whole
 from snnsim.json_storage import read_json, write_json
 from snnsim.tables import in_unit, table
 
@@ -38,6 +38,11 @@ class EnergyLine:
     each: float
     assumptions: tuple[str, ...]
 
+    def __post_init__(self) -> None:
+        _check_texts(self, ("part", "operation"))
+        for name in ("count", "each"):
+            positive(f"EnergyLine: {name}", getattr(self, name), zero=True)
+
     @property
     def energy(self) -> float:
         """Joule an inference."""
@@ -64,6 +69,10 @@ class LatencyLine:
     seconds: float
     parallelism: str
     assumptions: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        _check_texts(self, ("part", "parallelism"))
+        positive("LatencyLine: seconds", self.seconds, zero=True)
 
 
 @dataclass(frozen=True)
@@ -246,7 +255,7 @@ class EnergyReport:
                 CostTable.from_dict(content["table"]),
                 tuple(EnergyLine(**_listed(line)) for line in content["lines"]),
                 tuple(LatencyLine(**_listed(line)) for line in content["latencies"]),
-                int(content["inferences"]),
+                whole("inferences", content["inferences"], at_least=1),
                 tuple(EnergyLine(**_listed(line)) for line in content["once"]),
                 dict(content["facts"]),
             )
@@ -314,11 +323,23 @@ def compare(first: EnergyReport, second: EnergyReport) -> EnergyComparison:
     ParameterError
         They have no part in common.
     """
+    for name, report in (("first", first), ("second", second)):
+        if not isinstance(report, EnergyReport):
+            raise ParameterError(f"{name}={report!r}: expected an EnergyReport")
     if not set(first.parts) & set(second.parts):
         raise ParameterError(
             f"the reports have no part in common: {', '.join(first.parts)} and {', '.join(second.parts)}"
         )
     return EnergyComparison(first, second)
+
+
+def _check_texts(line: EnergyLine | LatencyLine, names: tuple[str, ...]) -> None:
+    kind, assumptions = type(line).__name__, line.assumptions
+    for name in names:
+        if not isinstance(getattr(line, name), str):
+            raise ParameterError(f"{kind}: {name}={getattr(line, name)!r}: must be a text")
+    if not isinstance(assumptions, tuple) or not all(name in MEANINGS for name in assumptions):
+        raise ParameterError(f"{kind}: assumptions={assumptions!r}: must be names of a cost table")
 
 
 # -- helping -----------------------------------------------------------------------------------------------

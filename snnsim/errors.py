@@ -6,6 +6,7 @@ Each kind also derives from the built-in error a Python user would expect to cat
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from numbers import Integral
 
@@ -38,6 +39,14 @@ class ResourceError(SnnsimError, MemoryError):
     """The machine has not what the work needs; the message says how much, how much there is, and what to do."""
 
 
+class DivergenceError(SnnsimError, ArithmeticError):
+    """The numbers of a run have left the range in which they mean something; the message names where and when."""
+
+
+class RanksError(SnnsimError, RuntimeError):
+    """Processes that run one network together do not do the same; the message says in what they differ."""
+
+
 class DeviceError(SnnsimError, OSError):
     """A device in the loop did not answer, or not as it should.
 
@@ -58,8 +67,28 @@ class DeviceError(SnnsimError, OSError):
         self.kind = kind
 
 
+class InternalError(SnnsimError, RuntimeError):
+    """Two parts of snnsim disagree: a fault of its own, found before anything wrong was computed with.
+
+    Parameters
+    ----------
+    what : str
+        What disagrees, where, and by how much.
+    """
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"{what}; this is a fault of snnsim, not of what it was given: please report it with the script and the "
+            "version (snnsim doctor)"
+        )
+
+
 class MissingDependencyError(SnnsimError, ImportError):
     """An optional package is needed; the message names the extra that installs it."""
+
+
+class SaturationWarning(UserWarning):
+    """Converters of a chip went beyond their range, in more than a few conversions."""
 
 
 def missing_dependency(package: str, extra: str, purpose: str) -> MissingDependencyError:
@@ -69,10 +98,16 @@ def missing_dependency(package: str, extra: str, purpose: str) -> MissingDepende
     )
 
 
+def exactly(value: float) -> str:
+    """Return a number in as few digits as tell it from every other one: two that differ never read the same."""
+    short = f"{value:g}"
+    return short if float(short) == value else repr(float(value))
+
+
 def one_of(name: str, value: object, allowed: Iterable[object]) -> None:
     """Raise `ParameterError` unless `value` is one of `allowed`."""
     choices = list(allowed)
-    if value not in choices:
+    if getattr(value, "ndim", 0) or value not in choices:  # an array is no choice
         listed = ", ".join(repr(choice) for choice in choices)
         raise ParameterError(f"{name}={value!r} is not known; allowed: {listed}")
 
@@ -81,9 +116,8 @@ def positive(name: str, value: float, *, zero: bool = False) -> None:
     """Raise `ParameterError` unless `value` is a finite number above zero (or zero, if allowed)."""
     try:
         good = value >= 0 if zero else value > 0
-        finite = value == value and value not in (float("inf"), float("-inf"))
-        acceptable = bool(good and finite)
-    except (TypeError, ValueError):  # no number, or an array of them
+        acceptable = bool(good and math.isfinite(value)) and not getattr(value, "ndim", 0)
+    except (TypeError, ValueError, OverflowError):  # no number, an array of them, or one beyond all floats
         acceptable = False
     if not acceptable:
         bound = "zero or above" if zero else "above zero"

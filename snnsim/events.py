@@ -1,12 +1,13 @@
 """Events: recordings as sorted (tick, source) arrays, one or many of them, in memory and in HDF5.
 
 A batch of recordings is one pair of flat arrays with `offsets`, as in a CSR matrix: recording `i` is
-`ticks[offsets[i]:offsets[i + 1]]`. Nothing is stored where nothing happened.
+`ticks[offsets[i]:offsets[i + 1]]`. Nothing is stored where nothing happened. Each recording has a length of its own:
+what answers, learns or counts heeds it, so that silence after a recording changes nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from snnsim.errors import DataError, ParameterError, whole
-from snnsim.timebase import check_dt, tick_count, tick_ratio, to_seconds, to_ticks
+from snnsim.errors import DataError, ParameterError, exactly, whole
+from snnsim.timebase import check_dt, check_span, same_dt, tick_count, tick_ratio, to_seconds, to_ticks
 
 if TYPE_CHECKING:
     import h5py
@@ -37,9 +38,12 @@ class Events:
     n_sources : int
         Number of sources; `sources` lie in ``0 ... n_sources - 1``.
     n_ticks : int
-        Length of every recording; `ticks` lie in ``0 ... n_ticks - 1``.
+        Ticks that a dense array of the batch has; no recording is longer.
     dt : float
         Seconds a tick.
+    lengths : ndarray of int64, shape (recordings,)
+        Ticks of each recording, ``0 ... n_ticks``; its `ticks` lie in ``0 ... length - 1``, and what comes after is not
+        part of it. Default `n_ticks` for all.
     """
 
     ticks: NDArray[np.int64]
@@ -48,6 +52,20 @@ class Events:
     n_sources: int
     n_ticks: int
     dt: float
+    lengths: NDArray[np.int64] = None  # type: ignore[assignment]  # None is what may be given, not what is kept
+
+    if TYPE_CHECKING:  # what is accepted is wider than what is kept
+
+        def __init__(
+            self,
+            ticks: ArrayLike,
+            sources: ArrayLike,
+            offsets: ArrayLike,
+            n_sources: int,
+            n_ticks: int,
+            dt: float,
+            lengths: ArrayLike | None = None,
+        ) -> None: ...
 
     def __post_init__(self) -> None:
         check_dt(self.dt)
@@ -66,6 +84,7 @@ class Events:
             raise DataError(f"events: offsets must run from 0 to the number of events, {ticks.size}")
         if np.any(np.diff(offsets) < 0):
             raise DataError("events: offsets must not fall")
+        object.__setattr__(self, "lengths", _as_lengths(self.lengths, offsets.size - 1, self.n_ticks))
         if ticks.size:
             self._check_contents()
 
@@ -78,6 +97,13 @@ class Events:
             bad = int(sources.min() if sources.min() < 0 else sources.max())
             raise DataError(f"events: source {bad} lies outside 0 ... {self.n_sources - 1}")
         falls = (ticks[1:] < ticks[:-1]) | ((ticks[1:] == ticks[:-1]) & (sources[1:] < sources[:-1]))
+        late = np.flatnonzero(ticks >= self.lengths[self.recordings])
+        if late.size:
+            sample = int(self.recordings[late[0]])
+            raise DataError(
+                f"events: tick {int(ticks[late[0]])} lies after the end of recording {sample}, which has "
+                f"{int(self.lengths[sample])} ticks"
+            )
         starts = self.offsets[1:-1]
         falls[starts[(starts > 0) & (starts < ticks.size)] - 1] = False  # a new recording may start anew
         if np.any(falls):
@@ -115,15 +141,23 @@ class Events:
         duration : float, optional
             Length in seconds; by default it ends with the tick of the last event.
         round : bool
-            Move times between two ticks to the nearer one.
+            Take times between two ticks: an event at `t` lies in tick ``floor(t / dt)``, as all readers here count, and
+            a duration is rounded up.
+
+        Raises
+        ------
+        ParameterError
+            A time is negative, not finite, or between two ticks without `round`; or the recording would have more than
+            ten million ticks, as where microseconds are taken for seconds, and no `duration` says that this is meant.
         """
-        return cls.from_ticks(
-            to_ticks(times, check_dt(dt), name="times", round=round),
-            sources,
-            n_sources=n_sources,
-            n_ticks=None if duration is None else tick_count(duration, dt, name="duration", round=round),
-            dt=dt,
-        )
+        tick = check_dt(dt)
+        ticks = to_ticks(times, tick, name="times", round="down" if round else False)
+        if duration is None:
+            check_span(int(ticks.max(initial=-1)) + 1, tick, name="times")
+            n_ticks = None
+        else:
+            n_ticks = tick_count(duration, tick, name="duration", round="up" if round else False)
+        return cls.from_ticks(ticks, sources, n_sources=n_sources, n_ticks=n_ticks, dt=tick)
 
     @classmethod
     def from_ticks(
@@ -148,33 +182,47 @@ class Events:
         )
 
     @classmethod
-    def from_dense(cls, counts: ArrayLike, dt: float) -> Events:
-        """Make a batch from counts of shape (recordings, ticks, ...): entry 2 becomes two events."""
-        array = np.asarray(counts)
+    def from_dense(cls, counts: ArrayLike, dt: float, *, lengths: ArrayLike | None = None) -> Events:
+        """Make a batch from counts of shape (recordings, ticks, ...): entry 2 becomes two events.
+
+        Parameters
+        ----------
+        counts : array_like, shape (recordings, ticks, sources...)
+        dt : float
+            Seconds a tick.
+        lengths : array_like of int, shape (recordings,), optional
+            Ticks of each recording where they differ; what comes after is padding, and must be zero. Default all ticks.
+        """
+        array = _as_array("counts", counts)
         if array.ndim < 3:
             raise ParameterError(f"counts has shape {array.shape}; expected (recordings, ticks, sources...)")
-        if np.any(array < 0) or np.any(array != np.rint(array)):
-            raise ParameterError("counts must be whole numbers, zero or above")
+        if array.dtype.kind not in "biuf":
+            raise ParameterError(f"counts of type {array.dtype}: must be whole numbers, zero or above")
+        if not np.all((array >= 0) & (array < 2**31)) or np.any(array != np.rint(array)):  # also NaN
+            raise ParameterError("counts must be whole numbers, zero or above and below 2**31")
         n_sources = int(np.prod(array.shape[2:]))
         flat = array.reshape(array.shape[0], array.shape[1], n_sources).astype(np.int64)
         recording, tick, source = np.nonzero(flat)
         repeat = flat[recording, tick, source]
         offsets = np.zeros(flat.shape[0] + 1, np.int64)
         np.cumsum(flat.sum(axis=(1, 2)), out=offsets[1:])
-        return cls(np.repeat(tick, repeat), np.repeat(source, repeat), offsets, flat.shape[2], flat.shape[1], dt)
+        ticks, sources = np.repeat(tick, repeat), np.repeat(source, repeat)
+        return cls(ticks, sources, offsets, flat.shape[2], flat.shape[1], dt, lengths)
 
     @classmethod
-    def concatenate(cls, batches: Sequence[Events]) -> Events:
-        """Put the recordings of several batches one after another; the longest gives the length."""
+    def concatenate(cls, batches: Iterable[Events]) -> Events:
+        """Put the recordings of several batches one after another; each keeps its length."""
+        batches = list(batches)
         if not batches:
             raise ParameterError("batches is empty; there is nothing to concatenate")
         if not all(isinstance(batch, Events) for batch in batches):
             raise ParameterError("batches must be a sequence of Events")
         first = batches[0]
         for other in batches[1:]:
-            if other.n_sources != first.n_sources or other.dt != first.dt:
+            if other.n_sources != first.n_sources or not same_dt(other.dt, first.dt):
                 raise ParameterError(
-                    f"batches differ: {first.n_sources} sources at {first.dt:g} s, {other.n_sources} at {other.dt:g} s"
+                    f"batches differ: {first.n_sources} sources at {exactly(first.dt)} s, "
+                    f"{other.n_sources} at {exactly(other.dt)} s"
                 )
         sizes = np.concatenate([np.diff(batch.offsets) for batch in batches])
         offsets = np.zeros(sizes.size + 1, np.int64)
@@ -186,6 +234,7 @@ class Events:
             first.n_sources,
             max(batch.n_ticks for batch in batches),
             first.dt,
+            np.concatenate([batch.lengths for batch in batches]),
         )
 
     # -- looking -----------------------------------------------------------------------------------------
@@ -207,14 +256,15 @@ class Events:
             start, stop, _ = which.indices(len(self))
             stop = max(stop, start)
             low, high = int(self.offsets[start]), int(self.offsets[stop])
-            return self._trusted(self.ticks[low:high], self.sources[low:high], self.offsets[start : stop + 1] - low)
+            offsets, lengths = self.offsets[start : stop + 1] - low, self.lengths[start:stop]
+            return self._trusted(self.ticks[low:high], self.sources[low:high], offsets, lengths)
         else:
             chosen = np.arange(len(self))[which if isinstance(which, slice) else _as_index(which)]
         starts, sizes = self.offsets[chosen], self.offsets[chosen + 1] - self.offsets[chosen]
         offsets = np.zeros(chosen.size + 1, np.int64)
         np.cumsum(sizes, out=offsets[1:])
         index = np.repeat(starts - offsets[:-1], sizes) + np.arange(offsets[-1])
-        return self._trusted(self.ticks[index], self.sources[index], offsets)
+        return self._trusted(self.ticks[index], self.sources[index], offsets, self.lengths[chosen])
 
     @classmethod
     def unchecked(
@@ -225,11 +275,12 @@ class Events:
         n_sources: int,
         n_ticks: int,
         dt: float,
+        lengths: NDArray[np.int64] | None = None,
     ) -> Events:
         """Make a batch from contiguous arrays known to be in order, without the check that costs several passes."""
         new = object.__new__(cls)
-        values = (ticks, sources, offsets, n_sources, n_ticks, dt)
-        for name, value in zip(("ticks", "sources", "offsets", "n_sources", "n_ticks", "dt"), values, strict=True):
+        own = np.full(offsets.size - 1, n_ticks, np.int64) if lengths is None else lengths
+        for name, value in zip(_FIELDS, (ticks, sources, offsets, n_sources, n_ticks, dt, own), strict=True):
             object.__setattr__(new, name, value)
         return new
 
@@ -238,12 +289,13 @@ class Events:
         ticks: NDArray[np.int64],
         sources: NDArray[np.int32],
         offsets: NDArray[np.int64],
+        lengths: NDArray[np.int64],
         n_ticks: int | None = None,
         dt: float | None = None,
     ) -> Events:
         """Make a batch of the same sources from parts known to be in order."""
-        length, tick = self.n_ticks if n_ticks is None else n_ticks, self.dt if dt is None else dt
-        return self.unchecked(ticks, sources, offsets, self.n_sources, length, tick)
+        longest, tick = self.n_ticks if n_ticks is None else n_ticks, self.dt if dt is None else dt
+        return self.unchecked(ticks, sources, offsets, self.n_sources, longest, tick, lengths)
 
     @property
     def times(self) -> NDArray[np.float64]:
@@ -257,19 +309,21 @@ class Events:
 
     @property
     def duration(self) -> float:
-        """Length of a recording in seconds."""
-        return float(to_seconds(self.n_ticks, self.dt))
+        """Length of the longest recording in seconds."""
+        return float(to_seconds(self.lengths.max(initial=0), self.dt))
 
     @property
     def density(self) -> float:
-        """Mean number of events for each (recording, tick, source)."""
-        cells = len(self) * self.n_ticks * self.n_sources
+        """Mean number of events for each (recording, tick, source), over the ticks of each recording."""
+        cells = int(self.lengths.sum()) * self.n_sources
         return self.ticks.size / cells if cells else 0.0
 
     def __repr__(self) -> str:
+        shortest, longest = int(self.lengths.min(initial=self.n_ticks)), int(self.lengths.max(initial=0))
+        ticks = f"{self.n_ticks}" if shortest == self.n_ticks else f"{shortest} to {longest}"
         return (
             f"Events({len(self)} recordings, {self.ticks.size:,} events, {self.n_sources} sources, "
-            f"{self.n_ticks} ticks of {self.dt:g} s)"
+            f"{ticks} ticks of {self.dt:g} s)"
         )
 
     def __eq__(self, other: object) -> bool:
@@ -277,6 +331,7 @@ class Events:
             return NotImplemented
         return (
             (self.n_sources, self.n_ticks, self.dt) == (other.n_sources, other.n_ticks, other.dt)
+            and np.array_equal(self.lengths, other.lengths)
             and np.array_equal(self.offsets, other.offsets)
             and np.array_equal(self.ticks, other.ticks)
             and np.array_equal(self.sources, other.sources)
@@ -295,20 +350,50 @@ class Events:
         ratio = tick_ratio(dt, self.dt)
         ticks = self.ticks // ratio
         order = np.lexsort((self.sources, ticks, self.recordings))
-        length = -(-self.n_ticks // ratio)
-        coarse = self._trusted(ticks[order], self.sources[order], self.offsets, n_ticks=length, dt=float(dt))
+        longest, lengths = -(-self.n_ticks // ratio), -(-self.lengths // ratio)
+        coarse = self._trusted(ticks[order], self.sources[order], self.offsets, lengths, n_ticks=longest, dt=float(dt))
         return coarse if n_ticks is None else coarse.crop(n_ticks)
 
     def crop(self, n_ticks: int, start: int = 0) -> Events:
-        """Return ticks ``start ... start + n_ticks - 1``, counted from `start`; past the end is silence."""
+        """Return ticks ``start ... start + n_ticks - 1``, counted from `start`.
+
+        Past its end a recording is silent, and that silence is no part of it: `crop` shortens recordings, and
+        `with_lengths` makes them longer.
+        """
         n_ticks, start = whole("crop n_ticks", n_ticks, at_least=1), whole("crop start", start)
+        lengths = np.clip(self.lengths - start, 0, n_ticks)
         if len(self) == 1:
             # In order of ticks throughout: a run that crops window after window looks at each event once.
             low, high = np.searchsorted(self.ticks, (start, start + n_ticks))
             offsets = np.array([0, high - low], np.int64)
-            return self._trusted(self.ticks[low:high] - start, self.sources[low:high], offsets, n_ticks=n_ticks)
+            return self._trusted(self.ticks[low:high] - start, self.sources[low:high], offsets, lengths, n_ticks)
         kept = self.selected((self.ticks >= start) & (self.ticks < start + n_ticks))
-        return self._trusted(kept.ticks - start, kept.sources, kept.offsets, n_ticks=n_ticks)
+        return self._trusted(kept.ticks - start, kept.sources, kept.offsets, lengths, n_ticks)
+
+    def with_lengths(self, lengths: ArrayLike) -> Events:
+        """Return the same events as recordings of other lengths, such as some with silence that belongs to them.
+
+        Parameters
+        ----------
+        lengths : int or array_like of int, shape (recordings,)
+            Ticks of each recording, zero or above; no event may lie after the end of its recording.
+
+        Raises
+        ------
+        DataError
+            An event lies after the end of its recording (`crop` cuts them off).
+        """
+        given = _as_array("lengths", lengths)
+        own = np.full(len(self), given) if given.ndim == 0 else given
+        longest = int(own.max(initial=0)) if own.dtype.kind in "iu" else self.n_ticks
+        return Events(self.ticks, self.sources, self.offsets, self.n_sources, longest, self.dt, own)
+
+    def trimmed(self) -> Events:
+        """Return the same recordings, each as long as up to its last event, included; a silent one has one tick."""
+        filled = self.offsets[1:] > self.offsets[:-1]
+        lengths = np.ones(len(self), np.int64)
+        lengths[filled] += self.ticks[self.offsets[1:][filled] - 1]
+        return self._trusted(self.ticks, self.sources, self.offsets, lengths)
 
     def selected(self, keep: NDArray[np.bool_], sources: NDArray[np.int32] | None = None) -> Events:
         """Return the events for which `keep` is True, optionally under other source numbers.
@@ -321,7 +406,8 @@ class Events:
         """
         cumulative = np.concatenate(([0], np.cumsum(keep)))
         new = self.sources if sources is None else sources
-        return self._trusted(self.ticks[keep], new[keep].astype(np.int32, copy=False), cumulative[self.offsets])
+        chosen = new[keep].astype(np.int32, copy=False)
+        return self._trusted(self.ticks[keep], chosen, cumulative[self.offsets], self.lengths)
 
     def binarised(self) -> Events:
         """Return the batch with repeated events of one (tick, source) merged into one."""
@@ -345,7 +431,8 @@ class Events:
         from snnsim.storage import create_array
 
         group.attrs.update(n_sources=self.n_sources, n_ticks=self.n_ticks, dt=self.dt)
-        for name, data in (("ticks", self.ticks), ("sources", self.sources), ("offsets", self.offsets)):
+        for name in ("ticks", "sources", "offsets", "lengths"):
+            data = getattr(self, name)
             create_array(group, name, data.shape, data.dtype)[...] = data
 
     @classmethod
@@ -359,6 +446,7 @@ class Events:
                 int(group.attrs["n_sources"]),
                 int(group.attrs["n_ticks"]),
                 float(group.attrs["dt"]),
+                group["lengths"][()],
             )
         except KeyError as error:
             raise DataError(f"{group.file.filename}:{group.name} holds no events ({error})") from error
@@ -379,6 +467,22 @@ class Events:
             return cls.read(file)
 
 
+_FIELDS = ("ticks", "sources", "offsets", "n_sources", "n_ticks", "dt", "lengths")
+
+
+def _as_lengths(lengths: ArrayLike | None, recordings: int, n_ticks: int) -> NDArray[np.int64]:
+    """Return the length of each recording, or raise `DataError` where they do not fit the batch."""
+    if lengths is None:
+        return np.full(recordings, n_ticks, np.int64)
+    array = _as_int64("lengths", lengths)
+    if array.shape != (recordings,):
+        raise DataError(f"events: lengths have shape {array.shape}; {recordings} recordings have one each")
+    if array.size and (array.min() < 0 or array.max() > n_ticks):
+        bad = int(array.min() if array.min() < 0 else array.max())
+        raise DataError(f"events: a length of {bad} ticks lies outside 0 ... {n_ticks}")
+    return array
+
+
 def _as_index(which: ArrayLike) -> NDArray[Any]:
     """Return recordings chosen by numbers or by a mask as a flat array."""
     index = np.asarray(which) if np.size(which) else np.zeros(0, np.int64)
@@ -387,8 +491,15 @@ def _as_index(which: ArrayLike) -> NDArray[Any]:
     return index
 
 
+def _as_array(name: str, values: ArrayLike) -> NDArray[Any]:
+    try:
+        return np.asarray(values)
+    except ValueError as error:  # rows of unequal length
+        raise DataError(f"events: {name}: {error}") from error
+
+
 def _as_int64(name: str, values: ArrayLike) -> NDArray[np.int64]:
-    array = np.asarray(values)
+    array = _as_array(name, values)
     if array.size and array.dtype.kind not in "iu":
         raise DataError(f"events: {name} must be whole numbers, not {array.dtype}; Events.from_times takes seconds")
     return np.ascontiguousarray(array, np.int64)

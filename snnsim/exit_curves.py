@@ -11,15 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from snnsim.early_exit import (
-    DynamicConfidence,
-    Floats,
-    Integers,
-    accumulate,
-    check_labels,
-    predictions,
-    softmax_maximum,
-)
+from snnsim.early_exit import DynamicConfidence, Floats, Integers, Readout, Recorded, softmax_maximum
 from snnsim.errors import ParameterError
 
 
@@ -122,13 +114,20 @@ class AccuracyLatencyCurve:
 
 
 def accuracy_latency_curve(
-    readout: ArrayLike, labels: ArrayLike, smoothing: float, thresholds: ArrayLike, *, minimum_ticks: int = 1
+    readout: Readout,
+    labels: ArrayLike,
+    smoothing: float,
+    thresholds: ArrayLike,
+    *,
+    minimum_ticks: int = 1,
+    score: str | None = None,
+    lengths: ArrayLike | None = None,
 ) -> AccuracyLatencyCurve:
     """Apply the stopping rule for every threshold of a grid.
 
     Parameters
     ----------
-    readout : array_like, shape (samples, ticks, classes)
+    readout : array_like of shape (samples, ticks, classes), or Result
     labels : array_like of int, shape (samples,)
     smoothing : float
         Temperature `alpha`, in units of the readout; above zero.
@@ -136,6 +135,8 @@ def accuracy_latency_curve(
         Values of `theta`, 0 or above; sorted here.
     minimum_ticks : int
         No sample stops before this many ticks.
+    score, lengths
+        As for `snnsim.early_exit.Recorded.of`.
 
     Returns
     -------
@@ -146,19 +147,19 @@ def accuracy_latency_curve(
     ParameterError
         An argument has a wrong shape or value.
     """
-    sums = accumulate(readout)
+    recorded = Recorded.of(readout, score, lengths)
     grid = np.sort(np.asarray(thresholds, dtype=np.float64))
     if grid.ndim != 1 or grid.size == 0 or not np.all(grid >= 0):
         raise ParameterError("thresholds must be a flat array of numbers from 0 up, at least one")
-    correct = np.argmax(sums, axis=2) == check_labels(labels, sums)[:, np.newaxis]
+    correct = recorded.correct(labels)
     n_samples, n_ticks = correct.shape
     # With one threshold for all ticks, a sample stops where the largest confidence so far passes it.
     blocked = DynamicConfidence(smoothing, 0.0, minimum_ticks).thresholds(n_ticks) > 0
-    so_far = np.maximum.accumulate(np.where(blocked, -1.0, softmax_maximum(sums, smoothing)), axis=1)
+    so_far = np.maximum.accumulate(np.where(blocked, -1.0, softmax_maximum(recorded.scores, smoothing)), axis=1)
     samples = np.arange(n_samples)
     accuracy, mean_ticks, drop, drop_error = np.empty((4, grid.size))
     for i, threshold in enumerate(grid):
-        exits = np.minimum(np.count_nonzero(so_far <= threshold, axis=1) + 1, n_ticks)
+        exits = np.minimum(np.count_nonzero(so_far <= threshold, axis=1) + 1, recorded.lengths)
         right = correct[samples, exits - 1]
         lost = correct[:, -1].astype(np.float64) - right
         accuracy[i], mean_ticks[i] = right.mean(), exits.mean()
@@ -185,8 +186,8 @@ class OracleCurve:
         Fraction of samples right at some tick up to the cap ``1 ... T``. It exceeds the accuracy at
         T, because answers flip.
     mean_ticks_wrong_as_cap, mean_ticks_wrong_as_one : ndarray of float64, shape (ticks,)
-        Mean latency where samples never right up to the cap count as the cap, or as 1 (an oracle that
-        gives up at once). Publications use both.
+        Mean latency where samples never right up to the cap count as the cap (or as all their ticks, where they end
+        before it), or as 1 (an oracle that gives up at once). Publications use both.
     """
 
     first_correct: Integers
@@ -195,27 +196,31 @@ class OracleCurve:
     mean_ticks_wrong_as_one: Floats
 
 
-def oracle_curve(readout: ArrayLike, labels: ArrayLike) -> OracleCurve:
+def oracle_curve(
+    readout: Readout, labels: ArrayLike, *, score: str | None = None, lengths: ArrayLike | None = None
+) -> OracleCurve:
     """Return the accuracy and latency of stopping each sample at its first right answer.
 
     Parameters
     ----------
-    readout : array_like, shape (samples, ticks, classes)
+    readout : array_like of shape (samples, ticks, classes), or Result
     labels : array_like of int, shape (samples,)
+    score, lengths
+        As for `snnsim.early_exit.Recorded.of`.
 
     Returns
     -------
     OracleCurve
     """
-    answers = predictions(readout)
-    correct = answers == check_labels(labels, readout)[:, np.newaxis]
+    recorded = Recorded.of(readout, score, lengths)
+    correct = recorded.correct(labels) & recorded.inside
     first = np.where(correct.any(axis=1), np.argmax(correct, axis=1) + 1, 0).astype(np.int64)
-    caps = np.arange(1, answers.shape[1] + 1)
+    caps = np.arange(1, correct.shape[1] + 1)
     right = (first[:, np.newaxis] > 0) & (first[:, np.newaxis] <= caps)
     ticks = first[:, np.newaxis]
     return OracleCurve(
         first_correct=first,
         accuracy=np.mean(right, axis=0),
-        mean_ticks_wrong_as_cap=np.mean(np.where(right, ticks, caps), axis=0),
+        mean_ticks_wrong_as_cap=np.mean(np.where(right, ticks, np.minimum(caps, recorded.lengths[:, None])), axis=0),
         mean_ticks_wrong_as_one=np.mean(np.where(right, ticks, 1), axis=0),
     )

@@ -118,6 +118,4 @@ def measure_early_exit(
     )
     truth = np.asarray(labels, np.int64)
     medians = np.median(times, axis=0)
-    return ExitMeasurement(
-        full, early, truth, float(medians[0]), float(medians[1]), oracle_curve(full.readout(), truth)
-    )
+    return ExitMeasurement(full, early, truth, float(medians[0]), float(medians[1]), oracle_curve(full, truth))

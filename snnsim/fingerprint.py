@@ -11,6 +11,7 @@ import numpy as np
 
 from snnsim.errors import ParameterError
 from snnsim.network import Network
+from snnsim.timebase import same_dt
 
 
 def fingerprint(value: Any) -> str:
@@ -20,9 +21,30 @@ def fingerprint(value: Any) -> str:
     return digest.hexdigest()
 
 
+def description(network: Network) -> dict[str, str]:
+    """Return what a network is, part by part: short values as they are, others as # and their fingerprint."""
+    facts = {"dt": repr(network.dt), "seed": repr(network.seed)}
+    for kind, items in (("population", network.populations), ("projection", network.projections)):
+        facts[f"order of {kind}s"] = ", ".join(item.name for item in items)
+        for item in items:
+            for field in dataclasses.fields(item):
+                facts[f"{field.name} of {kind} {item.name!r}"] = shown(getattr(item, field.name))
+    return facts
+
+
+def shown(value: Any) -> str:
+    """Return a short value as it is, and of any other # and its fingerprint."""
+    plain = value is None or isinstance(value, (str, int, float))
+    plain |= isinstance(value, tuple) and all(isinstance(part, int) for part in value)
+    return repr(value) if plain else f"#{fingerprint(value)}"
+
+
 def check_same_network(given: Network, stored: Network, where: object) -> None:
     """Raise `ParameterError` that names what differs, unless two networks have the same description."""
-    parts = [{"dt": str(network.dt), "seed": str(network.seed)} for network in (given, stored)]
+    parts = [
+        {name: str(getattr(network, name)) for name in ("seed", "score", "extension")} for network in (given, stored)
+    ]
+    parts[0]["dt"], parts[1]["dt"] = str(stored.dt if same_dt(given.dt, stored.dt) else given.dt), str(stored.dt)
     for part, network in zip(parts, (given, stored), strict=True):
         part.update({f"population {item.name!r}": fingerprint(item) for item in network.populations})
         part.update({f"projection {item.name!r}": fingerprint(item) for item in network.projections})

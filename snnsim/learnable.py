@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnsim import rng
-from snnsim.errors import ParameterError, one_of, positive
+from snnsim.errors import ParameterError, exactly, one_of, positive
 
 #: Shapes that a synapse has over delays while it is learned; see `snnsim.training.delay_taps`.
 LearnedKernel = Literal["gauss", "triangle", "two_tap"]
@@ -53,7 +53,9 @@ class Learnable:
         """
         ticks = round(self.maximum / dt)
         if ticks < 1:
-            raise ParameterError(f"Learnable maximum={self.maximum:g} s: must be one tick of dt={dt:g} s or longer")
+            raise ParameterError(
+                f"Learnable maximum={exactly(self.maximum)} s: must be one tick of dt={exactly(dt)} s or longer"
+            )
         return ticks - 1 if ticks % 2 else ticks
 
     def initial(self, count: int, dt: float, seed: int, name: str) -> NDArray[np.float64]:

@@ -46,7 +46,11 @@ def network_with_weights(program: Program, state: State) -> Network:
     plastic = tuple(projection for projection in network.projections if projection.plasticity is not None)
     changed = []
     for projection in replace(network, projections=plastic).resolved().projections:
+        plasticity = projection.plasticity
+        assert plasticity is not None
+        # A bound as float32 has it may lie beyond the bound itself.
         learned = weights(program, state, projection.name).astype(np.float64)
+        learned = np.clip(learned, plasticity.minimum, plasticity.maximum)
         order = network.synapses(network.projection(projection.name)).order
         rule: Any = projection.connectivity
         if order is not None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from snnsim.backends.base import Program, RunOutput, RunRequest, State
-from snnsim.errors import SnnsimError
+from snnsim.errors import DeviceError, InternalError, ResourceError, SnnsimError
 from snnsim.events import Events
 from snnsim.progress import bar, interruptible
 from snnsim.recording import Probes
@@ -102,7 +102,11 @@ class LongRun:
                     sink.pause(self._state)
                     return False
                 began = time.perf_counter()
-                output = self._block(count)
+                try:
+                    output = self._block(count)
+                except DeviceError:  # the state is that before the block
+                    sink.pause(self._state)
+                    raise
                 seconds = time.perf_counter() - began
                 sink.add(output, count, seconds)
                 pace.took(count, seconds, output)
@@ -118,8 +122,11 @@ class LongRun:
         self.within_block = True
         try:
             output = self._program.run_long(self._state, request)
-        except SnnsimError:  # said before anything was computed
+        except (InternalError, ResourceError):  # found on the way
+            raise
+        except SnnsimError:  # said before anything was computed, or undone
             self.within_block = False
             raise
+        self._program.check_state(self._state, self._state.tick - n_ticks)
         self.within_block = False
         return output

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from snnsim.errors import ResourceError
 from snnsim.tables import table
 
 _UNITS = ("B", "kB", "MB", "GB", "TB")
+#: Bytes for which the machine is not asked what it has: loading the libraries has taken more.
+UNASKED = 2**26
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,12 @@ class MemoryForecast:
     @property
     def total(self) -> int:
         """Bytes of everything at once."""
-        return self.synapses + self.rows + self.state + self.plasticity + self.building
+        return self.kept + self.building
+
+    @property
+    def kept(self) -> int:
+        """Bytes of what stays after building."""
+        return self.synapses + self.rows + self.state + self.plasticity
 
     def __str__(self) -> str:
         def per(size: int, count: int, what: str) -> str:
@@ -77,24 +85,20 @@ def in_bytes(size: float) -> str:
     return f"{size:.0f} {_UNITS[unit]}" if unit == 0 else f"{size:.3g} {_UNITS[unit]}"
 
 
-def check_memory(forecast: MemoryForecast, limit: int | None = None) -> None:
+def check_memory(forecast: MemoryForecast, limit: int | None = None, taken: int = 0, processes: int = 1) -> None:
     """Raise `ResourceError` where a network takes more memory than there is.
 
     Parameters
     ----------
     forecast : MemoryForecast
-    limit : int, optional
-        Bytes that may be taken; default what the machine has to spare. Where that cannot be found out, all is allowed.
+    limit, taken, processes : int
+        Bytes that may be taken, those that are taken already, and processes that share the machine; see `check_room`.
 
     Raises
     ------
     ResourceError
         With what is needed, what there is, and what to do.
     """
-    available = available_memory() if limit is None else limit
-    if available is None or forecast.total <= available:
-        return
-    there_is = "there are" if limit is None else "memory_limit allows"
     parts = {
         "synapses": forecast.synapses,
         "rows": forecast.rows,
@@ -102,12 +106,47 @@ def check_memory(forecast: MemoryForecast, limit: int | None = None) -> None:
         "plasticity": forecast.plasticity,
         "building": forecast.building,
     }
-    named = ", ".join(f"{name} {in_bytes(size)}" for name, size in parts.items() if size >= 0.01 * forecast.total)
-    raise ResourceError(
-        f"network {forecast.name!r} needs {in_bytes(forecast.total)} ({named}), {there_is} {in_bytes(available)}. "
+    advice = (
         "Less is needed with dtype='float32', with one weight or one delay for all synapses of a projection, with "
         "fewer synapses, or on several machines (mpiexec); a larger memory_limit=... lets it try"
     )
+    check_room(f"network {forecast.name!r}", parts, advice, limit, taken, processes)
+
+
+def check_room(
+    what: str, parts: Mapping[str, int], advice: str, limit: int | None = None, taken: int = 0, processes: int = 1
+) -> None:
+    """Raise `ResourceError` where something takes more memory than there is.
+
+    Parameters
+    ----------
+    what : str
+        What needs the memory.
+    parts : mapping of str to int
+        Bytes by what they are for.
+    advice : str
+        What to do about it.
+    limit : int, optional
+        Bytes that may be taken; default what the machine has to spare. Where that cannot be found out, all is allowed.
+    taken : int
+        Bytes of the limit that are taken already.
+    processes : int
+        How many share what the machine has, and take as much at the same time.
+    """
+    needed = sum(parts.values())
+    if limit is None and needed <= UNASKED:
+        return
+    available = available_memory() if limit is None else max(limit - taken, 0)
+    there_is = "there are" if limit is None else f"memory_limit {'leaves' if taken else 'allows'}"
+    if limit is None and available is not None and processes > 1:
+        available, there_is = available // processes, f"for each of {processes} processes there are"
+    if available is None or needed <= available:
+        return
+    named = ", ".join(f"{name} {in_bytes(size)}" for name, size in parts.items() if size >= 0.01 * needed)
+    shown = in_bytes(needed), in_bytes(available)
+    if shown[0] == shown[1]:
+        shown = f"{needed:,} B", f"{available:,} B"
+    raise ResourceError(f"{what} needs {shown[0]} ({named}), {there_is} {shown[1]}. {advice}")
 
 
 def available_memory(root: Path = Path("/")) -> int | None:

@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 
 from snnsim.backends.base import TraceRequest
+from snnsim.energy_activity import ChipActivity
 from snnsim.errors import DataError
 from snnsim.result import Counters, Result
 from snnsim.result_storage import groups, write_facts
@@ -16,7 +17,13 @@ from snnsim.segments import Header, Segment, SegmentFolder, read_counts
 from snnsim.storage import create_array, read_hdf5, write_hdf5
 
 
-def merge(header: Header, segments: Sequence[Segment], target: Path, provenance: Mapping[str, str]) -> None:
+def merge(
+    header: Header,
+    segments: Sequence[Segment],
+    target: Path,
+    provenance: Mapping[str, str],
+    chip: ChipActivity | None = None,
+) -> None:
     """Write the result that unbroken segments make up.
 
     The file is that of `Result.save` after a run in memory; besides, it says which run it is.
@@ -38,7 +45,18 @@ def merge(header: Header, segments: Sequence[Segment], target: Path, provenance:
     )
     with write_hdf5(target, "result") as file:
         file.attrs["run"] = header.token
-        write_facts(file, counters, n_ticks, header.start, header.dt, counts.wall_seconds, provenance)
+        write_facts(
+            file,
+            counters,
+            n_ticks,
+            header.start,
+            header.dt,
+            counts.wall_seconds,
+            provenance,
+            chip,
+            header.answer,
+            np.array([n_ticks]),
+        )
         spikes, traces = groups(file)
         columns = [
             _create_events(spikes.create_group(name), int(total), n_sources, n_ticks, header.dt)
@@ -72,6 +90,7 @@ def _create_events(
     ticks = create_array(group, "ticks", (total,), np.int64)
     sources = create_array(group, "sources", (total,), np.int32)
     create_array(group, "offsets", (2,), np.int64)[...] = [0, total]
+    create_array(group, "lengths", (1,), np.int64)[...] = n_ticks
     return ticks, sources
 
 

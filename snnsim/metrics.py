@@ -357,7 +357,7 @@ def _check_same(network: Network, result: Result) -> None:
 
 def _synapse_count(network: Network, projection: Projection) -> int:
     source, target = _ends(network, projection)
-    return round(projection.connectivity.expected(source.shape, target.shape))
+    return round(projection.rule.expected(source.shape, target.shape))
 
 
 def _weight_count(network: Network, projection: Projection) -> int:

@@ -105,12 +105,12 @@ def encode(
     LabelledFeatures
     """
     result = make_simulation(network).run_samples(data.events, record=Spikes(population))
-    return LabelledFeatures(_counts(result.spikes[population]) / result.n_ticks, data.labels)
+    return LabelledFeatures(_counts(result.spikes[population]) / result.exit_ticks[:, None], data.labels)
 
 
 def input_counts(data: LabelledEvents) -> LabelledFeatures:
     """Return mean events a tick of every source: what a reservoir has to be better than."""
-    return LabelledFeatures(_counts(data.events) / max(1, data.events.n_ticks), data.labels)
+    return LabelledFeatures(_counts(data.events) / np.maximum(data.events.lengths, 1)[:, None], data.labels)
 
 
 def _counts(events: Events) -> NDArray[np.float64]:

@@ -169,8 +169,8 @@ def monte_carlo(
     progress : bool
         Show a bar with the time left.
     path : str or Path, optional
-        JSON file that holds what is done after each chip. Where it is there already, of the same seed, its chips are
-        not run again.
+        JSON file that holds what is done after each chip. Where it is there already, of the same seed, only its first
+        chip is run again, which must give what it gave.
 
     Returns
     -------
@@ -181,7 +181,7 @@ def monte_carlo(
     ParameterError
         An argument is wrong, or `run_one` returned no finite numbers, or other names than before.
     DataError
-        The file is of another seed.
+        The file is of another seed, or its first chip gives other numbers now.
     """
     chips, seed = whole("chips", chips, at_least=1), whole("seed", seed)
     seeds = chip_seeds(seed, chips)
@@ -199,6 +199,12 @@ def monte_carlo(
         return MonteCarlo(arrays, seeds[:count], seed, chips)
 
     with interruptible() as stop, bar(progress, chips, "chips") as move:
+        if count:
+            repeated = run_one(seeds[0])
+            if not stop.inside:
+                _check_repeats(repeated, done, path)
+            if stop.is_set():
+                return so_far()
         move(count)
         for number in range(count, chips):
             returned = run_one(seeds[number])
@@ -220,6 +226,20 @@ def chip_seeds(seed: int, chips: int) -> tuple[int, ...]:
     """Return the seeds of the first chips of a Monte Carlo run, below 2^63."""
     drawn = rng.bits(seed, rng.stream_number("monte carlo", "chip"), np.arange(chips)) >> np.uint64(1)
     return tuple(int(one) for one in drawn)
+
+
+def _check_repeats(outcome: Any, done: Mapping[str, list[float]], path: object) -> None:
+    """Raise `DataError` where the first chip of a file gives other numbers: something else runs than did before."""
+    now = _checked(outcome, {}, "chip 0")
+    before = {name: values[0] for name, values in done.items()}
+    if list(now) != list(before):
+        raise DataError(f"{path}: holds {', '.join(before)}, run_one returns {', '.join(now)}; give another file")
+    for name, value in now.items():
+        if not math.isclose(value, before[name], rel_tol=1e-9, abs_tol=0.0):
+            raise DataError(
+                f"{path}: the first chip gave {name}={before[name]!r} and gives {value!r} now: network, chip or data "
+                "have changed, or run_one is not repeatable; give another file"
+            )
 
 
 def _checked(outcome: Any, done: Mapping[str, list[float]], where: str) -> dict[str, float]:

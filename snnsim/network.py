@@ -24,16 +24,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnsim.connectivity import Connectivity, Key, Synapses
-from snnsim.connectivity.base import describe_values, size_of
-from snnsim.connectivity.distributions import Distribution, Values, as_values
-from snnsim.delays import drawn_delays, longest_drawn
-from snnsim.errors import NetworkError, ParameterError
+from snnsim.connectivity.base import size_of
+from snnsim.connectivity.distributions import LEAST_SHARE, Distribution, Values, as_values
+from snnsim.delays import delay_extension, drawn_delays, longest_drawn
+from snnsim.errors import NetworkError, ParameterError, exactly, one_of
 from snnsim.learnable import Learnable
 from snnsim.memory import MemoryForecast
-from snnsim.neurons import Input, NeuronModel, PoissonDrive, Source, check_weights
+from snnsim.neurons import Conductance, Input, NeuronModel, PoissonDrive, Source, check_weights
 from snnsim.plasticity import PlasticityRule
 from snnsim.plasticity.checks import check_plasticity
-from snnsim.timebase import check_dt, check_length, to_seconds, to_ticks
+from snnsim.scores import SCORES
+from snnsim.timebase import as_decimals, check_dt, check_length, tick_count, to_seconds, to_ticks
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +72,7 @@ class Population:
         _check_name("population", self.name)
         given: Any = self.shape
         shape = tuple(given) if isinstance(given, Iterable) else (given,)
-        if not shape or not all(isinstance(extent, (int, np.integer)) and extent > 0 for extent in shape):
+        if not shape or not all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n > 0 for n in shape):
             raise ParameterError(f"population {self.name!r}: shape={given!r}: must be whole numbers above zero")
         if isinstance(self.model, type):
             raise ParameterError(f"population {self.name!r}: model is the class; write {self.model.__name__}(...)")
@@ -132,26 +133,23 @@ class Projection:
         for end in ("source", "target"):
             if not isinstance(getattr(self, end), str):
                 raise ParameterError(f"projection: {end}={getattr(self, end)!r}: give the name of the population")
-        if isinstance(self.connectivity, type):
-            raise ParameterError(
-                f"projection {self.source}->{self.target}: connectivity is the class; "
-                f"write {self.connectivity.__name__}(...)"
-            )
-        if not isinstance(self.connectivity, Connectivity):
-            raise ParameterError(f"projection {self.source}->{self.target}: {self.connectivity!r} is no Connectivity")
         if self.name == "":
             object.__setattr__(self, "name", f"{self.source}->{self.target}")
         _check_name("projection", self.name)
-        if isinstance(self.delay, type):
-            raise ParameterError(f"projection {self.name!r}: delay is the class; write {self.delay.__name__}(...)")
+        for part in ("connectivity", "delay", "plasticity"):
+            if isinstance(given := getattr(self, part), type):
+                raise ParameterError(f"projection {self.name!r}: {part} is the class; write {given.__name__}(...)")
+        if not isinstance(self.connectivity, Connectivity):
+            raise ParameterError(f"projection {self.name!r}: {self.connectivity!r} is no Connectivity")
         if not isinstance(self.delay, Learnable):
-            object.__setattr__(self, "delay", as_values(f"{self.name}: delay", self.delay))
-        if isinstance(self.plasticity, type):
-            raise ParameterError(
-                f"projection {self.name!r}: plasticity is the class; write {self.plasticity.__name__}(...)"
-            )
+            object.__setattr__(self, "delay", as_values(f"{self.name}: delay", as_decimals(self.delay)))
         if self.plasticity is not None and not isinstance(self.plasticity, PlasticityRule):
             raise ParameterError(f"projection {self.name!r}: plasticity={self.plasticity!r} is no plasticity rule")
+
+    @property
+    def rule(self) -> Connectivity:
+        """The connectivity as it acts between these ends: only within a population is i to i a self-connection."""
+        return self.connectivity if self.source == self.target else self.connectivity.between_populations()
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,6 +166,11 @@ class Network:
         Key of every random number of the network: wiring, weights, delays, Poisson sources.
     name : str
         For tables and plots.
+    score : str
+        By which score of its output it answers, one of `snnsim.scores.SCORES`; training sets it to that of its loss.
+    extension : float, optional
+        Seconds that it runs on after the end of a recording, so that spikes on their way still arrive. Default what the
+        delays on the way to the output need, see `extension_ticks`. A long run (`Simulation.run`) has no such end.
 
     Raises
     ------
@@ -182,9 +185,13 @@ class Network:
     dt: float
     seed: int = 0
     name: str = "network"
+    score: str = SCORES[0]
+    extension: float | None = None
     _index: dict[str, int] = field(default_factory=dict, repr=False, init=False)
     #: Shortest and longest delay in ticks of projections that were asked for; -1 for one that is not known yet.
     _delay_range: dict[Projection, tuple[int, int]] = field(default_factory=dict, repr=False, init=False)
+    #: Lowest and highest weight of projections that were asked for.
+    _weight_range: dict[Projection, tuple[float, float]] = field(default_factory=dict, repr=False, init=False)
 
     if TYPE_CHECKING:  # what is accepted is wider than what is kept
 
@@ -195,6 +202,8 @@ class Network:
             dt: float,
             seed: int = 0,
             name: str = "network",
+            score: str = SCORES[0],
+            extension: float | None = None,
         ) -> None: ...
 
     def __post_init__(self) -> None:
@@ -210,6 +219,10 @@ class Network:
         if isinstance(self.seed, bool) or not isinstance(self.seed, (int, np.integer)) or not 0 <= self.seed < 2**63:
             raise ParameterError(f"network: seed={self.seed!r}: must be a whole number from 0 up, below 2**63")
         object.__setattr__(self, "seed", int(self.seed))
+        one_of("network: score", self.score, SCORES)
+        if self.extension is not None:
+            tick_count(self.extension, self.dt, name="network: extension")
+            object.__setattr__(self, "extension", float(self.extension))
         if not self.populations:
             raise NetworkError("a network needs at least one population")
         for kind, items in (("population", self.populations), ("projection", self.projections)):
@@ -254,10 +267,11 @@ class Network:
             raise NetworkError(
                 f"projection {projection.name!r}: {source.name!r} ({type(source.model).__name__}) does not spike"
             )
-        projection.connectivity.check(source.shape, target.shape, f"projection {projection.name!r}")
+        projection.rule.check(source.shape, target.shape, f"projection {projection.name!r}")
         assert isinstance(target.model, NeuronModel)
         receptor = target.model.receptor_list[self.receptor_number(projection)]
-        check_weights(f"projection {projection.name!r}", receptor, getattr(projection.connectivity, "weights", None))
+        if isinstance(receptor, Conductance):
+            check_weights(f"projection {projection.name!r}", receptor, self.weight_range(projection)[0])
         self.minimum_delay(projection)  # checks delays on the way
         check_plasticity(self, projection)
 
@@ -311,6 +325,18 @@ class Network:
         return ends[0]
 
     @cached_property
+    def extension_ticks(self) -> int:
+        """Ticks that the network runs on after the end of a recording.
+
+        Where `extension` does not say, it is what the delays on the longest way from an `Input` to an end of the
+        network add up to: of each projection its longest delay, and of `Learnable` ones half their kernel, the
+        convention of DCLS-Delays (arXiv:2306.17670). A network with a cycle on the way is never done and has none.
+        """
+        if self.extension is not None:
+            return tick_count(self.extension, self.dt, name="network: extension")
+        return delay_extension(self)
+
+    @cached_property
     def order(self) -> tuple[int, ...]:
         """Order in which populations are advanced within a tick: topological over zero-delay projections."""
         waiting = {i: set[int]() for i in range(len(self.populations))}
@@ -350,6 +376,11 @@ class Network:
             if type(projection.connectivity).__name__ == "MaxPool2d":
                 # Which of the window's synapses a spike takes, and so its delay, would be a matter of order.
                 raise NetworkError(f"projection {projection.name!r}: MaxPool2d takes one delay, not a Distribution")
+            if delay.reach(1 / LEAST_SHARE, 1.0)[1] < self.dt / 2:
+                raise ParameterError(
+                    f"projection {projection.name!r}: delay={delay!r}: hardly any of it reaches half a tick of "
+                    f"{exactly(self.dt)} s, so that all delays would be one tick; check its unit, or choose a finer dt"
+                )
             return delay
         if isinstance(delay, Learnable):
             if type(projection.connectivity).__name__ != "Dense":
@@ -378,6 +409,19 @@ class Network:
                 f"projection {projection.name!r}: delay has shape {ticks.shape}, expected one number or shape {allowed}"
             )
         return ticks
+
+    def weight_range(self, projection: Projection) -> tuple[float, float]:
+        """Return the lowest and the highest weight of a projection; of drawn ones what nearly all lie between."""
+        if projection not in self._weight_range:
+            weights = getattr(projection.connectivity, "weights", 0.0)
+            if isinstance(weights, Distribution):
+                source, target = self.population(projection.source), self.population(projection.target)
+                expected = projection.rule.expected(source.shape, target.shape)
+                found = weights.reach(max(expected, 1 / LEAST_SHARE), expected / target.size)
+            else:
+                found = float(np.min(weights, initial=np.inf)), float(np.max(weights, initial=-np.inf))
+            self._weight_range[projection] = found
+        return self._weight_range[projection]
 
     def minimum_delay(self, projection: Projection) -> int:
         """Return the shortest delay of a projection in ticks; one where they are drawn."""
@@ -408,7 +452,7 @@ class Network:
         `Synapses.delays` is None where all synapses have the delay `minimum_delay`.
         """
         source, target = self.population(projection.source), self.population(projection.target)
-        plain = projection.connectivity.synapses(source.shape, target.shape, self.key(projection))
+        plain = projection.rule.synapses(source.shape, target.shape, self.key(projection))
         ticks = self._delay_values(projection)
         if isinstance(ticks, int):
             return plain
@@ -422,7 +466,7 @@ class Network:
         projections = []
         for projection in self.projections:
             source, target = self.population(projection.source), self.population(projection.target)
-            rule = projection.connectivity.resolved(source.shape, target.shape, self.key(projection))
+            rule = projection.rule.resolved(source.shape, target.shape, self.key(projection))
             delay: Any = projection.delay
             if isinstance(delay, Distribution):
                 drawn = self.synapses(projection)
@@ -436,7 +480,10 @@ class Network:
             elif isinstance(delay, Learnable):
                 delay = to_seconds(self._delay_values(projection), self.dt)
             projections.append(replace(projection, connectivity=rule, delay=delay))
-        return replace(self, projections=tuple(projections))
+        extension = self.extension
+        if any(isinstance(projection.delay, Learnable) for projection in self.projections):
+            extension = to_seconds(self.extension_ticks, self.dt)  # which their kernels decide, not what was drawn
+        return replace(self, projections=tuple(projections), extension=extension)
 
     def replaced(
         self, populations: Iterable[Population] = (), projections: Iterable[Projection] = (), **changes: Any
@@ -473,9 +520,11 @@ class Network:
 
     def projection_rows(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         """Return the projections as a header and rows of text."""
+        from snnsim.tables import projection_row
+
         header = ("projection", "synapses", "connectivity", "delay", "receptor", "plasticity")
         shown = len(header) if any(p.plasticity is not None for p in self.projections) else len(header) - 1
-        return header[:shown], [self._row(p)[:shown] for p in self.projections]
+        return header[:shown], [projection_row(self, p)[:shown] for p in self.projections]
 
     def __str__(self) -> str:
         from snnsim.tables import table
@@ -484,21 +533,6 @@ class Network:
         if self.projections:
             parts.append(table(*self.projection_rows()))
         return "\n\n".join(parts)
-
-    def _row(self, projection: Projection) -> tuple[str, ...]:
-        source, target = self.population(projection.source), self.population(projection.target)
-        count = projection.connectivity.count(source.shape, target.shape)
-        delay = projection.delay
-        model = target.model
-        assert isinstance(model, NeuronModel)
-        return (
-            projection.name,
-            "random" if count is None else f"{count:,}",
-            projection.connectivity.describe(),
-            _describe_delay(delay),
-            projection.receptor or model.receptor_list[0].name,
-            "" if projection.plasticity is None else projection.plasticity.describe(),
-        )
 
     def schedule(self) -> str:
         """Return the order of operations within one tick as a table."""
@@ -545,12 +579,6 @@ class Network:
         from snnsim.network_storage import load
 
         return load(path)
-
-
-def _describe_delay(delay: Values | Learnable) -> str:
-    if isinstance(delay, Learnable):
-        return delay.describe()
-    return f"{delay:g} s" if isinstance(delay, float) else describe_values(delay)
 
 
 def _check_name(what: str, name: object) -> None:

@@ -42,7 +42,9 @@ def load(path: str | Path) -> Network:
 
 def write(network: Network, group: h5py.Group) -> None:
     """Write a network into an open group."""
-    group.attrs.update(dt=network.dt, seed=network.seed, name=network.name)
+    group.attrs.update(dt=network.dt, seed=network.seed, name=network.name, score=network.score)
+    if network.extension is not None:
+        group.attrs["extension"] = network.extension
     for kind, items in (("populations", network.populations), ("projections", network.projections)):
         folder = group.create_group(kind)
         for i, item in enumerate(items):
@@ -55,10 +57,19 @@ def read(group: h5py.Group) -> Network:
         parts = [[_read_object(group[kind][i]) for i in group[kind]] for kind in ("populations", "projections")]
         attributes = group.attrs
         dt, seed, name = float(attributes["dt"]), int(attributes["seed"]), str(attributes["name"])
+        score, extension = str(attributes["score"]), attributes.get("extension")
     except (KeyError, OSError, TypeError) as error:
         reason = str(error).splitlines()[0].strip("'\"")
         raise DataError(f"{group.file.filename}: the network in it is damaged ({reason})") from error
-    return Network(tuple(parts[0]), tuple(parts[1]), dt=dt, seed=seed, name=name)
+    return Network(
+        tuple(parts[0]),
+        tuple(parts[1]),
+        dt=dt,
+        seed=seed,
+        name=name,
+        score=score,
+        extension=None if extension is None else float(extension),
+    )
 
 
 def _write_object(group: h5py.Group, item: Any) -> None:

@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from snnsim.backends.base import TraceRequest
-from snnsim.early_exit import DynamicConfidence, check_labels, predictions
-from snnsim.early_exit import confidence as confidence_of
+from snnsim.early_exit import DynamicConfidence, Readout, check_labels, softmax_maximum
 from snnsim.errors import ParameterError
 from snnsim.events import Events
 from snnsim.exit_curves import AccuracyLatencyCurve, OracleCurve
@@ -28,6 +27,7 @@ from snnsim.plot_activity import weights as weights
 from snnsim.plot_chips import accuracy_over_age as accuracy_over_age
 from snnsim.plot_chips import accuracy_over_chips as accuracy_over_chips
 from snnsim.plot_chips import adc_error as adc_error
+from snnsim.plot_chips import saturation as saturation
 from snnsim.plot_crossbar import conductance_map as conductance_map
 from snnsim.plot_crossbar import ir_drop as ir_drop
 from snnsim.plot_crossbar import programming as programming
@@ -35,7 +35,18 @@ from snnsim.plot_delays import delay_histogram as delay_histogram
 from snnsim.plot_delays import distributions as delays
 from snnsim.plot_energy import energy as energy
 from snnsim.plot_graph import network as network
-from snnsim.plot_style import BLUE, GREY, LIGHT, PALETTE, VERMILION, one_axes, style, time_unit, whole_numbers
+from snnsim.plot_style import (
+    BLUE,
+    GREY,
+    LIGHT,
+    PALETTE,
+    VERMILION,
+    milliseconds,
+    one_axes,
+    style,
+    time_axis,
+    whole_numbers,
+)
 from snnsim.plot_style import save as save
 from snnsim.result import Result
 
@@ -66,6 +77,7 @@ __all__ = [
     "programming",
     "raster",
     "rates",
+    "saturation",
     "save",
     "trace",
     "weights",
@@ -75,7 +87,7 @@ __all__ = [
 def raster(
     result: Result | Events, population: str | None = None, recording: int = 0, *, axes: Axes | None = None
 ) -> Axes:
-    """Draw each spike as a point at its time and neuron.
+    """Draw each spike as a point at its neuron and its time: tick k of the network at k dt, where its state stands too.
 
     Parameters
     ----------
@@ -102,7 +114,7 @@ def raster(
             raise ParameterError("raster: the result holds no spikes; run with record=['population']")
     first = next(iter(bands.values()))
     _check_recording(recording, len(first))
-    factor, unit = time_unit(first.duration)
+    start = result.start_tick if isinstance(result, Result) else 0
     with style() as plt:
         axes = one_axes(plt, axes, (6.4, 3.4))
         base, middles = 0, []
@@ -111,7 +123,7 @@ def raster(
             # Fewer neurons leave room for larger marks.
             size = float(np.clip(600 / max(sum(band.n_sources for band in bands.values()), 1), 2.2, 6))
             axes.plot(
-                one.times * factor,
+                milliseconds(start + one.ticks, first.dt),
                 base + one.sources,
                 linestyle="none",
                 marker="|" if size > 3 else ".",
@@ -123,7 +135,8 @@ def raster(
             base += events.n_sources
             if i + 1 < len(bands):
                 axes.axhline(base - 0.5, color=LIGHT, linewidth=0.8, zorder=0)
-        axes.set(xlabel=f"time ({unit})", xlim=(0, first.duration * factor), ylim=(-0.5, base - 0.5))
+        time_axis(axes, start, first.n_ticks, first.dt)
+        axes.set(ylim=(-0.5, base - 0.5))
         if len(bands) > 1:
             axes.set_yticks(middles, list(bands))
             axes.tick_params(axis="y", length=0)
@@ -142,7 +155,7 @@ def trace(
     every: int | None = None,
     axes: Axes | None = None,
 ) -> Axes:
-    """Draw a recorded state over time.
+    """Draw a recorded state over time: that at the end of tick k of the network at k dt, where its spikes stand too.
 
     Parameters
     ----------
@@ -176,18 +189,16 @@ def trace(
     if chosen.size and (chosen.dtype.kind not in "iu" or chosen.min() < 0 or chosen.max() >= values.shape[1]):
         raise ParameterError(f"trace: neurons={neurons!r}: must be whole numbers in 0 ... {values.shape[1] - 1}")
     first = -(-result.start_tick // step) * step
-    # A state is recorded at the end of its tick.
-    seconds = (first + step * np.arange(values.shape[0]) + 1) * result.dt
-    factor, unit = time_unit(result.n_ticks * result.dt)
+    times = milliseconds(first + step * np.arange(values.shape[0]), result.dt)
     population, _, state = key.rpartition(".")
     with style() as plt:
         axes = one_axes(plt, axes, (6.4, 3.0))
         many = chosen.size > len(PALETTE)
         for i, neuron in enumerate(chosen):
             look: dict[str, Any] = {"color": BLUE, "alpha": 0.35, "linewidth": 0.8} if many else {"color": PALETTE[i]}
-            axes.plot(seconds * factor, values[:, neuron], label=str(neuron), **look)
-        axes.set(xlabel=f"time ({unit})", ylabel=f"{state} of {population}\n(units of the weights)")
-        axes.margins(x=0.01)
+            axes.plot(times, values[:, neuron], label=str(neuron), **look)
+        time_axis(axes, result.start_tick, result.n_ticks, result.dt)
+        axes.set(ylabel=f"{state} of {population}\n(units of the weights)")
         if chosen.size > 1 and not many:
             axes.legend(title="neuron", loc="center left", bbox_to_anchor=(1.0, 0.5))
     return axes
@@ -314,7 +325,7 @@ def accuracy_latency(
 
 
 def confidence(
-    readout: ArrayLike,
+    readout: Readout,
     labels: ArrayLike,
     rule: DynamicConfidence,
     samples: int | Sequence[int] = 6,
@@ -325,7 +336,7 @@ def confidence(
 
     Parameters
     ----------
-    readout : array_like, shape (samples, ticks, classes)
+    readout : Result, or array_like of shape (samples, ticks, classes)
     labels : array_like of int, shape (samples,)
     rule : DynamicConfidence
     samples : int or sequence of int
@@ -336,11 +347,13 @@ def confidence(
     -------
     Axes
     """
-    truth = check_labels(labels, readout)
+    recorded = rule.recorded(readout)
+    truth = check_labels(labels, recorded.scores)
     chosen = np.arange(min(samples, truth.size)) if isinstance(samples, int) else np.asarray(samples)
     if chosen.ndim != 1 or not chosen.size or chosen.min() < 0 or chosen.max() >= truth.size:
         raise ParameterError(f"samples={samples!r}: must choose at least one of the samples 0 ... {truth.size - 1}")
-    sure, answers, exits = confidence_of(readout, rule.smoothing), predictions(readout), rule.exit_ticks(readout)
+    sure = np.where(recorded.inside, softmax_maximum(recorded.scores, rule.smoothing), np.nan)
+    answers, exits = np.argmax(recorded.scores, axis=2), rule.exits(recorded)
     ticks = np.arange(1, sure.shape[1] + 1)
     with style() as plt:
         axes = one_axes(plt, axes, (6.0, 3.4))
@@ -414,17 +427,16 @@ def events_frames(events: Events, sensor_shape: Sequence[int], n: int = 6, recor
         raise ParameterError(
             f"sensor_shape={shape}: expected (2, height, width) or (height, width) of {events.n_sources} sources"
         )
-    if n < 1 or n > events.n_ticks:
-        raise ParameterError(f"n={n}: must lie in 1 ... {events.n_ticks}, the ticks of the recording")
     _check_recording(recording, len(events))
     one = events[recording]
+    if n < 1 or n > one.n_ticks:
+        raise ParameterError(f"n={n}: must lie in 1 ... {one.n_ticks}, the ticks of the recording")
     edges = np.linspace(0, one.n_ticks, n + 1).astype(np.int64)
     place = (np.searchsorted(edges, one.ticks, side="right") - 1) * one.n_sources + one.sources
     counts = np.bincount(place, minlength=n * one.n_sources).reshape(n, polarities, *shape[-2:])
     # The busiest hundredth of the pixels is drawn full; one hot pixel must not darken the rest.
     full = max(1.0, float(np.percentile(counts[counts > 0], 99)) if counts.any() else 1.0)
     strength = np.minimum(counts / full, 1.0)
-    factor, unit = time_unit(one.duration)
     with style() as plt:
         to_rgb = plt.matplotlib.colors.to_rgb
         colours = [to_rgb(VERMILION), to_rgb(BLUE)][-polarities:]
@@ -440,8 +452,8 @@ def events_frames(events: Events, sensor_shape: Sequence[int], n: int = 6, recor
             for channel, colour in enumerate(colours):
                 picture -= strength[i, channel][..., None] * (1 - np.array(colour))
             panel.imshow(np.clip(picture, 0, 1), interpolation="nearest")
-            low, high = edges[i] * one.dt * factor, edges[i + 1] * one.dt * factor
-            panel.set_title(f"{low:.4g}–{high:.4g} {unit}", fontsize=9)
+            low, high = milliseconds(edges[i : i + 2], one.dt)
+            panel.set_title(f"{low:.4g}–{high:.4g} ms", fontsize=9)
             panel.set(xticks=[], yticks=[])
             for spine in panel.spines.values():
                 spine.set(visible=True, color=LIGHT)

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from snnsim import analysis
 from snnsim.errors import ParameterError
 from snnsim.events import Events
-from snnsim.plot_style import BLUE, GREY, PALETTE, VERMILION, one_axes, style
+from snnsim.plot_style import BLUE, GREY, PALETTE, VERMILION, milliseconds, one_axes, style, time_axis
 from snnsim.result import Result
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ def population_activity(
 ) -> Axes:
     """Draw spikes a second and neuron over time: lines for up to three populations, else one band of colour each.
 
+    Bins begin with the run, which begins at the time of its `Result.start_tick`.
+
     Parameters
     ----------
     result : Result
@@ -42,14 +44,15 @@ def population_activity(
     with style() as plt:
         axes = one_axes(plt, axes, (6.0, 2.6))
         pairs = [analysis.population_activity(result.spikes[name], bin_width) for name in names]
+        start = milliseconds(result.start_tick, result.dt)
         if len(names) <= _MOST_LINES:
             for i, (times, rates) in enumerate(pairs):
-                axes.plot(times, rates, color=PALETTE[i], linewidth=1.0, label=names[i])
+                axes.plot(start + 1e3 * times, rates, color=PALETTE[i], linewidth=1.0, label=names[i])
             axes.set(ylabel="rate (spikes/s)", ylim=(0, None))
             axes.legend(ncols=len(names))
         else:
             times = pairs[0][0]
-            edges = np.append(times - (times[0]), times[-1] + times[0])
+            edges = start + 1e3 * np.append(times - times[0], times[-1] + times[0])
             values = np.array([rates for _, rates in pairs])
             top = float(np.percentile(values, 99.5))
             drawn = axes.pcolormesh(
@@ -58,7 +61,7 @@ def population_activity(
             axes.set_yticks(np.arange(len(names)), names)
             axes.set(ylim=(len(names) - 0.5, -0.5))
             axes.figure.colorbar(drawn, ax=axes, label="spikes/s", pad=0.01)
-        axes.set(xlabel="time (s)")
+        time_axis(axes, result.start_tick, result.n_ticks, result.dt)
     return axes
 
 
@@ -175,7 +178,7 @@ def _raster(axes: Axes, result: Result, names: Sequence[str], seed: int) -> None
         rank[chosen] = np.arange(shown)
         mine = rank[events.sources] >= 0
         axes.plot(
-            events.times[mine],
+            milliseconds(result.start_tick + events.ticks[mine], result.dt),
             place + rank[events.sources[mine]],
             ".",
             color=PALETTE[i % len(PALETTE)],

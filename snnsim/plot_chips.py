@@ -1,4 +1,4 @@
-"""Drawing curves: error against bits of the converters, accuracy over chips of one kind and over age."""
+"""Drawing converters (error against bits, conversions beyond the range), and accuracy over chips and over age."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from snnsim.energy_activity import SATURATED, ChipActivity
 from snnsim.errors import ParameterError
 from snnsim.monte_carlo import MonteCarlo
 from snnsim.plot_style import BLUE, GREY, LIGHT, PALETTE, VERMILION, one_axes, style, whole_numbers
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
+#: Tiles that are drawn.
+_MOST_TILES = 24
 #: Marks of a time axis that people read: name and seconds.
 _AGES = (
     ("1 ms", 1e-3),
@@ -207,6 +210,41 @@ def accuracy_over_chips(
             axes.set_yticks([])
             axes.spines["left"].set_visible(False)
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, columnspacing=1.2, handletextpad=0.4)
+    return axes
+
+
+def saturation(activity: ChipActivity, *, axes: Axes | None = None) -> Axes:
+    """Draw how many conversions of each tile went beyond the range of its converters, the worst tiles first.
+
+    Parameters
+    ----------
+    activity : ChipActivity
+        As `Result.chip`.
+    axes : Axes, optional
+
+    Returns
+    -------
+    Axes
+    """
+    if not isinstance(activity, ChipActivity):
+        raise ParameterError(f"activity={type(activity).__name__}: expected a ChipActivity, such as result.chip")
+    counted = [(one.name, *tile) for one in activity.projections for tile in one.of_tiles if tile[1]]
+    if not counted:
+        raise ParameterError("activity: no tile of the chip tells its conversions")
+    shares = sorted(((beyond / n, name, tile) for name, tile, n, beyond in counted), key=lambda one: (-one[0], one[2]))
+    shown = shares[:_MOST_TILES]
+    with style() as plt:
+        axes = one_axes(plt, axes, (5.6, 1.0 + 0.26 * len(shown)))
+        places = np.arange(len(shown))[::-1]
+        colours = [VERMILION if share > SATURATED else BLUE for share, _, _ in shown]
+        axes.barh(places, [100 * share for share, _, _ in shown], 0.68, color=colours, linewidth=0)
+        axes.axvline(100 * SATURATED, color=GREY, linestyle="--", linewidth=1.1, label=f"{SATURATED:.0%}")
+        axes.set_yticks(places, [f"{name}, tile {tile}" for _, name, tile in shown])
+        axes.tick_params(axis="y", length=0)
+        rest = f" ({len(shown)} of {len(shares)} tiles)" if len(shares) > len(shown) else ""
+        axes.set(xlabel=f"conversions beyond the range (%){rest}")
+        axes.set_xlim(0, max(200 * SATURATED, 105 * shown[0][0]))
+        axes.legend(loc="lower right")
     return axes
 
 

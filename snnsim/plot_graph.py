@@ -146,10 +146,10 @@ def _colour(population: Population) -> str:
 
 def _text(net: Network, projection: Projection) -> str:
     source, target = net.population(projection.source), net.population(projection.target)
-    rule = projection.connectivity
+    rule = projection.rule
     count = rule.count(source.shape, target.shape)
     if count is None:
-        count = round(getattr(rule, "probability", 1.0) * source.size * target.size)
+        count = round(rule.expected(source.shape, target.shape))
         number = f"≈ {count:,}"
     else:
         number = f"{count:,}"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from snnsim.errors import ParameterError, missing_dependency, one_of
 from snnsim.storage import replacing
+from snnsim.timebase import to_seconds
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -81,11 +82,22 @@ def whole_numbers(axis: Axis) -> None:
     axis.set_major_locator(MaxNLocator(integer=True))
 
 
-def time_unit(seconds: float) -> tuple[float, str]:
-    """Return (factor, unit) in which a span of time reads well: µs, ms or s."""
-    if seconds < 2e-3:
-        return 1e6, "µs"
-    return (1e3, "ms") if seconds < 2.0 else (1.0, "s")
+def milliseconds(ticks: Any, dt: float) -> Any:
+    """Return where ticks stand on the time axis of every picture: tick k, its spikes and its state at its end, at k dt.
+
+    Parameters
+    ----------
+    ticks : int or array of int
+        Counted from the start of the network: those of a result begin at its `start_tick`.
+    dt : float
+        Seconds a tick.
+    """
+    return 1e3 * to_seconds(ticks, dt)
+
+
+def time_axis(axes: Axes, start: int, n_ticks: int, dt: float) -> None:
+    """Make the horizontal axis that of time, from tick `start` on; the same for every picture of one run."""
+    axes.set(xlabel="time (ms)", xlim=(milliseconds(start, dt), milliseconds(start + n_ticks, dt)))
 
 
 def file_kind(path: str | Path) -> str:

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from snnsim.backends.base import TraceRequest
-from snnsim.errors import ParameterError, whole
+from snnsim.errors import NetworkError, ParameterError, whole
 from snnsim.network import Network
 from snnsim.neurons import NeuronModel
+from snnsim.result import Answer
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,23 @@ class Probes:
     spikes: tuple[int, ...]
     traces: tuple[TraceRequest, ...]
     keys: tuple[str, ...]
+
+    def values(self, start: int, n_ticks: int) -> int:
+        """Return how many numbers the traces of one recording are."""
+        return sum(trace.records(start, n_ticks) * trace.neurons.size for trace in self.traces)
+
+    def joined(self, other: Probes) -> Probes:
+        """Return these probes and others, of which none records the same."""
+        return Probes(self.spikes + other.spikes, self.traces + other.traces, self.keys + other.keys)
+
+
+def answer_of(network: Network) -> Answer | None:
+    """Return how a network answers, or None where it has no single output."""
+    try:
+        output = network.output
+    except NetworkError:
+        return None
+    return Answer(output.name, output.size, network.score)
 
 
 def output_probes(network: Network) -> tuple[Probe, ...]:

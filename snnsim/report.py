@@ -301,6 +301,11 @@ def _result(result: Result) -> str:
             for i, name in enumerate(counters.projections)
         ]
         parts.append(html.table(("projection", "synaptic operations"), synapses, right=(1,)))
+    if result.chip is not None:
+        chip = html.table(*result.chip.projection_rows(), right=(1, 2, 3, 4, 5), caption="An inference, on the chip")
+        parts.append(chip)
+        if result.chip.saturation():
+            parts.append(html.paragraphs(f"Warning: {result.chip.saturation()}."))
     return "\n".join(parts)
 
 

@@ -28,10 +28,12 @@ def spike_counts(events: Events, *, windows: int = 1) -> Floats:
         Count apart in so many parts of the recording, equally long to within a tick; the first part comes first.
     """
     windows = whole("windows", windows, at_least=1)
-    if windows > max(events.n_ticks, 1):
-        raise ParameterError(f"windows={windows}: the recordings have {events.n_ticks} ticks")
-    window = events.ticks * windows // max(events.n_ticks, 1)
-    flat = (events.recordings * windows + window) * events.n_sources + events.sources
+    shortest = int(events.lengths.min(initial=events.n_ticks))
+    if windows > max(shortest, 1):
+        raise ParameterError(f"windows={windows}: the shortest of the recordings has {shortest} ticks")
+    recordings = events.recordings
+    window = events.ticks * windows // events.lengths[recordings]
+    flat = (recordings * windows + window) * events.n_sources + events.sources
     counts = np.bincount(flat, minlength=len(events) * windows * events.n_sources)
     return counts.reshape(len(events), -1).astype(np.float64)
 
@@ -45,17 +47,23 @@ def filtered_spikes(events: Events, time_constant: float, *, ticks: ArrayLike | 
     time_constant : float
         Seconds.
     ticks : array_like of int, optional
-        Where to look; default the last tick.
+        Where to look; default the last tick of each recording.
 
     Returns
     -------
     ndarray, shape (recordings, sources), with `ticks` (recordings, len(ticks), sources)
     """
     positive("time_constant", time_constant)
+    recordings, cells = events.recordings, events.n_sources
+    if ticks is None:
+        age = (events.lengths[recordings] - 1 - events.ticks) * events.dt
+        weights = np.exp(-age / time_constant)
+        left = np.zeros(len(events) * cells)
+        np.add.at(left, recordings * cells + events.sources, weights)
+        return left.reshape(len(events), cells)
     chosen = _ticks(ticks, events.n_ticks)
     out = np.zeros((len(events), chosen.size, events.n_sources))
     order = np.argsort(chosen, kind="stable")
-    recordings, cells = events.recordings, events.n_sources
     state, before = np.zeros((len(events), cells)), -1
     for place in order:
         now = int(chosen[place])
@@ -67,7 +75,7 @@ def filtered_spikes(events: Events, time_constant: float, *, ticks: ArrayLike | 
             state += np.bincount(flat, np.exp(-age / time_constant), state.size).reshape(state.shape)
             before = now
         out[:, place] = state
-    return out[:, 0] if ticks is None else out
+    return out
 
 
 def membranes(trace: ArrayLike, *, ticks: ArrayLike | None = None) -> Floats:
@@ -77,15 +85,13 @@ def membranes(trace: ArrayLike, *, ticks: ArrayLike | None = None) -> Floats:
     ----------
     trace : array_like, shape (recordings, ticks, neurons)
     ticks : array_like of int, optional
-        Default the last tick.
+        Default the last tick of each recording that was computed.
 
     Returns
     -------
     ndarray, shape (recordings, neurons), with `ticks` (recordings, len(ticks), neurons)
     """
-    values = _trace(trace)
-    picked = values[:, _ticks(ticks, values.shape[1])]
-    return picked[:, 0] if ticks is None else picked
+    return _picked(_trace(trace), ticks)
 
 
 def filtered_membranes(trace: ArrayLike, time_constant: float, dt: float, *, ticks: ArrayLike | None = None) -> Floats:
@@ -98,7 +104,7 @@ def filtered_membranes(trace: ArrayLike, time_constant: float, dt: float, *, tic
     time_constant, dt : float
         Seconds.
     ticks : array_like of int, optional
-        Where to look; default the last tick.
+        Where to look; default the last tick of each recording that was computed.
 
     Returns
     -------
@@ -113,8 +119,16 @@ def filtered_membranes(trace: ArrayLike, time_constant: float, dt: float, *, tic
     for tick in range(values.shape[1]):
         state = keep * state + (1.0 - keep) * values[:, tick]
         filtered[:, tick] = state
-    picked = filtered[:, _ticks(ticks, values.shape[1])]
-    return picked[:, 0] if ticks is None else picked
+    return _picked(filtered, ticks)
+
+
+def _picked(values: Floats, ticks: ArrayLike | None) -> Floats:
+    if ticks is not None:
+        return values[:, _ticks(ticks, values.shape[1])]
+    # What comes after the end of a recording is NaN.
+    last = np.maximum(np.sum(~np.isnan(values).all(axis=2), axis=1) - 1, 0)
+    found: Floats = values[np.arange(len(values)), last]
+    return found
 
 
 def _trace(trace: ArrayLike) -> Floats:
@@ -124,8 +138,8 @@ def _trace(trace: ArrayLike) -> Floats:
     return values
 
 
-def _ticks(ticks: ArrayLike | None, n_ticks: int) -> NDArray[np.int64]:
-    chosen = np.array([n_ticks - 1]) if ticks is None else np.atleast_1d(np.asarray(ticks))
+def _ticks(ticks: ArrayLike, n_ticks: int) -> NDArray[np.int64]:
+    chosen = np.atleast_1d(np.asarray(ticks))
     if chosen.ndim != 1 or chosen.size == 0 or chosen.dtype.kind not in "iu":
         raise ParameterError(f"ticks={ticks!r}: must be a list of whole numbers")
     if chosen.min() < 0 or chosen.max() >= n_ticks:

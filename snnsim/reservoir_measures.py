@@ -102,6 +102,7 @@ def jittered(events: Events, copies: int, ticks: int, seed: int = 0) -> Events:
     """
     if len(events) != 1:
         raise ParameterError(f"events hold {len(events)} recordings; give one")
+    events = _whole(events)
     copies, ticks = whole("copies", copies, at_least=1), whole("ticks", ticks)
     parts = []
     for copy in range(copies):
@@ -278,7 +279,7 @@ def echo_state(
     pairs, history = whole("pairs", pairs, at_least=1), whole("history", history, at_least=1)
     if not 0 < density <= 1:
         raise ParameterError(f"density={density!r}: must lie above 0 and be at most 1")
-    _check_input(simulation, inputs)
+    inputs = _checked_input(simulation, inputs)
     parts = []
     for run in range(2 * pairs):
         stream, cells = rng.stream_number("reservoir", "history", run), history * inputs.n_sources
@@ -312,7 +313,7 @@ def perturbation(simulation: Simulation, inputs: Events, *, ticks: ArrayLike, se
     seed : int
         Which sources.
     """
-    _check_input(simulation, inputs)
+    inputs = _checked_input(simulation, inputs)
     when = np.atleast_1d(np.asarray(ticks))
     if when.ndim != 1 or when.size == 0 or when.dtype.kind not in "iu":
         raise ParameterError(f"ticks={ticks!r}: must be a list of whole numbers")
@@ -354,12 +355,18 @@ def _divergence(simulation: Simulation, events: Events, start: int | NDArray[np.
     return Divergence(np.take_along_axis(apart, index, 1), np.take_along_axis(differing, index, 1).astype(np.int64))
 
 
-def _check_input(simulation: Simulation, inputs: Events) -> None:
+def _whole(recording: Events) -> Events:
+    """Return a recording without what comes after its end."""
+    return recording.crop(max(int(recording.lengths[0]), 1))
+
+
+def _checked_input(simulation: Simulation, inputs: Events) -> Events:
     if not isinstance(simulation, Simulation):
         raise ParameterError(f"simulation={simulation!r}: expected a Simulation")
     if len(inputs) != 1:
         raise ParameterError(f"inputs hold {len(inputs)} recordings; give one")
     _reservoir(simulation)
+    return _whole(inputs)
 
 
 def _reservoir(simulation: Simulation) -> str:

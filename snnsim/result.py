@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from snnsim.energy_activity import ChipActivity
-from snnsim.errors import ParameterError, one_of
+from snnsim.errors import ParameterError
 from snnsim.events import Events
+from snnsim.scores import SCORES, final_scores, whole_labels
 from snnsim.tables import table
 
 
@@ -62,6 +63,25 @@ class Counters:
         return cls(first.populations, first.projections, sources=first.sources, **arrays)
 
 
+@dataclass(frozen=True)
+class Answer:
+    """How the network of a run answers.
+
+    Parameters
+    ----------
+    population : str
+        Its output.
+    classes : int
+        Neurons of the output.
+    score : str
+        One of `snnsim.scores.SCORES`.
+    """
+
+    population: str
+    classes: int
+    score: str
+
+
 @dataclass(frozen=True, eq=False)
 class Result:
     """The outcome of a run.
@@ -69,12 +89,13 @@ class Result:
     Parameters
     ----------
     spikes : mapping of str to Events
-        Recorded spikes by population; ticks count from the start of the run.
+        Recorded spikes by population; ticks count from the start of the run, and each recording is as long as was
+        computed of it.
     traces : mapping of str to ndarray, shape (recordings, records, neurons)
-        Recorded states by ``"population.state"``; NaN after a recording's early exit.
+        Recorded states by ``"population.state"``; NaN after a recording's end or early exit.
     counters : Counters
     n_ticks : int
-        Ticks asked for.
+        Ticks asked for, of the longest recording.
     start_tick : int
         The network's tick at which the run began.
     dt : float
@@ -84,7 +105,12 @@ class Result:
     provenance : dict of str
         Versions, backend, precision, seed.
     chip : ChipActivity, optional
-        What a chip did in the run; None where there was none, and for runs into a stream.
+        What a chip did in the run; None where there was none, and where a run into a stream was not finished.
+    answer : Answer, optional
+        How the network answers; None where it has no single output.
+    lengths : ndarray of int64, shape (recordings,), optional
+        Ticks of each recording, extension of the network included, whether or not it was stopped before; default
+        `n_ticks`.
     """
 
     spikes: Mapping[str, Events]
@@ -96,6 +122,12 @@ class Result:
     wall_seconds: float
     provenance: dict[str, str] = field(default_factory=dict)
     chip: ChipActivity | None = None
+    answer: Answer | None = None
+    lengths: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    def __post_init__(self) -> None:
+        if not self.lengths.size:
+            object.__setattr__(self, "lengths", np.full(len(self), self.n_ticks, np.int64))
 
     def __len__(self) -> int:
         """Return the number of recordings."""
@@ -106,52 +138,62 @@ class Result:
         """Ticks computed for each recording."""
         return self.counters.exit_ticks
 
+    @property
+    def score(self) -> str:
+        """The score by which the network answers."""
+        return SCORES[0] if self.answer is None else self.answer.score
+
     def readout(self, population: str | None = None) -> NDArray[np.float64]:
-        """Return the answer at each tick, shape (recordings, ticks, classes): recorded membrane, or spikes.
+        """Return a population's values at each tick, shape (recordings, ticks, neurons): its membrane, or its spikes.
 
         Parameters
         ----------
         population : str, optional
-            Default: the one population that was recorded with one value a tick.
+            Default the network's output, whatever else was recorded.
+
+        Raises
+        ------
+        ParameterError
+            The population was not recorded, or not all of its neurons at every tick.
         """
-        names = [key.removesuffix(".membrane") for key in self.traces if key.endswith(".membrane")]
-        names += [name for name in self.spikes if name not in names]
         if population is None:
-            if len(names) != 1:
-                raise ParameterError(f"readout: name the population; recorded are: {', '.join(names) or 'none'}")
-            population = names[0]
-        if f"{population}.membrane" in self.traces:
-            return np.asarray(self.traces[f"{population}.membrane"], np.float64)
+            if self.answer is None:
+                raise ParameterError("readout: the network has no single output; name the population")
+            population = self.answer.population
+        key = f"{population}.membrane"
+        if key in self.traces:
+            values = np.asarray(self.traces[key], np.float64)
+            whole = (
+                self.answer is None or population != self.answer.population or values.shape[2] == self.answer.classes
+            )
+            if values.shape[1] != self.n_ticks or not whole:
+                raise ParameterError(
+                    f"readout: of {population!r} only some neurons or ticks were recorded; record Trace({population!r})"
+                )
+            return values
         if population in self.spikes:
             return self.spikes[population].to_dense(np.float64)
-        raise ParameterError(f"readout: population={population!r} was not recorded; recorded are: {', '.join(names)}")
+        recorded = ", ".join([*self.spikes, *self.traces]) or "nothing"
+        raise ParameterError(f"readout: {population!r} was not recorded; recorded are: {recorded}")
 
-    def predictions(self, population: str | None = None, *, score: str = "readout") -> NDArray[np.int64]:
-        """Return the class with the largest score summed over the computed ticks, shape (recordings,).
+    def predictions(self, population: str | None = None, *, score: str | None = None) -> NDArray[np.int64]:
+        """Return the class with the largest score over the computed ticks, shape (recordings,).
 
         Parameters
         ----------
         population : str, optional
             As for `readout`.
-        score : {"readout", "softmax"}
-            What is summed: the readout itself, or its softmax at each tick, as after training with the loss
-            ``"summed_softmax"``.
+        score : str, optional
+            One of `snnsim.scores.SCORES`; default the one that the network answers by.
         """
-        one_of("score", score, ("readout", "softmax"))
-        readout = self.readout(population)
-        if score == "softmax":
-            readout = np.exp(readout - readout.max(axis=2, keepdims=True))
-            readout /= readout.sum(axis=2, keepdims=True)
-        computed = np.arange(readout.shape[1]) < self.exit_ticks[:, None]
-        return np.asarray(np.where(computed[..., None], readout, 0.0).sum(axis=1).argmax(axis=1))
+        scores = final_scores(self.readout(population), score or self.score, self.exit_ticks, self.lengths)
+        return np.asarray(scores.argmax(axis=1), np.int64)
 
-    def accuracy(self, labels: ArrayLike, population: str | None = None, *, score: str = "readout") -> float:
+    def accuracy(self, labels: ArrayLike, population: str | None = None, *, score: str | None = None) -> float:
         """Return the share of recordings whose prediction is the label; see `predictions`."""
-        expected = np.asarray(labels)
-        predicted = self.predictions(population, score=score)
-        if expected.shape != predicted.shape:
-            raise ParameterError(f"labels has shape {expected.shape}, expected {predicted.shape}")
-        return float(np.mean(predicted == expected))
+        readout = self.readout(population)
+        expected = whole_labels(labels, readout.shape[0], readout.shape[2])
+        return float(np.mean(self.predictions(population, score=score) == expected))
 
     def rates(self, population: str) -> NDArray[np.float64]:
         """Return spikes a second of each neuron, shape (recordings, neurons), over the computed ticks."""
@@ -182,6 +224,10 @@ class Result:
         parts = [head, table(("population", "spikes", "membrane updates"), rows, right=(1, 2))]
         if synapses:
             parts.append(table(("projection", "synaptic operations"), synapses, right=(1,)))
+        if self.chip is not None:
+            parts.append(table(*self.chip.projection_rows(), right=(1, 2, 3, 4, 5)))
+            if self.chip.saturation():
+                parts.append(f"warning: {self.chip.saturation()}")
         return "\n\n".join(parts)
 
     # -- keeping -----------------------------------------------------------------------------------------

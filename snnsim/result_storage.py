@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from snnsim.energy_activity import ChipActivity
 from snnsim.events import Events
-from snnsim.result import Counters, Result
+from snnsim.result import Answer, Counters, Result
 from snnsim.storage import create_array, read_hdf5, read_names, write_hdf5, write_names
 
 T = TypeVar("T")
@@ -25,10 +26,17 @@ def save(result: Result, path: str | Path) -> None:
     """Save a result to an HDF5 file, which is complete or not there at all."""
     with write_hdf5(path, "result") as file:
         write_facts(
-            file, result.counters, result.n_ticks, result.start_tick, result.dt, result.wall_seconds, result.provenance
+            file,
+            result.counters,
+            result.n_ticks,
+            result.start_tick,
+            result.dt,
+            result.wall_seconds,
+            result.provenance,
+            result.chip,
+            result.answer,
+            result.lengths,
         )
-        if result.chip is not None:
-            file.attrs["chip"] = json.dumps(result.chip.to_dict())
         spikes, traces = groups(file)
         for name, events in result.spikes.items():
             events.write(spikes.create_group(name))
@@ -49,10 +57,18 @@ def write_facts(
     dt: float,
     wall_seconds: float,
     provenance: Mapping[str, str],
+    chip: ChipActivity | None,
+    answer: Answer | None,
+    lengths: NDArray[np.int64],
 ) -> None:
     """Write all of a result but spikes and traces."""
+    if chip is not None:
+        # A data set: of many tiles there is more to say than an attribute holds.
+        file.create_dataset("chip", data=json.dumps(chip.to_dict()))
     file.attrs.update(n_ticks=n_ticks, start_tick=start_tick, dt=dt, wall_seconds=wall_seconds)
+    file.attrs["answer"] = json.dumps(None if answer is None else asdict(answer))
     file.create_group("provenance").attrs.update(provenance)
+    file.create_dataset("lengths", data=lengths)
     group = file.create_group("counters")
     for name in _COUNTS:
         group.create_dataset(name, data=getattr(counters, name))
@@ -96,11 +112,18 @@ def load(path: str | Path, *, lazily: bool = False) -> Result:
             float(file.attrs["wall_seconds"]),
             {key: str(value) for key, value in file["provenance"].attrs.items()},
             _chip(file),
+            _answer(file),
+            file["lengths"][()],
         )
 
 
 def _chip(file: h5py.File) -> ChipActivity | None:
-    return None if "chip" not in file.attrs else ChipActivity.from_dict(json.loads(file.attrs["chip"]))
+    return None if "chip" not in file else ChipActivity.from_dict(json.loads(file["chip"].asstr()[()]))
+
+
+def _answer(file: h5py.File) -> Answer | None:
+    facts = json.loads(file.attrs["answer"])
+    return None if facts is None else Answer(**facts)
 
 
 class _Stored(Mapping[str, T], Generic[T]):

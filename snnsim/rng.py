@@ -8,7 +8,9 @@ NumPy arrays and for Numba.
 
 from __future__ import annotations
 
+import math
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -75,6 +77,17 @@ def normal(seed: int, stream: int, element: Any, tick: Any = 0) -> NDArray[np.fl
     first = 2 * np.asarray(tick)
     radius = np.sqrt(-2.0 * elementary.log(1.0 - uniform(seed, stream, element, first)))
     return np.asarray(radius * elementary.cosine_of_turns(uniform(seed, stream, element, first + 1)))
+
+
+def log_normal(normal: Any, sd: float, exp: Callable[[Any], Any] = elementary.exp) -> NDArray[np.float64]:
+    """Return log-normal numbers, above zero, of mean 1 and standard deviation `sd`, from standard normal ones.
+
+    `exp` is whoever computes the exponential: `elementary.exp`, or the same compiled.
+    """
+    variance = elementary.log_one_plus(sd * sd)  # of the logarithm
+    exponent = math.sqrt(variance) * normal
+    exponent -= 0.5 * variance
+    return np.asarray(exp(exponent))
 
 
 def permutation(seed: int, stream: int, n: int, tick: int = 0) -> NDArray[np.int64]:

@@ -8,10 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnsim import rng
+from snnsim.backends.base import least, recording_ends
 from snnsim.errors import NetworkError, ParameterError
 from snnsim.events import Events
 from snnsim.network import Network
 from snnsim.neurons import Input, Poisson, Source
+from snnsim.timebase import check_same_dt
 
 Inputs = Events | Mapping[str, Events]
 
@@ -34,7 +36,10 @@ class RunInputs:
             if isinstance(population.model, Source) and not isinstance(population.model, Input)
         ]
         #: Sources that draw random numbers at every tick.
-        self.random_sources = sum(p.size for p in network.populations if isinstance(p.model, Poisson))
+        random = [(p.model, p.size) for p in network.populations if isinstance(p.model, Poisson)]
+        self.random_sources = sum(size for _, size in random)
+        #: Events that they draw in a tick, on average.
+        self.drawn_events = sum(float(np.mean(model.rate)) * size for model, size in random) * network.dt
 
     def check(self, inputs: Inputs | None, recordings: int | None = None) -> dict[int, Events]:
         """Return the given events by number of population.
@@ -70,7 +75,8 @@ class RunInputs:
         given = {}
         for name, events in inputs.items():
             self._check_one(name, events, recordings)
-            given[self._numbers[name]] = events
+            # Ticks that differ by rounding are the network's: what is recorded of them must say the same as the rest.
+            given[self._numbers[name]] = events if events.dt == self._network.dt else events.with_dt(self._network.dt)
         if len({len(events) for events in given.values()}) > 1:
             raise ParameterError(f"inputs differ in recordings: {[len(events) for events in given.values()]}")
         return given
@@ -84,13 +90,30 @@ class RunInputs:
                 f"inputs of {name!r}: the events have {events.n_sources} sources, the population {population.size}"
             )
         if events.dt != dt:
-            raise ParameterError(
-                f"inputs of {name!r}: ticks of {events.dt:g} s, the network has dt={dt:g} s; use events.with_dt({dt:g})"
-            )
+            check_same_dt(events.dt, dt, f"inputs of {name!r}")
         if recordings is not None and len(events) != recordings:
             raise ParameterError(
                 f"inputs of {name!r}: {len(events)} recordings; run() takes one, run_samples() takes many"
             )
+
+    def ends(self, given: Mapping[int, Events]) -> NDArray[np.int64]:
+        """Return after how many ticks each recording is left, shape (recordings,).
+
+        Raises
+        ------
+        ParameterError
+            There are no recordings, or one has no ticks.
+        """
+        number = next(iter(given))
+        name, ends = self._network.populations[number].name, recording_ends(self._network, given)
+        if not ends.size:
+            raise ParameterError(f"inputs of {name!r} hold no recordings; nothing to run")
+        if least(ends) == self._network.extension_ticks:
+            empty = int(np.argmin(ends))
+            raise ParameterError(
+                f"inputs of {name!r}: recording {empty} has no ticks; events.with_lengths(...) sets lengths"
+            )
+        return ends
 
     def check_end(self, given: Mapping[int, Events], n_ticks: int) -> None:
         """Raise `ParameterError` where events come after the end of a run: they would be lost."""

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-from snnsim.backends.base import ExitRequest, Program, RunOutput, RunRequest
+from snnsim.backends.base import ExitRequest, Program, RunOutput, RunRequest, most
 from snnsim.errors import ParameterError
 from snnsim.events import Events
+from snnsim.memory import UNASKED
 from snnsim.network import Network
 from snnsim.progress import bar
 from snnsim.recording import Probes
@@ -18,6 +20,9 @@ from snnsim.run_inputs import RunInputs
 if TYPE_CHECKING:
     from snnsim.early_exit import DynamicConfidence
 
+#: Bytes of an event that a source draws, until it is in a batch.
+_DRAWN_BYTES = 24
+
 
 def run_recordings(
     program: Program,
@@ -25,13 +30,25 @@ def run_recordings(
     given: Mapping[int, Events],
     probes: Probes,
     exit_request: ExitRequest | None,
-    n_ticks: int,
+    ends: NDArray[np.int64],
     *,
     batch_size: int,
     progress: bool,
 ) -> RunOutput:
-    """Run every recording of the given events from rest, `batch_size` of them at a time."""
-    recordings = len(next(iter(given.values())))
+    """Run every recording of the given events from rest, each up to its end, `batch_size` of them at a time."""
+    recordings, n_ticks = ends.size, most(ends)
+    states = min(batch_size, recordings) * program.state_bytes
+    # Where there are several batches, their traces are joined.
+    copies = 1 if recordings <= batch_size else 2
+    traces = copies * recordings * probes.values(0, n_ticks) * program.dtype.itemsize
+    drawn = int(min(batch_size, recordings) * inputs.drawn_events * n_ticks * _DRAWN_BYTES)
+    # To ask takes longer than a short recording.
+    if states + traces + drawn > UNASKED or program.memory_limit is not None:
+        program.check_room(
+            f"run_samples with batch_size={batch_size}",
+            {"states": states, "traces": traces, "events of sources": drawn},
+            "Choose a smaller batch_size, or record less: Trace(..., neurons=..., every=...)",
+        )
 
     def batch(first: int, count: int) -> RunOutput:
         chosen = given
@@ -39,8 +56,12 @@ def run_recordings(
             chosen = {number: events[first : first + count] for number, events in given.items()}
         # The number of a recording keys its sources of chance.
         full = inputs.complete(chosen, 0, n_ticks, np.arange(first, first + count))
-        request = RunRequest(n_ticks, full, probes.spikes, probes.traces, exit_request, first)
-        return program.run(program.initial_state(count), request)
+        own = ends[first : first + count]
+        request = RunRequest(n_ticks, full, probes.spikes, probes.traces, exit_request, first, own)
+        state = program.initial_state(count)
+        output = program.run(state, request)
+        program.check_state(state, 0, first)
+        return output
 
     if recordings <= batch_size and not progress:
         return batch(0, recordings)
@@ -56,13 +77,19 @@ def run_recordings(
 
 def exit_request_of(network: Network, rule: DynamicConfidence, n_ticks: int) -> ExitRequest:
     """Return what makes recordings stop as a rule of early exit says, judged by the network's output."""
+    from snnsim.early_exit import DynamicConfidence
+
+    if not isinstance(rule, DynamicConfidence):
+        raise ParameterError(f"early_exit={rule!r}: expected a DynamicConfidence, such as calibrate(...) gives")
     output = network.output
     if getattr(output.model, "spiking", True):
         raise ParameterError(
             f"early_exit: the output {output.name!r} ({type(output.model).__name__}) spikes; "
             "confidence needs a readout such as LI"
         )
-    return ExitRequest(network.population_number(output.name), rule.smoothing, rule.thresholds(n_ticks))
+    rule.check_score(network.score)
+    number = network.population_number(output.name)
+    return ExitRequest(number, rule.smoothing, rule.thresholds(n_ticks), network.score)
 
 
 def _joined(outputs: list[RunOutput]) -> RunOutput:

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnsim.errors import DataError
-from snnsim.storage import create_array, read_hdf5, replacing, sweep, write_hdf5
+from snnsim.result import Answer
+from snnsim.storage import create_array, make_folder, read_hdf5, replacing, sweep, write_hdf5
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class Header:
     populations, projections : list of str
     sources : list of bool
     provenance : dict of str
+    answer : Answer, optional
+        How the network answers.
     """
 
     token: str
@@ -54,6 +57,7 @@ class Header:
     projections: list[str]
     sources: list[bool]
     provenance: dict[str, str]
+    answer: Answer | None
 
 
 class Segment(NamedTuple):
@@ -99,8 +103,9 @@ class SegmentFolder:
 
     def open(self) -> None:
         """Make the folder if it is missing, and keep other processes from writing until `close`."""
+        make_folder(self.path.parent)
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            self.path.mkdir(exist_ok=True)
         except (FileExistsError, NotADirectoryError) as error:
             raise DataError(f"{self.path}: cannot be a folder for segments ({error.strerror})") from error
         self._lock = (self.path / "lock").open("wb")
@@ -155,6 +160,7 @@ class SegmentFolder:
         try:
             facts = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
             facts["traces"] = {key: (int(every), int(neurons)) for key, (every, neurons) in facts["traces"].items()}
+            facts["answer"] = None if facts["answer"] is None else Answer(**facts["answer"])
             return Header(**facts)
         except FileNotFoundError:
             return None

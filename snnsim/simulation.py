@@ -5,23 +5,27 @@ from __future__ import annotations
 import functools
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 
+import snnsim.ranks  # noqa: F401 - so that a process that ends tells those that wait for it, whatever it came to
 from snnsim import checkpoints, learned
-from snnsim.backends.base import RunOutput, State, Visit
+from snnsim.backends.base import Program, RunOutput, State, Visit, most
 from snnsim.backends.plastic import refuse_recordings
 from snnsim.backends.registry import compile_network
+from snnsim.backends.state_checks import check_state
+from snnsim.changing import carried, check_layout
 from snnsim.checkpoints import UnfinishedRun
-from snnsim.errors import ParameterError, SnnsimError, whole
+from snnsim.errors import DeviceError, ParameterError, SnnsimError, whole
 from snnsim.events import Events
-from snnsim.fingerprint import check_same_network
+from snnsim.fingerprint import check_same_network, description, shown
 from snnsim.long_run import LongRun
 from snnsim.network import Network
-from snnsim.recording import Probe, Probes, resolve_probes
+from snnsim.recording import Probe, Probes, answer_of, resolve_probes
 from snnsim.result import Counters, Result, provenance
 from snnsim.run_inputs import Inputs, RunInputs
 from snnsim.samples import exit_request_of, run_recordings
@@ -56,7 +60,8 @@ class Simulation:
         Bytes that the program may take; default what the machine has to spare.
     **options
         What only this backend takes, as `chip` and `mapping` of ``"crossbar"``
-        (see `snnsim.backends.crossbar.CrossbarProgram`).
+        (see `snnsim.backends.crossbar.CrossbarProgram`), and `ranks` of ``"cpu"``, which decides whether processes that
+        a launcher of MPI has started run one network together or each its own.
 
     Examples
     --------
@@ -79,28 +84,53 @@ class Simulation:
     ) -> None:
         if not isinstance(network, Network):
             raise ParameterError(f"network={network!r}: expected a Network")
-        self.network = network
-        self.backend = backend
-        self.dtype = dtype
-        self.program = compile_network(
-            network,
-            backend,
-            dtype=dtype,
-            threads=None if threads is None else whole("threads", threads, at_least=1),
-            visit=visit,
-            progress=progress,
-            memory_limit=memory_limit,
-            **options,
-        )
+        self._backend = backend
+        self._options: dict[str, Any] = options | {
+            "dtype": dtype,
+            "threads": None if threads is None else whole("threads", threads, at_least=1),
+            "visit": visit,
+            "progress": progress,
+            "memory_limit": memory_limit,
+        }
         self._state: State | None = None
         #: The run into a stream that the next call of `run` goes on with.
         self._unfinished: UnfinishedRun | None = None
         self._lost = False
+        #: How the long run has changed the hardware it is on.
+        self._moves: tuple[str, ...] = ()
+        self._take(compile_network(network, backend, **self._options))
+
+    def _take(self, program: Program) -> None:
+        """Run this program from now on."""
+        network = program.network
+        self._program = program
         self._inputs = RunInputs(network)
         # Looked up once: a run of one short recording takes less time than these would at every call.
         self._names = tuple(p.name for p in network.populations), tuple(p.name for p in network.projections)
         self._is_source = tuple(p.is_source for p in network.populations)
         self._default_probes = resolve_probes(network, None)
+        self._answer = answer_of(network)
+        self._facts = provenance(backend=self.backend, dtype=self.dtype, threads=program.threads, seed=network.seed)
+
+    @property
+    def network(self) -> Network:
+        """What is run; `change` goes on with another one."""
+        return self._program.network
+
+    @property
+    def backend(self) -> str:
+        """Name of the backend."""
+        return self._backend
+
+    @property
+    def dtype(self) -> str:
+        """Precision of weights and states."""
+        return str(self._options["dtype"])
+
+    @property
+    def program(self) -> Program:
+        """The network compiled for the backend."""
+        return self._program
 
     # -- one long run ------------------------------------------------------------------------------------
 
@@ -123,7 +153,7 @@ class Simulation:
 
     def reset(self) -> None:
         """Go back to tick 0 and rest."""
-        self._state, self._unfinished, self._lost = None, None, False
+        self._state, self._unfinished, self._lost, self._moves = None, None, False, ()
 
     def run(
         self,
@@ -143,7 +173,7 @@ class Simulation:
         Parameters
         ----------
         duration : float, optional
-            Seconds; default the length of the inputs.
+            Seconds; default the length of the longest of the inputs.
         inputs : Events or dict of str to Events, optional
             One recording for each `Input` population, its ticks counted from the start of this run.
         record : probes, optional
@@ -164,33 +194,50 @@ class Simulation:
         Result
             With one recording.
         """
+        program, network = self._program, self._program.network
         given = self._inputs.check(inputs, recordings=1)
         if duration is None:
             if not given:
                 raise ParameterError("duration is missing; without inputs a run needs a length in seconds")
-            n_ticks = max(events.n_ticks for events in given.values())
+            n_ticks = max(int(events.lengths[0]) for events in given.values())
         else:
-            n_ticks = tick_count(duration, self.network.dt, name="duration")
+            n_ticks = tick_count(duration, network.dt, name="duration")
         if n_ticks < 1:
-            raise ParameterError(f"duration={n_ticks * self.network.dt:g} s: a run takes one tick or more")
-        probes = self._default_probes if record is None else resolve_probes(self.network, record)
+            raise ParameterError(f"duration={n_ticks * network.dt:g} s: a run takes one tick or more")
+        probes = self._default_probes if record is None else resolve_probes(network, record)
         self._inputs.check_end(given, n_ticks)
-        self.program.take_activity()  # of a run that was broken off, or went into a stream
-        place = Place.of(stream, checkpoint, checkpoint_every, self.network.dt)
+        place = Place.of(stream, checkpoint, checkpoint_every, network.dt)
+        if program.ranks > 1:
+            call = call_of(n_ticks, probes, given, network)
+            self._meet(
+                "run", call | {name: str(getattr(place, name, None)) for name in ("stream", "checkpoint", "every")}
+            )
+        if self._unfinished is None:
+            program.take_activity()  # of a run that was broken off
         if place is not None:
             return self._run_into_stream(place, n_ticks, given, probes, progress)
         if self._unfinished is not None:
             check_call(self._unfinished, None)
         state, start = self.state, self.state.tick
+        if probes.traces:
+            program.check_room(
+                f"run of {n_ticks} ticks",
+                {"traces": probes.values(start, n_ticks) * program.dtype.itemsize},
+                "Record less, Trace(..., neurons=..., every=...), or into a file with stream='result.h5'",
+            )
         sink = MemorySink(probes.spikes, probes.traces, start, n_ticks)
-        if not self._advance(LongRun(self.program, state, self._inputs, given, probes, sink), n_ticks, progress):
+        long_run = LongRun(program, state, self._inputs, given, probes, sink)
+        kept = "the state of the network is that of tick TICK; what the run has recorded is lost"
+        if not self._advance(long_run, n_ticks, progress, f"{kept}, which a run into a stream would have kept"):
             raise KeyboardInterrupt(f"stopped at tick {state.tick} of the network; what the run recorded is lost")
-        output = sink.finish([population.size for population in self.network.populations], self.network.dt)
+        output = sink.finish([population.size for population in network.populations], network.dt)
         return self._result(output, probes, n_ticks, start, sink.seconds)
 
-    def _advance(self, run: LongRun, n_ticks: int, progress: bool) -> bool:
+    def _advance(self, run: LongRun, n_ticks: int, progress: bool, kept: str) -> bool:
         try:
             return run.run(n_ticks, progress)
+        except DeviceError as error:
+            raise _device_failed(error, kept.replace("TICK", str(self.tick))) from error
         finally:
             if run.within_block:
                 self._state, self._lost = None, True
@@ -208,22 +255,65 @@ class Simulation:
         with writing(place, header, None if begins else self.tick - run.start, self.program) as files:
             if begins and save is not None:
                 save(self.state)
-            if files is not None:
-                files.write_header()
+            self.program.first_only("Simulation.run", files.write_header)
             self._unfinished = run
-            folder = None if files is None else files.folder
+            folder = files.folder if self.program.writes_files else None
             sink = StreamSink(folder, probes.spikes, self.tick - run.start, save, place.every)
             long_run = LongRun(self.program, self.state, self._inputs, given, probes, sink)
-            if not self._advance(long_run, n_ticks, progress):
+            kept = "all up to tick TICK of the network is kept, and the same call goes on"
+            if place.checkpoint is not None:
+                kept += f" (or Simulation.resume({str(place.checkpoint)!r}), with its chip where no file holds it)"
+            if not self._advance(long_run, n_ticks, progress, kept):
                 raise KeyboardInterrupt(
                     f"stopped at tick {sink.done} of {n_ticks}; the same call goes on, "
                     f"Result.recover({str(place.stream)!r}) shows what there is"
                 )
             sink.pause(self.state)
-            if files is not None:
-                files.finish(facts)
+            activity = self.program.take_activity()
+            self.program.first_only("Simulation.run", functools.partial(files.finish, facts, activity))
         self._unfinished = None
+        if activity is not None:
+            activity.warn(stacklevel=3)
         return Result.open(place.stream)
+
+    def change(self, network: Network) -> None:
+        """Go on from the present state with a network whose parameters, weights, delays or rates are others.
+
+        Membranes, currents, spikes on their way and what plastic projections have learned go on as they are, and so do
+        refractory ticks up to the new refractory time; `tick` is the first one of the new network. A projection that
+        goes on learning takes new weights where the description has others, and keeps its learned ones where it has the
+        same.
+
+        Parameters
+        ----------
+        network : Network
+            With the same `dt` and the same populations, with the same states and receptors; mostly
+            ``simulation.network.replaced(...)``. Projections may come, go and change, but for the wiring and the delays
+            of those that go on learning.
+
+        Raises
+        ------
+        NetworkError
+            Something of the state has no place in the new network. Then all is as it was.
+
+        Examples
+        --------
+        >>> cells = sn.Population("cells", 100, sn.LIF(bias=0.06))                # doctest: +SKIP
+        >>> simulation.change(simulation.network.replaced(populations=[cells]))  # doctest: +SKIP
+        """
+        if not isinstance(network, Network):
+            raise ParameterError(f"network={network!r}: expected a Network")
+        if self._unfinished is not None:
+            raise ParameterError("change: a run into a stream is not finished; finish it, or abandon() it")
+        self._meet("change", description(network) if self.program.ranks > 1 else {})
+        state = None
+        if self._state is not None or self._lost:
+            self.program.settle(self.state)
+            state = carried(self.state, self.network, network)
+        else:
+            check_layout(self.network, network)
+        self._take(compile_network(network, self.backend, **(self._options | self.program.options)))
+        self._state = state
 
     def abandon(self) -> None:
         """Give up a run into a stream that is not finished, so that the next run is a new one from the present state.
@@ -247,6 +337,7 @@ class Simulation:
         ndarray, shape (synapses,)
             In the order of ``network.synapses(network.projection(name))``.
         """
+        self._meet("weights", {"projection": repr(projection)})
         return learned.weights(self.program, self.state, projection)
 
     def reward(self, projection: str, value: float) -> None:
@@ -259,6 +350,7 @@ class Simulation:
         value : float
             Any finite number; what is below zero punishes.
         """
+        self._meet("reward", {"projection": repr(projection), "value": repr(value)})
         learned.reward(self.program, self.state, projection, value)
 
     def network_with_weights(self) -> Network:
@@ -266,6 +358,7 @@ class Simulation:
 
         Random wiring and delays of these projections are written out; their rules stay, so that learning may go on.
         """
+        self._meet("network_with_weights", {})
         return learned.network_with_weights(self.program, self.state)
 
     # -- many recordings ---------------------------------------------------------------------------------
@@ -281,12 +374,16 @@ class Simulation:
     ) -> Result:
         """Run every recording from rest; nothing is carried from one to another, nor to or from `run`.
 
+        A recording runs for its own length and the network's extension (`Network.extension_ticks`), in which spikes on
+        their way still arrive.
+
         Parameters
         ----------
         inputs : Events or dict of str to Events
             The recordings, for each `Input` population.
         record : probes, optional
-            Default the network's ends; pass ``()`` to record nothing.
+            Default the network's ends. Where something else is recorded, the network's single output is recorded too,
+            so that the result has the answers; pass ``()`` to record nothing.
         early_exit : DynamicConfidence, optional
             Stop a recording as soon as it is sure, judged by the network's output.
         progress : bool
@@ -299,44 +396,66 @@ class Simulation:
         Result
             With one recording for each of the inputs'.
         """
-        refuse_recordings(self.network)
+        if self.program.learns:
+            refuse_recordings(self.network)
         given = self._inputs.check(inputs)
         if not given:
             raise ParameterError("inputs is empty; use run(duration) for a network without inputs")
         batch_size = whole("batch_size", batch_size, at_least=1)
-        recordings = len(next(iter(given.values())))
-        n_ticks = max(events.n_ticks for events in given.values())
-        if recordings < 1 or n_ticks < 1:
-            raise ParameterError(f"inputs hold {recordings} recordings of {n_ticks} ticks; nothing to run")
-        probes = self._default_probes if record is None else resolve_probes(self.network, record)
+        ends = self._inputs.ends(given)
+        n_ticks = most(ends)
+        probes = self._default_probes if record is None else self._with_answer(record)
         exit_request = None if early_exit is None else exit_request_of(self.network, early_exit, n_ticks)
-        self.program.take_activity()  # of a run that was broken off, or went into a stream
+        self.program.take_activity()  # of a run that was broken off
         began = time.perf_counter()
-        output = run_recordings(
-            self.program,
-            self._inputs,
-            given,
-            probes,
-            exit_request,
-            n_ticks,
-            batch_size=batch_size,
-            progress=progress,
-        )
-        return self._result(output, probes, n_ticks, 0, time.perf_counter() - began)
+        try:
+            output = run_recordings(
+                self.program,
+                self._inputs,
+                given,
+                probes,
+                exit_request,
+                ends,
+                batch_size=batch_size,
+                progress=progress,
+            )
+        except DeviceError as error:
+            raise _device_failed(error, "nothing of this call is kept; the same call begins it again") from error
+        return self._result(output, probes, n_ticks, 0, time.perf_counter() - began, ends)
+
+    # -- many processes ----------------------------------------------------------------------------------
+
+    def _meet(self, call: str, facts: Mapping[str, str]) -> None:
+        """Check that all processes that run the network together make this call, and stand at the same state."""
+        if self.program.ranks > 1:
+            run = self._unfinished
+            begun = "none" if run is None else f"of {run.n_ticks} ticks from {run.start}"
+            here = {"tick": str(self.tick), "unfinished run": begun, "state": shown(self.state)}
+            self.program.meet(f"Simulation.{call}", here | dict(facts))
 
     # -- outcome -----------------------------------------------------------------------------------------
 
-    def _result(self, output: RunOutput, probes: Probes, n_ticks: int, start: int, wall: float) -> Result:
+    def _result(
+        self,
+        output: RunOutput,
+        probes: Probes,
+        n_ticks: int,
+        start: int,
+        wall: float,
+        lengths: NDArray[np.int64] | None = None,
+    ) -> Result:
         network = self.network
         counters = Counters(
-            self._names[0],
-            self._names[1],
+            *self._names,
             output.population_spikes,
             output.membrane_updates,
             output.synaptic_operations,
             output.exit_ticks,
             self._is_source,
         )
+        activity = self.program.take_activity()
+        if activity is not None:
+            activity.warn(stacklevel=3)
         return Result(
             {network.populations[number].name: events for number, events in output.spikes.items()},
             dict(zip(probes.keys, output.traces, strict=True)),
@@ -346,22 +465,42 @@ class Simulation:
             network.dt,
             wall,
             self._provenance(),
-            self.program.take_activity(),
+            activity,
+            self._answer,
+            np.array([n_ticks]) if lengths is None else lengths,
         )
 
+    def _with_answer(self, record: Iterable[Probe] | Probe) -> Probes:
+        """Return probes to which what answers is added where something is recorded, but not that."""
+        probes = resolve_probes(self.network, record)
+        if self._answer is None or (not probes.keys and not probes.spikes):
+            return probes
+        number = self.network.population_number(self._answer.population)
+        if number in probes.spikes or any(trace.population == number and not trace.state for trace in probes.traces):
+            return probes
+        return probes.joined(self._default_probes)
+
     def _provenance(self) -> dict[str, str]:
-        return provenance(backend=self.backend, dtype=self.dtype, threads=self.program.threads, seed=self.network.seed)
+        facts = dict(self._facts)
+        if self.program.hardware:
+            facts["chip"] = self.program.hardware
+        if self._moves:
+            facts["moves"] = "; ".join(self._moves)
+        return facts
 
     # -- checkpoints -------------------------------------------------------------------------------------
 
     def save_checkpoint(self, path: str | Path) -> None:
         """Save network and state of the long run, spikes in flight included; see `from_checkpoint`."""
+        self._meet("save_checkpoint", {"path": str(path)})
         self._save(path, None, self.state)
 
     def _save(self, path: str | Path, run: UnfinishedRun | None, state: State) -> None:
         self.program.settle(state)
-        if self.program.writes_files:
-            checkpoints.save(path, self.network, state, backend=self.backend, dtype=self.dtype, run=run)
+        save = functools.partial(
+            checkpoints.save, backend=self.backend, dtype=self.dtype, run=run, program=self.program, moves=self._moves
+        )
+        self.program.first_only("Simulation.save_checkpoint", functools.partial(save, path, self.network, state))
 
     @classmethod
     def from_checkpoint(cls, path: str | Path, backend: str | None = None, **options: Any) -> Simulation:
@@ -373,8 +512,15 @@ class Simulation:
         backend : str, optional
             Default that of the run that wrote the checkpoint.
         **options
-            `threads`, `visit`, `progress` and `memory_limit` of `Simulation`, and what only the backend takes: a `chip`
-            is in no checkpoint, and to be given again.
+            `threads`, `visit`, `progress` and `memory_limit` of `Simulation`, and what only the backend takes. A
+            simulated chip is in the checkpoint with its mapping, and the run goes on on it unless another `chip` is
+            given; what the run was on until then stands in the provenance as `moves`. A device that no file can hold is
+            to be given again.
+
+        Raises
+        ------
+        ParameterError
+            A device is missing, or the chip that is given is the one in the checkpoint, but not as it was then.
         """
         return cls._from(path, checkpoints.load_facts(path), backend, options)
 
@@ -398,7 +544,7 @@ class Simulation:
             Default that of the run that wrote the checkpoint, or ``"cpu"``.
         **options
             `dtype` (which a checkpoint must agree with), `threads`, `visit`, `progress` and `memory_limit`, and what
-            only the backend takes: a `chip` is in no checkpoint, and to be given again.
+            only the backend takes; for a `chip` see `from_checkpoint`.
         """
         if network is not None and not isinstance(network, Network):
             raise ParameterError(f"network={network!r}: expected a Network")
@@ -407,9 +553,6 @@ class Simulation:
         facts = checkpoints.load_facts(path)
         if network is not None:
             check_same_network(network, facts.network, path)
-        dtype = options.pop("dtype", facts.dtype)
-        if dtype != facts.dtype:
-            raise ParameterError(f"dtype={dtype!r}: the checkpoint {path} is in {facts.dtype}")
         sim = cls._from(path, facts, backend, options)
         sim._unfinished = facts.run
         return sim
@@ -418,9 +561,25 @@ class Simulation:
     def _from(
         cls, path: str | Path, facts: checkpoints.Facts, backend: str | None, options: dict[str, Any]
     ) -> Simulation:
-        sim = cls(facts.network, backend or facts.backend, dtype=facts.dtype, **options)
-        sim._state = checkpoints.load_state(path, sim.program.initial_state(1))
+        where = backend or facts.backend
+        if (dtype := options.pop("dtype", facts.dtype)) != facts.dtype:
+            raise ParameterError(f"dtype={dtype!r}: the checkpoint {path} is in {facts.dtype}")
+        options = checkpoints.options_on(path, facts, where, options)
+        sim = cls(facts.network, where, dtype=facts.dtype, **options)
+        sim.program.check_room(f"the state in {path}", {"state": sim.program.state_bytes}, "Raise memory_limit=...")
+        state = checkpoints.load_state(path, sim.program.initial_state(1))
+        check_state(sim.network, sim.program.layout, state, str(path))
+        sim._state = state
+        sim._moves, now = facts.moves, sim.program.hardware
+        if now != facts.hardware:
+            sim._moves += (f"at tick {facts.tick} from {facts.hardware or facts.backend} to {now or where}",)
         return sim
+
+
+def _device_failed(error: DeviceError, kept: str) -> DeviceError:
+    """Return the error of a device with what was kept, and how to go on."""
+    before = "Once it works" if error.kind != "restarted" else "Once it is programmed again (make the Simulation anew)"
+    return DeviceError(f"{error}. {before}: {kept}", kind=error.kind)
 
 
 def run(

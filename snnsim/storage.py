@@ -18,18 +18,46 @@ import numpy as np
 from snnsim.errors import DataError, ParameterError
 
 #: Raise this when the layout of a kind changes; readers name both numbers in their error.
-SCHEMA = 1
+SCHEMA = 2
 #: Numbers in a chunk of an array that is compressed.
 _CHUNK = 2**16
 
 
+def as_path(path: Any) -> Path:
+    """Return a path, or raise `ParameterError` for what is none."""
+    if not isinstance(path, (str, os.PathLike)):
+        raise ParameterError(f"path={path!r}: expected a path, as a text or a Path")
+    return Path(path)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder where it is missing: the last of its path alone, for a whole path is sooner a slip than a wish.
+
+    Raises
+    ------
+    ParameterError
+        The folder that it would be in is missing, or it cannot be made.
+    """
+    if folder.is_dir():
+        return
+    if not folder.absolute().parent.is_dir():
+        raise ParameterError(f"{folder}: there is no folder {folder.absolute().parent} to make it in")
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise ParameterError(f"{folder}: cannot be made ({error.strerror})") from error
+
+
 @contextlib.contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path` that takes its place when the block ends without an error."""
-    target = Path(path)
+    """Yield a temporary path beside `path` that takes its place when the block ends without an error.
+
+    Its folder is made where it is missing, see `make_folder`.
+    """
+    target = as_path(path)
     if not target.name or target.is_dir():
         raise ParameterError(f"{path}: is a folder; give the name of a file")
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
         yield temporary
@@ -83,9 +111,9 @@ def _damage(where: Path) -> Iterator[None]:
 @contextlib.contextmanager
 def read_hdf5(path: str | Path, kind: str) -> Iterator[h5py.File]:
     """Open an HDF5 file for reading and check that it is of that kind and of a schema known here."""
-    where = Path(path)
+    where = as_path(path)
     if not where.is_file():
-        raise DataError(f"{where}: no such file")
+        raise DataError(f"{where}: {'is a folder' if where.is_dir() else 'no such file'}")
     try:
         file = h5py.File(where, "r")
     except OSError as error:

@@ -20,12 +20,13 @@ from typing import Any
 
 from snnsim.backends.base import Program
 from snnsim.checkpoints import UnfinishedRun
+from snnsim.energy_activity import ChipActivity
 from snnsim.errors import DataError, ParameterError
 from snnsim.events import Events
 from snnsim.fingerprint import fingerprint
 from snnsim.merging import merge, run_of
 from snnsim.network import Network
-from snnsim.recording import Probes
+from snnsim.recording import Probes, answer_of
 from snnsim.segments import Header, SegmentFolder
 from snnsim.storage import sweep
 from snnsim.timebase import tick_count
@@ -103,6 +104,7 @@ def header_of(run: UnfinishedRun, network: Network, probes: Probes, dtype: str, 
         [projection.name for projection in network.projections],
         [population.is_source for population in network.populations],
         provenance,
+        answer_of(network),
     )
 
 
@@ -171,29 +173,23 @@ class Stream:
         if self._place.checkpoint is not None:
             sweep(self._place.checkpoint)
 
-    def finish(self, provenance: Mapping[str, str]) -> None:
+    def finish(self, provenance: Mapping[str, str], chip: ChipActivity | None) -> None:
         """Make the result of the segments, and take them away."""
         if not self._whole:
-            merge(self._header, self.folder.unbroken(), self._place.stream, provenance)
+            merge(self._header, self.folder.unbroken(), self._place.stream, provenance, chip)
             self.folder.retire()
 
 
 @contextlib.contextmanager
-def writing(place: Place, header: Header, tick: int | None, program: Program) -> Iterator[Stream | None]:
-    """Yield the files of a run that begins, or goes on at one of its ticks; None in a process that writes none.
+def writing(place: Place, header: Header, tick: int | None, program: Program) -> Iterator[Stream]:
+    """Yield the files of a run that begins, or goes on at one of its ticks; only the process that writes touches them.
 
     When the block ends without an error the files are whole for all processes.
     """
-    if not program.writes_files:
-        yield None
-    else:
-        stream = Stream(place, header)
-        try:
-            if tick is None:
-                stream.begin()
-            else:
-                stream.go_on(tick)
-            yield stream
-        finally:
-            stream.folder.close()
+    stream = Stream(place, header)
+    try:
+        program.first_only("Simulation.run", stream.begin if tick is None else lambda: stream.go_on(tick))
+        yield stream
+    finally:
+        stream.folder.close()
     program.agree(0)  # which the others wait for

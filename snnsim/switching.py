@@ -100,7 +100,8 @@ class BreakdownPairs(WeightStatistics):
     breakdown_mean, breakdown_sd : float
         Of the breakdown voltages, normally distributed, in volts.
     mean, sd : float
-        Conductance of a formed cell, normally distributed and not below zero, in microsiemens; others have none.
+        Conductance of a formed cell, in microsiemens: the part above zero of a normal distribution. Other cells have
+        none.
     """
 
     voltage: float = VOLTAGE
@@ -132,9 +133,10 @@ class BreakdownPairs(WeightStatistics):
         """Return conductances of single cells, in microsiemens; zero where a cell is not formed."""
         n = math.prod(shape)
         breakdown = rng.normal(seed, rng.stream_number("switching", name, "breakdown"), np.arange(n))
-        conductance = rng.normal(seed, rng.stream_number("switching", name, "conductance"), np.arange(n))
+        stream = rng.stream_number("switching", name, "conductance")
+        conductance = Normal(self.mean, self.sd, low=0.0).draw(n, seed, stream, 1.0)
         formed = self.breakdown_mean + self.breakdown_sd * breakdown <= self.voltage
-        return np.where(formed, np.maximum(self.mean + self.sd * conductance, 0.0), 0.0).reshape(shape)
+        return np.where(formed, conductance, 0.0).reshape(shape)
 
     def draw(self, shape: tuple[int, ...], seed: int, name: str) -> Floats:
         """Return differences of two cells."""
@@ -142,9 +144,16 @@ class BreakdownPairs(WeightStatistics):
 
     @property
     def moments(self) -> tuple[float, float]:
-        """Mean and standard deviation: with p formed, the variance is 2 (p (m² + s²) - p² m²)."""
-        p = self.formed
-        return 0.0, math.sqrt(2.0 * (p * (self.mean**2 + self.sd**2) - (p * self.mean) ** 2))
+        """Mean and standard deviation: with p formed, the variance is 2 (p (m² + s²) - p² m²).
+
+        Mean m and variance s² are those of a formed cell, which has only the part above zero of its distribution.
+        """
+        p, m, square = self.formed, self.mean, self.mean**2
+        if self.sd:
+            normal = NormalDist(self.mean, self.sd)
+            excess = self.sd**2 * normal.pdf(0.0) / normal.cdf(2.0 * self.mean)  # at zero, by what lies above zero
+            m, square = self.mean + excess, self.mean**2 + self.sd**2 + self.mean * excess
+        return 0.0, math.sqrt(2.0 * (p * square - (p * m) ** 2))
 
 
 #: Statistics by name: of weights from the inputs, and of weights within the reservoir.

@@ -6,6 +6,10 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from snnsim.connectivity.base import describe_values
+from snnsim.learnable import Learnable
+from snnsim.neurons.base import NeuronModel
+
 if TYPE_CHECKING:
     from snnsim.network import Network, Projection
 
@@ -34,6 +38,26 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]], *, right: Seq
         lines.append("  ".join(cells).rstrip())
     lines.insert(1, "  ".join("─" * width for width in widths))
     return "\n".join(lines)
+
+
+def projection_row(network: Network, projection: Projection) -> tuple[str, ...]:
+    """Return what is shown of a projection: name, synapses, connectivity, delay, receptor and plasticity."""
+    source, target = network.population(projection.source), network.population(projection.target)
+    count = projection.rule.count(source.shape, target.shape)
+    delay, model = projection.delay, target.model
+    assert isinstance(model, NeuronModel)
+    if isinstance(delay, Learnable):
+        shown = delay.describe()
+    else:
+        shown = f"{delay:g} s" if isinstance(delay, float) else describe_values(delay)
+    return (
+        projection.name,
+        "random" if count is None else f"{count:,}",
+        projection.connectivity.describe(),
+        shown,
+        projection.receptor or model.receptor_list[0].name,
+        "" if projection.plasticity is None else projection.plasticity.describe(),
+    )
 
 
 def schedule_table(network: Network) -> str:

@@ -34,6 +34,24 @@ def test_intervals_of_gamma_processes(shape):
     assert np.nanmean(analysis.local_variation(events)) == pytest.approx(3 / (2 * shape + 1), rel=0.03)
 
 
+@pytest.mark.parametrize("minimum", [2, 3, 5, 8])
+def test_as_many_intervals_as_asked_for_are_enough(minimum):
+    """Neurons with one interval fewer than `minimum`, with just as many, and with one more; each value by hand."""
+    lengths = [minimum - 1, minimum, minimum + 1]
+    gaps = [np.array([3, 9, 4, 4, 10, 2, 7, 6, 5])[:count] for count in lengths]
+    ticks = np.concatenate([np.cumsum([0, *some]) for some in gaps])
+    sources = np.repeat(np.arange(3), [count + 1 for count in lengths])
+    events = sn.Events.from_ticks(ticks, sources, n_sources=3, n_ticks=100, dt=1e-3)
+    variation = analysis.interval_variation(events, minimum=minimum)
+    local = analysis.local_variation(events, minimum=minimum)
+    assert np.isnan([variation[0], local[0]]).all()
+    for neuron in (1, 2):
+        some = gaps[neuron]
+        assert variation[neuron] == pytest.approx(some.std() / some.mean(), rel=1e-12)
+        terms = ((some[:-1] - some[1:]) / (some[:-1] + some[1:])) ** 2
+        assert local[neuron] == pytest.approx(3 * terms.mean(), rel=1e-12)
+
+
 def test_a_clock_has_no_variation_and_few_spikes_have_none_at_all():
     ticks = np.concatenate([np.arange(0, 1000, 100), [5, 60]])
     sources = np.concatenate([np.zeros(10, int), [1, 1]])

@@ -8,7 +8,7 @@ import pytest
 
 from snnsim import LIF, FixedProbability, Network, Poisson, Population, Projection, Simulation, checkpoints
 from snnsim.backends.base import State
-from snnsim.errors import DataError
+from snnsim.errors import DataError, ParameterError
 
 
 @dataclass
@@ -113,3 +113,15 @@ def test_drawn_synapses_are_not_stored(tmp_path):
         simulation.save_checkpoint(tmp_path / f"{i}.h5")
     sizes = [(tmp_path / f"{i}.h5").stat().st_size for i in range(2)]
     assert sizes[0] == sizes[1] < 100_000
+
+
+def test_another_precision_is_refused_however_a_run_goes_on(tmp_path):
+    simulation = Simulation(small())
+    simulation.run(0.005)
+    simulation.save_checkpoint(tmp_path / "c.h5")
+    for begin in (Simulation.from_checkpoint, Simulation.resume):
+        assert begin(tmp_path / "c.h5", dtype="float32").tick == 5
+        with pytest.raises(ParameterError, match=r"dtype='float64': the checkpoint .* is in float32"):
+            begin(tmp_path / "c.h5", dtype="float64")
+    with pytest.raises(ParameterError, match="path=3: expected a path"):
+        Simulation.from_checkpoint(3)

@@ -53,9 +53,18 @@ def test_run_prints_costs_and_saves(network, tmp_path, capfd):
     assert run("run", network, "--data", path, "--record", "hidden1", "--out", out) == 0
     printed = capfd.readouterr().out
     assert "synaptic operations" in printed
+    assert "accuracy" not in printed  # of one recording without a label there is none
     result = sn.Result.load(out)
     assert result.counters.events_in.sum() == len(GOOD)
     assert result.counters.synaptic_operations[0, 0] == 20 * len(GOOD)
+
+
+def test_a_single_recording_has_its_pixels_where_a_data_set_has_them(tmp_path):
+    from snnsim.commands.common import _one_recording
+
+    given = _one_recording(recording(tmp_path / "good.bin", [(3, 5, 1, 10), (33, 0, 0, 20), (0, 33, 1, 30)]), 1e-5)
+    frames = given.events.to_dense(int).reshape(-1, 2, 34, 34)
+    assert np.argwhere(frames).tolist() == [[1, 1, 5, 3], [2, 0, 0, 33], [3, 1, 33, 0]]
 
 
 def test_backends_answer_alike(network, tmp_path):

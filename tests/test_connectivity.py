@@ -5,6 +5,7 @@ import pytest
 from scipy import signal, sparse, stats
 
 from snnsim import (
+    LIF,
     Conv2d,
     Dense,
     FixedInDegree,
@@ -13,8 +14,13 @@ from snnsim import (
     Kaiming,
     LogNormal,
     MaxPool2d,
+    Network,
     Normal,
     OneToOne,
+    Population,
+    Projection,
+    Scripted,
+    Simulation,
     Sparse,
     SumPool2d,
     Uniform,
@@ -170,6 +176,41 @@ def test_all_others_are_equally_likely_where_a_neuron_may_not_meet_itself():
         assert stats.chisquare(others).pvalue > 1e-3 / 8
 
 
+@pytest.mark.parametrize("kind", [FixedProbability, FixedInDegree])
+@pytest.mark.parametrize(("n", "m"), [(80, 20), (20, 80), (20, 20), (1, 20), (1, 1)])
+def test_self_connections_are_those_of_one_population(backend, kind, n, m):
+    """All pairs of two populations, as drawn, forecast, and counted in a run; of one, all but a neuron with itself."""
+    everything = (lambda size: 1.0) if kind is FixedProbability else (lambda size: size)
+    populations = [Population("E", n, Scripted(np.zeros(n), np.arange(n))), Population("I", m, LIF(threshold=1e9))]
+    across = Projection("E", "I", kind(everything(n), 0.5, self_connections=False))
+    within = Projection("I", "I", FixedProbability(1.0, self_connections=False), delay=1e-3)
+    network = Network(populations, [across, within], dt=1e-3)
+    drawn = network.synapses(across)
+    assert drawn.weights.size == n * m
+    if kind is FixedProbability:
+        assert np.array_equal(drawn.targets.reshape(n, m), np.tile(np.arange(m), (n, 1)))
+    elif n == m == 20:
+        sources = np.repeat(np.arange(n), np.diff(drawn.offsets))
+        assert np.any(sources == drawn.targets)
+    own = network.synapses(within)
+    assert own.weights.size == m * (m - 1)
+    assert np.all(np.repeat(np.arange(m), np.diff(own.offsets)) != own.targets)
+    assert network.memory().n_synapses == n * m + m * (m - 1)
+    fixed = network.resolved()
+    assert [fixed.synapses(projection).weights.size for projection in fixed.projections] == [n * m, m * (m - 1)]
+    counted = Simulation(network, backend).run(1e-3).counters
+    assert counted.synaptic_operations[0].tolist() == [n * m, 0]
+
+
+def test_one_source_is_enough_for_another_population_and_not_for_its_own():
+    one = Population("one", 1, LIF())
+    rule = FixedInDegree(1, self_connections=False)
+    network = Network([one, Population("many", 9, LIF())], [Projection("one", "many", rule, delay=1e-3)], dt=1e-3)
+    assert network.synapses(network.projections[0]).weights.size == 9
+    with pytest.raises(NetworkError, match="'one->one': FixedInDegree without self-connections needs two sources"):
+        Network([one], [Projection("one", "one", rule, delay=1e-3)], dt=1e-3)
+
+
 def test_all_pairs_without_self_connections():
     assert np.array_equal(matrix_of(FixedProbability(1.0, self_connections=False), (5,), (5,)), 1 - np.eye(5))
 
@@ -201,6 +242,11 @@ def test_the_seed_and_the_name_decide_and_nothing_else(rule):
     [
         (Normal(2.0, 3.0), stats.norm(2.0, 3.0)),
         (Normal(0.0, 1.0, low=-0.5, high=2.0), stats.truncnorm(-0.5, 2.0)),
+        (Normal(0.0, 1.0, 2.5, 3.0), stats.truncnorm(2.5, 3.0)),
+        (Normal(-2.0, 0.5, low=0.3), stats.truncnorm(4.6, np.inf, -2.0, 0.5)),
+        (Normal(2.0, 0.5, high=-0.3), stats.truncnorm(-np.inf, -4.6, 2.0, 0.5)),
+        (Normal(1.0, 2.0, 0.999, 1.001), stats.truncnorm(-0.0005, 0.0005, 1.0, 2.0)),
+        (Normal(0.0, 1.0, 1.5, 1.51), stats.truncnorm(1.5, 1.51)),
         (Uniform(-1.0, 3.0), stats.uniform(-1.0, 4.0)),
         (LogNormal(2.0, 1.0), stats.lognorm(np.sqrt(np.log(1.25)), scale=2.0 / np.sqrt(1.25))),
         (Kaiming(2.0), stats.uniform(-2.0 * np.sqrt(3 / 50), 4.0 * np.sqrt(3 / 50))),
@@ -210,6 +256,28 @@ def test_draws_follow_their_distribution(distribution, expected):
     values = distribution.draw(50_000, 3, 4, 50.0)
     assert stats.kstest(values, expected.cdf).pvalue > 1e-3
     assert np.array_equal(values[:100], distribution.draw(100, 3, 4, 50.0))
+    assert np.unique(values).size > 49_900  # none is moved to where another is
+    lowest, highest = distribution.reach(50_000, 50.0)
+    assert lowest <= values.min() < values.max() <= highest
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_bounds_hold_a_millionth_of_a_distribution_or_more(seed):
+    """At random bounds, and just inside and outside of the limit."""
+    generator = np.random.default_rng(seed)
+    mean, sd = generator.normal(0.0, 3.0), 10.0 ** generator.uniform(-3, 2)
+    for share in (0.9e-6, 1.1e-6, 10.0 ** generator.uniform(-12, 0)):
+        below = generator.random() * (1.0 - share)
+        ends = [stats.norm.ppf(below), stats.norm.ppf(below + share)]
+        one_sided = stats.norm.isf(share)
+        for low, high in (ends, (one_sided, np.inf), (-np.inf, -one_sided)):
+            bounds = mean + sd * low, mean + sd * high
+            if share > 1e-6:
+                values = Normal(mean, sd, *bounds).draw(50, seed, 1, 1.0)
+                assert np.all((values >= bounds[0]) & (values <= bounds[1]))
+                continue
+            with pytest.raises(ParameterError, match=r"a share of \S+ lies between low=.*at least 1e-06 must"):
+                Normal(mean, sd, *bounds)
 
 
 def test_kaiming_is_the_bound_of_torch_layers():
@@ -261,6 +329,17 @@ def test_kaiming_is_the_bound_of_torch_layers():
         (lambda: FixedTotalNumber(True), "total=True"),
         (lambda: Normal(0.0, -1.0), r"Normal sd=-1\.0"),
         (lambda: Normal(0.0, 1.0, 2.0, 1.0), "Normal low=2 must be below high=1"),
+        (
+            lambda: Normal(-0.1, 0.01, low=0.0),
+            r"Normal\(mean=-0\.1, sd=0\.01\): a share of 7\.6e-24 lies between low=0",
+        ),
+        (lambda: Normal(1.0, 0.0, 2.0, 3.0), "a share of 0 lies between"),
+        (lambda: Normal(1e308, 1e308), "Normal: its numbers would reach inf"),
+        (lambda: Normal(10**400), "Normal mean=1000.*: must be a number"),
+        (lambda: Uniform(-1e308, 1e308), "Uniform: its numbers would reach inf"),
+        (lambda: LogNormal(1.0, 1e200), r"LogNormal sd=1e\+200: at most 1e\+150 times mean=1"),
+        (lambda: LogNormal(1e308, 1e308), "LogNormal: its numbers would reach"),
+        (lambda: Kaiming(1.5e308), "Kaiming: its numbers would reach"),
         (lambda: Uniform(1.0, 0.0), "Uniform low=1"),
         (lambda: Uniform(0.0, np.inf), "Uniform"),
         (lambda: Normal(np.nan), "Normal mean"),

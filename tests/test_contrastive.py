@@ -327,3 +327,41 @@ def test_data_that_do_not_fit_are_refused():
         model.fit(queries, gallery[np.flatnonzero(gallery.labels < 2)], epochs=1)
     with pytest.raises(ParameterError, match="similarity has shape"):
         contrastive_loss(SIMILARITY[:2], LABELS, 1.0, "identity")
+
+
+@pytest.mark.parametrize("kind", [ContrastiveProjection, PrototypeProjection])
+def test_first_weights_are_uniform_within_one_over_the_root_of_the_features(kind):
+    model = kind(400, 25, 60, seed=3)
+    for side, size in (("query", 400), ("gallery", 25)):
+        weight = getattr(model, f"{side}_weight").detach().numpy().ravel() * math.sqrt(size)
+        assert np.all(np.abs(weight) <= 1)
+        assert np.histogram(weight, 4, (-1, 1))[0] / weight.size == pytest.approx([0.25] * 4, abs=0.05)
+
+
+def test_features_of_any_spread_are_standardised_and_constant_ones_are_zero():
+    random = np.random.default_rng(0)
+    spreads = np.array([1e-9, 1e-5, 1.0, 1e6])
+    values = random.normal(size=(40, 4)) * spreads + np.array([0.0, 3.0, 0.0, -2e6])
+    values = np.concatenate([values, np.full((40, 1), 0.1), np.zeros((40, 1))], axis=1)
+    side = LabelledFeatures(values, np.arange(40) % 4)
+    model = ContrastiveProjection(6, 6, 5)
+    model.fit(side, side, epochs=1)
+    scaled = (values - model.query_mean.numpy()) * model.query_scale.numpy()
+    np.testing.assert_allclose(scaled[:, :4].std(0), 1.0, rtol=1e-3)
+    np.testing.assert_allclose(scaled[:, :4].mean(0), 0.0, atol=1e-3)
+    assert np.all(scaled[:, 4:] == 0)
+
+
+def test_what_is_kept_is_what_the_best_epoch_left():
+    """The same as a training that ends there, on data on which it gets worse again."""
+    random = np.random.default_rng(2)
+    learn = [LabelledFeatures(random.normal(size=(24, 5)), np.arange(24) % 4, np.arange(24)) for _ in range(2)]
+    other = [LabelledFeatures(random.normal(size=(24, 5)), np.arange(24) % 4, 100 + np.arange(24)) for _ in range(2)]
+    options = {"batch_size": 8, "learning_rate": 0.05, "seed": 2}
+    model = ContrastiveProjection(5, 5, 6)
+    history = model.fit(*learn, validation=tuple(other), epochs=12, **options)
+    assert 1 < history.best_epoch < 12
+    short = ContrastiveProjection(5, 5, 6)
+    short.fit(*learn, epochs=history.best_epoch, **options)
+    for name, value in short.state_dict().items():
+        assert torch.equal(value, model.state_dict()[name]), name

@@ -131,7 +131,7 @@ def test_learning_sees_what_the_chip_does():
     with in_the_loop(model, ChipFabric(network(), Chip(stuck))):
         outcome = SLTT().step(model, events(), torch.tensor([0, 1, 2, 1]))
     assert outcome.loss == pytest.approx(np.log(3))  # no current at all: every class is as likely
-    assert torch.equal(outcome.summed, torch.zeros_like(outcome.summed))
+    assert torch.equal(outcome.scores, torch.zeros_like(outcome.scores))
 
 
 def test_what_a_fabric_does_not_take():

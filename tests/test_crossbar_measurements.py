@@ -241,3 +241,249 @@ def test_sweeps_that_end_below_the_read_voltage_are_refused_at_once(tmp_path):
 def test_what_is_no_path_is_refused(path):
     with pytest.raises(ParameterError, match="expected the path of a table, or a list of paths"):
         Device.from_measurements(path)
+
+
+# -- rows that would count twice --------------------------------------------------------------------------
+
+
+def cells_table(path: Path, rows: list[tuple[object, ...]], header: str = P + ",read,device") -> Path:
+    path.write_text("\n".join([header, *(",".join(map(str, row)) for row in rows)]) + "\n")
+    return path
+
+
+def test_rows_that_stand_twice_are_refused_by_both_lines(tmp_path):
+    random = np.random.default_rng(0)
+    rows = [
+        (target, target * time**-0.1 + 0.01 * random.standard_normal(), time, read, f"c{cell}")
+        for target in (2.0, 20.0)
+        for cell in range(4)
+        for time in (10.0, 1e3)
+        for read in (1, 2)
+    ]
+    header = P + ",time_s,read,device"
+    assert Device.from_measurements(cells_table(tmp_path / "once.csv", rows, header)).read_noise is not None
+    for place in (0, 7, len(rows) - 1):
+        for value, words in ((rows[place][1], "with the same value"), (5.25, "with another value, .* for 5.25 uS")):
+            twice = [*rows, (f"{rows[place][0]:.2f}", value, *rows[place][2:])]  # 2.00 is the same target as 2.0
+            path = cells_table(tmp_path / "twice.csv", twice, header)
+            with pytest.raises(DataError, match=words) as caught:
+                Device.from_measurements(path)
+            assert f"line {len(rows) + 2}: target_uS {rows[place][0]:g}, time_s" in str(caught.value)
+            assert f"device {rows[place][4]} stands in line {place + 2} already" in str(caught.value)
+    # Neither another target, time, read or device is the same measurement.
+    more = [(30.0, 30.0 + cell, 10.0, 1, f"c{cell}") for cell in range(3)]
+    assert Device.from_measurements(cells_table(tmp_path / "more.csv", rows + more, header)).g_max == 30.0
+
+
+def test_without_numbers_of_reads_both_lines_are_named_too(tmp_path):
+    path = cells_table(tmp_path / "t.csv", [(1, 1, "a"), (1, 2, "b"), (9, 9, "a"), (1, 3, "b")], P + ",device")
+    with pytest.raises(DataError, match=r"line 5: this device was measured before .*, in line 3; a column 'read'"):
+        Device.from_measurements(path)
+
+
+@pytest.mark.parametrize("copies", [2, 3])
+def test_tables_without_names_that_were_put_together_of_copies_are_refused(tmp_path, copies):
+    values = np.round(np.random.default_rng(0).normal(10.0, 1.0, 40), 2)  # as a meter of four digits shows them
+    once = [(10.0, value) for value in values] + [(20.0, 2 * value) for value in values]
+    assert "80 cells" in Device.from_measurements(cells_table(tmp_path / "once.csv", once, P)).source
+    for rows in (once * copies, [row for row in once for _ in range(copies)]):
+        with pytest.raises(DataError, match=f"each row is there {copies} times"):
+            Device.from_measurements(cells_table(tmp_path / "copies.csv", rows, P))
+
+
+def test_coarse_and_perfect_cells_repeat_by_right(tmp_path):
+    perfect = [(target, target) for target in (5.0, 10.0) for _ in range(40)]
+    assert Device.from_measurements(cells_table(tmp_path / "perfect.csv", perfect, P)).g_max == 10.0
+    random = np.random.default_rng(1)
+    for seed in range(20):
+        random = np.random.default_rng(seed)
+        coarse = [(10.0 * (k % 2 + 1), round(10.0 * (k % 2 + 1) + random.normal(0, 0.3), 1)) for k in range(2000)]
+        Device.from_measurements(cells_table(tmp_path / "coarse.csv", coarse, P))
+
+
+def sweep_rows(conductance, name, state=None, read=None, voltages=None):
+    voltages = np.linspace(-0.5, 0.5, 21) if voltages is None else voltages
+    more = (*(() if state is None else (state,)), *(() if read is None else (read,)))
+    return [(f"{v:.6g}", f"{conductance * (v - 0.25 * v**3):.9g}", name, *more) for v in voltages]
+
+
+SWEEPS = "voltage_V,current_uA,device"
+
+
+def test_a_voltage_twice_in_a_sweep_is_refused_by_both_lines(tmp_path):
+    rows = sweep_rows(10.0, "a") + sweep_rows(20.0, "b")
+    path = cells_table(tmp_path / "sweep.csv", [*rows, rows[25]], SWEEPS)
+    with pytest.raises(DataError, match=r"line 44: voltage_V -0.3, device b stands in line 27 already; .* 'state'"):
+        Device.from_measurements(path)
+    for column in ("state", "read"):
+        names = {"state": ("up", "down"), "read": (1, 2)}[column]
+        rows = sweep_rows(10.0, "a", **{column: names[0]}) + sweep_rows(10.0, "a", **{column: names[1]})
+        path = cells_table(tmp_path / f"{column}.csv", rows, f"{SWEEPS},{column}")
+        assert Device.from_measurements(path, g_min=0.0).g_max == pytest.approx(10.0)
+
+
+def test_a_range_that_is_hardly_one_is_questioned(tmp_path):
+    rows = sweep_rows(22.6, "a") + sweep_rows(22.8, "b")
+    path = cells_table(tmp_path / "one_state.csv", rows, SWEEPS)
+    with pytest.raises(DataError, match=r"from 22\.6 to 22\.8 uS are hardly a range; were cells measured in one state"):
+        Device.from_measurements(path)
+    with pytest.raises(DataError, match="hardly a range"):
+        Device.from_measurements(path, g_max=23.0)
+    assert Device.from_measurements(path, g_min=0.0, g_max=23.0).g_max == 23.0
+    assert Device.from_measurements(path, unusual=True).g_max == pytest.approx(22.8)
+    wide = cells_table(tmp_path / "wide.csv", sweep_rows(20.0, "a") + sweep_rows(25.0, "b"), SWEEPS)
+    assert Device.from_measurements(wide).g_min == pytest.approx(20.0)
+
+
+# -- states, and units that no cell has -------------------------------------------------------------------
+
+
+def test_the_states_of_a_loop_are_told_apart(tmp_path):
+    up = np.concatenate([np.linspace(0.0, 0.5, 11), np.linspace(0.5, -0.5, 21), np.linspace(-0.5, 0.0, 11)])
+    low = (np.arange(up.size) < 11) | (np.arange(up.size) >= 32)
+    random = np.random.default_rng(0)
+    loop = [
+        (v + random.normal(0, 1e-4), (g if there else 20 * g) * v, name)
+        for name, g in (("a", 2.0), ("b", 2.1))
+        for v, there in zip(up, low, strict=True)
+    ]
+    path = cells_table(tmp_path / "loop.csv", loop, SWEEPS)
+    with pytest.raises(DataError, match=r"line 2, column current_uA: a strays from one curve by \d+% .* 'state'"):
+        Device.from_measurements(path)
+    rows = [row for name, g in (("a", 2.0), ("b", 2.1)) for state, k in (("low", 1), ("high", 20))
+            for row in sweep_rows(k * g, name, state)]  # fmt: skip
+    found = Device.from_measurements(cells_table(tmp_path / "told.csv", rows, SWEEPS + ",state"))
+    assert (found.g_min, found.g_max) == pytest.approx((2.0, 42.0))
+    assert found.current_voltage.coefficients == pytest.approx((0.0, -0.25), abs=1e-6)
+    assert "2 devices in 4 states, 84 rows" in found.source
+    one = [row for state, g in (("low", 2.0), ("high", 40.0)) for row in sweep_rows(g, "a", state)]
+    found = Device.from_measurements(cells_table(tmp_path / "one.csv", one, SWEEPS + ",state"))
+    assert (found.g_min, found.g_max) == pytest.approx((2.0, 40.0))  # one device in two states is a range
+
+
+@pytest.mark.parametrize(("stray", "good"), [(0.05, True), (0.2, False)])
+def test_noise_of_a_sweep_is_no_loop(tmp_path, stray, good):
+    voltages, random = np.linspace(-0.5, 0.5, 201), np.random.default_rng(0)
+    noise = stray * 10.0 * np.sqrt(np.mean(voltages**2)) * random.standard_normal(voltages.size)
+    path = cells_table(tmp_path / "s.csv", list(zip(voltages, 10.0 * voltages + noise, strict=True)), SWEEPS[:20])
+    if good:
+        assert Device.from_measurements(path).g_max == pytest.approx(10.0, rel=0.1)
+    else:
+        with pytest.raises(DataError, match="strays from one curve"):
+            Device.from_measurements(path)
+        assert Device.from_measurements(path, unusual=True).g_max == pytest.approx(10.0, rel=0.3)
+
+
+def shifted(rows, **factors):
+    """Return a table of target, measured, time in which columns are in other units."""
+    names = ("target", "measured", "time")
+    return [tuple(value * factors.get(name, 1.0) for name, value in zip(names, row, strict=True)) for row in rows]
+
+
+CELLS = [(g, g + 0.1 * (k % 5 - 2), t) for t in (10.0, 1e3) for g in (2.0, 20.0) for k in range(10)]
+
+
+@pytest.mark.parametrize(
+    ("factors", "words"),
+    [
+        ({"target": 1e-6, "measured": 1e-6}, r"line 12, column target_uS: 2e-05 is .* column target_uS in S\?"),
+        ({"target": 1e3, "measured": 1e3}, r"column target_uS: 20000 .* in nS\?"),
+        ({"measured": 1e-6}, r"line 16, column measured_uS: 2.02e-05 .* column measured_uS in S\?"),
+        ({"measured": 1e3}, r"column measured_uS: .* in nS\?"),
+        ({"measured": 1e-3}, r"columns target_uS and measured_uS: cells read 0\.001 times their targets .* both in uS"),
+        ({"time": 1e9}, r"column time_s: 1e\+12 .* column time_s in ms\?"),
+    ],
+)
+def test_units_other_than_the_headers_are_questioned(tmp_path, factors, words):
+    header = P + ",time_s"
+    assert Device.from_measurements(cells_table(tmp_path / "right.csv", CELLS, header)).g_max == 20.0
+    path = cells_table(tmp_path / "wrong.csv", shifted(CELLS, **factors), header)
+    with pytest.raises(DataError, match=words) as caught:
+        Device.from_measurements(path)
+    assert str(caught.value).endswith("If it is meant, say so: unusual=True")
+    assert Device.from_measurements(path, unusual=True).g_max == pytest.approx(20.0 * factors.get("target", 1.0))
+
+
+@pytest.mark.parametrize(
+    ("of_voltage", "of_current", "words"),
+    [
+        (1.0, 1e-6, r"line 2, column current_uA: of a, a conductance of 1e-05 uS .* is the column in A\?"),
+        (1.0, 1e4, r"column current_uA: of a, .* is the column in nA\?"),
+        (1e3, 1.0, r"line 2, column voltage_V: -500 is its largest; .* column voltage_V in mV\?"),
+        (1e-4, 1.0, r"column voltage_V: "),
+    ],
+)
+def test_units_of_sweeps_are_questioned(tmp_path, of_voltage, of_current, words):
+    rows = [(float(v) * of_voltage, float(i) * of_current, name) for v, i, name in sweep_rows(10.0, "a")]
+    path = cells_table(tmp_path / "s.csv", rows, SWEEPS)
+    with pytest.raises(DataError, match=words):
+        Device.from_measurements(path)
+    found = Device.from_measurements(path, unusual=True, read_voltage=5e-5)
+    assert found.g_max == pytest.approx(10.0 * of_current / of_voltage)
+    assert found.unusual
+
+
+def test_tables_of_one_device_have_conductances_of_one_size(tmp_path):
+    cells = cells_table(tmp_path / "cells.csv", CELLS, P + ",time_s")
+    sweeps = cells_table(tmp_path / "s.csv", sweep_rows(0.02, "a"), SWEEPS)  # mA, said to be uA
+    with pytest.raises(DataError, match=r"conductances up to 20 and 0.02 uS are not of one device"):
+        Device.from_measurements([cells, sweeps])
+    assert Device.from_measurements([cells, sweeps], unusual=True).g_max == 20.0
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (P + ",device\n1,1,a\n1,1,\n", "line 3, column device: is empty"),
+        (P + "\n1_0,1\n", "line 2, column target_uS: '1_0' is not a finite number"),
+        (P + "\n1," + "9" * 200_000 + "\n", "line 2: cannot be read as values with commas"),
+        ("voltage_V,current_uA\n0.1,0\n0.2,0\n0.3,0\n", "the conductance of the device about zero volt comes out as 0"),
+    ],
+)
+def test_odd_tables_end_in_errors_of_their_own(tmp_path, text, words):
+    path = tmp_path / "odd.csv"
+    path.write_text(text)
+    with pytest.raises(DataError, match=words):
+        Device.from_measurements(path)
+
+
+def test_what_is_meant_is_said_with_true_or_false(tmp_path):
+    path = cells_table(tmp_path / "t.csv", CELLS, P + ",time_s")
+    with pytest.raises(ParameterError, match="unusual=1: must be True or False"):
+        Device.from_measurements(path, unusual=1)
+
+
+# -- drift out of noise -----------------------------------------------------------------------------------
+
+
+def noisy_drift(path, mean, deviation, noise, cells=4000, seed=0):
+    """Write conductances of a power law whose reads are off by a relative noise, at five times."""
+    random, times = np.random.default_rng(seed), np.array([1.0, 10.0, 100.0, 1e3, 1e4])
+    exponent = mean + deviation * random.standard_normal(cells)
+    grid = 10.0 * times[:, None] ** -exponent * np.exp(noise * random.standard_normal((times.size, cells)))
+    columns = [np.full(grid.size, 10.0), grid.ravel(), np.repeat(times, cells), np.tile(np.arange(cells), times.size)]
+    return write(path, P + ",time_s,device", columns)
+
+
+@pytest.mark.parametrize("deviation", [0.0, 0.02])
+def test_noise_of_reads_is_taken_off_the_spread_of_exponents(tmp_path, deviation):
+    noise = 0.2
+    path = noisy_drift(tmp_path / "t.csv", 0.1, deviation, noise)
+    found = Device.from_measurements(path, g_min=0.0, g_max=20.0).drift
+    x = np.log(np.array([1.0, 10.0, 100.0, 1e3, 1e4]))
+    of_noise = noise / math.sqrt(((x - x.mean()) ** 2).sum())  # sd of a slope
+    assert found.mean(np.array([10.0]))[0] == pytest.approx(0.1, abs=0.002)
+    assert found.deviation(np.array([10.0]))[0] == pytest.approx(deviation, abs=0.006)
+    assert of_noise > 0.025  # what would be left in
+
+
+@pytest.mark.parametrize(("mean", "good"), [(0.0, True), (-0.0005, True), (-0.01, False)])
+def test_conductances_that_rise_by_no_more_than_noise_do_not_rise(tmp_path, mean, good):
+    # Three standard errors of the mean of 4,000 slopes are 0.0013.
+    path = noisy_drift(tmp_path / "t.csv", mean, 0.0, 0.2)
+    if good:
+        found = Device.from_measurements(path, g_min=0.0, g_max=20.0).drift.mean(np.array([10.0]))[0]
+        assert 0.0 <= found < 0.0013
+    else:
+        with pytest.raises(DataError, match="rise with time"):
+            Device.from_measurements(path, g_min=0.0, g_max=20.0)

@@ -145,16 +145,27 @@ def test_a_split_by_group_divides_groups(count, fraction, seed):
     assert again.events == kept.events
 
 
-def test_lengths_are_up_to_the_last_event():
+def test_frames_are_as_long_as_the_longest_of_their_batch():
     events = Events([0, 4, 2], [1, 0, 0], [0, 2, 2, 3], 2, 9, 1e-3)
-    data = EventDataset(events, [0, 0, 0], ("a",), (2,), "toy", "made up")
-    assert data.lengths.tolist() == [5, 0, 3]
+    whole = EventDataset(events, [0, 0, 0], ("a",), (2,), "toy", "made up")
+    assert whole.lengths.tolist() == [9, 9, 9]
+    data = EventDataset(events.trimmed(), [0, 0, 0], ("a",), (2,), "toy", "made up")
+    assert data.lengths.tolist() == [5, 1, 3]
     assert data[[2, 0]].lengths.tolist() == [3, 5]
+    assert data.with_dt(2e-3).lengths.tolist() == [3, 1, 2]
+    assert data.pooled(2).lengths.tolist() == data.binarised().lengths.tolist() == [5, 1, 3]
+    assert "0.001 to 0.005 s a sample" in data.summary()
     frames, lengths, labels = next(data.frame_batches(3))
     assert frames.shape == (3, 5, 2)
     assert frames.sum() == 3
-    assert lengths.tolist() == [5, 0, 3]
+    assert lengths.tolist() == [5, 1, 3]
     assert labels.tolist() == [0, 0, 0]
+
+
+def test_lengths_survive_a_file(tmp_path):
+    events = Events([0, 4, 2], [1, 0, 0], [0, 2, 2, 3], 2, 9, 1e-3, [6, 2, 9])
+    EventDataset(events, [0, 0, 0], ("a",), (2,), "toy", "made up").save(tmp_path / "d.h5")
+    assert EventDataset.load(tmp_path / "d.h5").events == events
 
 
 @pytest.mark.parametrize("protocol", ["clean", "paper"])

@@ -304,3 +304,23 @@ def test_real_recordings_give_the_frames_of_the_columns():
             expected = np.zeros((50, 2, 34, 34), int)
             np.add.at(expected, (t // 6800, p, y, x), 1)
             assert np.array_equal(sample.frames()[0], expected)
+
+
+def test_an_event_at_the_end_of_the_duration_comes_too_late(tmp_path):
+    def one(last):
+        times = pack([0, last], [1, 2], [3, 4], [0, 1])
+        return write_zip(tmp_path / f"{last}.zip", {"Train/0/00001.bin": times})
+
+    inside = load_nmnist(one(299_999), split="train", dt=1e-3, duration=0.3)
+    assert inside.events.ticks.tolist() == [0, 299]
+    with pytest.raises(DataError, match=r"at 300,000 microseconds lies after the duration of 300,000"):
+        load_nmnist(one(300_000), split="train", dt=1e-3, duration=0.3)
+
+
+def test_a_recording_ends_with_its_last_event_whatever_the_window(tmp_path):
+    where = write_zip(tmp_path / "n.zip", layout(last=250_000))
+    sets = [load_nmnist(where, split="train", dt=10e-3, duration=duration) for duration in (0.25, 0.3, 0.5)]
+    assert [data.events.n_ticks for data in sets] == [25, 30, 50]
+    last = [events.ticks[-1] + 1 for events in sets[0].events]
+    for data in sets:
+        assert data.lengths.tolist() == last

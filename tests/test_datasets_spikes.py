@@ -362,11 +362,25 @@ def test_what_can_be_accepted(tmp_path, write_spikes):
     write_spikes(tmp_path / "a.h5", trains=[([0.3, 0.1], [5, 6]), ([], []), ([0.1, 0.3], [6, 5])], kind="float64")
     data = read_spikes_hdf5(tmp_path / "a.h5", sort=True, allow_empty=True)
     assert data[0].events == data[2].events
-    assert data.lengths.tolist() == [30, 0, 30]
+    assert data.lengths.tolist() == [30, 1, 30]
     silent = data[[1, 1]]
     frames, lengths, _ = next(silent.frame_batches(2))
-    assert frames.shape == (2, 0, 700)
-    assert lengths.tolist() == [0, 0]
+    assert frames.shape == (2, 1, 700)
+    assert lengths.tolist() == [1, 1]
+
+
+def test_a_longer_window_adds_nothing_to_a_sample(tmp_path, write_spikes):
+    write_spikes(tmp_path / "a.h5", trains=[([0.1, 0.3], [5, 6]), ([0.1], [5])], kind="float64")
+    data, wide = (read_spikes_hdf5(tmp_path / "a.h5", duration=duration) for duration in (None, 2.0))
+    assert (data.events.n_ticks, wide.events.n_ticks) == (30, 200)
+    assert data.lengths.tolist() == wide.lengths.tolist() == [30, 10]
+
+
+def test_microseconds_in_a_file_of_seconds_are_questioned(tmp_path, write_spikes):
+    write_spikes(tmp_path / "a.h5", trains=[([100.0, 335000.0], [5, 6])], kind="float64")
+    with pytest.raises(ParameterError, match=r"a\.h5: times up to 335000 s .* in microseconds or milliseconds"):
+        read_spikes_hdf5(tmp_path / "a.h5", dt=1e-3)
+    assert read_spikes_hdf5(tmp_path / "a.h5", dt=1e-3, duration=335001.0).lengths.tolist() == [335_000_000]
 
 
 def rewrite(path, **changes):
@@ -473,3 +487,12 @@ def test_nonsense_arguments_of_batches(tmp_path, write_spikes):
             file.frame_batches(**arguments)
     with pytest.raises(ParameterError, match="dt=-1"):
         file.frame_batches(2, dt=-1)
+
+
+def test_what_was_cut_off_and_kept_does_not_pass_for_a_whole_file(tmp_path, write_spikes, monkeypatch):
+    monkeypatch.setenv("SNNSIM_DATA", str(tmp_path / "data"))
+    write_spikes(tmp_path / "a.h5", trains=[([0.1, 0.3], [5, 6])], kind="float64")
+    settings = {"duration": 0.2, "cache": True}
+    assert read_spikes_hdf5(tmp_path / "a.h5", crop=True, **settings).events.ticks.tolist() == [10]
+    with pytest.raises(DataError, match=r"sample 0 lasts 0\.3 s, longer than the duration of 0\.2"):
+        read_spikes_hdf5(tmp_path / "a.h5", crop=False, **settings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import os
 import signal
 import socket
@@ -604,6 +605,70 @@ def test_broken_clients_do_not_disturb_others():
         for connection in (half, silent, rude, huge, other, early, odd):
             connection.close()
         assert remote.read(0, *vectors()[:2]).shape == (5, OUTPUTS)
+
+
+def described(kind, number, shape):
+    """Return a frame that says it holds an array of a shape whose extents are too large, but for one that is zero."""
+    text = json.dumps({"fields": {}, "arrays": [["currents", "<f8", shape]]}).encode()
+    payload = struct.pack("<I", len(text)) + text
+    head = struct.pack("<4sHHQQI", b"SNLD", 1, kind, number, len(payload), zlib.crc32(payload))
+    return head + struct.pack("<I", zlib.crc32(head)) + payload
+
+
+@pytest.mark.parametrize("shape", [[0, 2**39, 2**39], [2**39, 0, 2**39], [0, 2**39, 2**39, 2**39]])
+def test_an_array_of_nothing_whose_shape_no_array_has_ends_no_server(shape, capfd):
+    with serving(SmallChip()) as server, client(server) as remote:
+        rude = raw(server)
+        rude.sendall(described(Kind.STATUS, 1, shape))  # without a hello
+        inbox = Inbox(2**20)
+        while (found := inbox.receive(rude)) is None:
+            pass
+        assert "has the shape" in found.fields["message"]
+        ended(rude)
+        rude.close()
+        remote.program(0, targets())
+        assert remote.read(0, *vectors()[:2]).shape == (5, OUTPUTS)
+    assert "a client is cut off: the status frame of request 1 makes no sense" in capfd.readouterr().err
+    with pytest.raises(DeviceError, match="has the shape"):
+        wire.decode_payload(Kind.ANSWER, 1, described(Kind.ANSWER, 1, shape)[HEADER_BYTES:], zlib.crc32(
+            described(Kind.ANSWER, 1, shape)[HEADER_BYTES:]))  # fmt: skip
+
+
+def test_a_server_outlives_what_it_did_not_expect(monkeypatch, capfd):
+    with serving(SmallChip()) as server, client(server) as remote:
+        rude, answer = raw(server), server._answer
+
+        def odd(peer, message):
+            if message.number == 77:
+                raise ValueError("what nobody thought of")
+            answer(peer, message)
+
+        monkeypatch.setattr(server, "_answer", odd)
+        rude.sendall(encode(Message(Kind.STATUS, 77)))
+        ended(rude)
+        rude.close()
+        assert remote.status().name == "small"
+    assert "a client is cut off: ValueError: what nobody thought of" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda file: file.attrs.__setitem__("schema", [1, 2]), "damaged or not complete"),
+        (lambda file: file.attrs.__setitem__("status", "[" * 20000), "damaged or not complete"),
+        (lambda file: (file.__delitem__("calls"), file.create_dataset("calls", data=np.zeros(3))), "calls has float64"),
+        (lambda file: file["calls"].__setitem__((0, 2), -5), "damaged or not complete"),
+        (lambda file: file["texts"].__setitem__(slice(None), 255), "damaged or not complete|cannot be read"),
+    ],
+)
+def test_damaged_traces_are_refused_by_name(tmp_path, damage, words):
+    path = tmp_path / "trace.h5"
+    with Recorder(SmallChip(), path) as recorder:
+        session(recorder)
+    with h5py.File(path, "r+") as file:
+        damage(file)
+    with pytest.raises(DataError, match=words), Replay(path) as replay:
+        session(replay)
 
 
 def test_a_server_of_another_version_is_named():

@@ -58,7 +58,32 @@ def twin_values(distribution, seed, stream, element, k, fan_in):
             break
         again = distribution.mean + distribution.sd * rng.normal(seed, stream + (attempt << 32), element, k)
         values = np.where((values < distribution.low) | (values > distribution.high), again, values)
-    return np.clip(values, distribution.low, distribution.high)
+    for i in np.flatnonzero((values < distribution.low) | (values > distribution.high)):
+        number = (np.broadcast_to(part, values.shape)[i] for part in (element, k))
+        values[i] = twin_truncated(distribution, seed, stream, *number)
+    return values
+
+
+def twin_truncated(distribution, seed, stream, element, k):
+    """Return a value within the bounds by rejection of proposals that lie there."""
+    low, high = ((bound - distribution.mean) / distribution.sd for bound in (distribution.low, distribution.high))
+    near, far = max(low, -high), max(high, -low)
+    rate = 0.5 * (near + np.sqrt(near * near + 4.0))
+    for attempt in itertools.count(101):
+        first, second = (float(rng.uniform(seed, stream + (attempt << 32), element, 2 * k + i)) for i in (0, 1))
+        if near > 0:
+            within = 1.0 - elementary.exp(-rate * (far - near))
+            x = min(near - elementary.log(np.float64(1.0 - first * within)) / rate, far)
+            taken, x = second < elementary.exp(-0.5 * (x - rate) * (x - rate)), x if low > 0 else -x
+        elif high - low > 1:
+            x = rng.normal(seed, stream + (attempt << 32), element, k)
+            taken = low <= x <= high
+        else:
+            x = low + first * (high - low)
+            taken = second < elementary.exp(-0.5 * x * x)
+        if taken:
+            return np.clip(distribution.mean + distribution.sd * x, distribution.low, distribution.high)
+    raise AssertionError
 
 
 def twin_sources(rule, target, n, m, key):
@@ -122,16 +147,25 @@ def network_of(rule, n, m, key, delay=DT):
         FixedInDegree(70, LogNormal(2.0, 0.7), self_connections=False),
         FixedInDegree(0, Normal()),
         FixedTotalNumber(900, Normal(0.0, 1.0, -0.5, 0.5)),
+        FixedInDegree(6, Normal(-1.0, 0.5, low=0.7)),
         FixedTotalNumber(3, 0.25),
         FixedTotalNumber(0, Kaiming()),
     ],
     ids=str,
 )
-@pytest.mark.parametrize(("n", "m"), [(31, 18), (18, 31), (2, 5)])
+@pytest.mark.parametrize(("n", "m"), [(31, 18), (18, 31), (2, 5), (23, None)])
 @pytest.mark.parametrize("delay", [Normal(5e-3, 4e-3, low=1e-3, high=9e-3), Uniform(0, 20e-3), LogNormal(4e-3, 9e-3)])
 def test_kernels_draw_what_the_definition_says(rule, n, m, delay):
+    """Between two populations, and within one, where alone there are self-connections."""
     key = Key(2**40 + 11, "a to b")
-    network = network_of(rule, n, m, key, delay)
+    if m is None:
+        m, ends = n, ("b", "b")
+    else:
+        ends = ("a", "b")
+    projection = Projection(*ends, rule, delay=delay, name=key.name)
+    network = network_of(rule, n, m, key).replaced(projections=[projection])
+    if ends == ("a", "b") and not getattr(rule, "self_connections", True):
+        rule = dataclasses.replace(rule, self_connections=True)
     drawn = network.synapses(network.projections[0])
     sources = np.repeat(np.arange(n), np.diff(drawn.offsets))
     found = np.stack([sources, drawn.targets, drawn.weights, drawn.delays], axis=1)
@@ -142,7 +176,18 @@ def test_kernels_draw_what_the_definition_says(rule, n, m, delay):
 
 
 @pytest.mark.parametrize(
-    "distribution", [Normal(1, 2), Normal(0, 1, 0.5, 0.6), Uniform(-1, 3), LogNormal(0.3, 2), Kaiming(0.7)], ids=str
+    "distribution",
+    [
+        Normal(1, 2),
+        Normal(0, 1, 0.5, 0.6),
+        Normal(0.2, 1.0, 4.0),
+        Normal(0.2, 0.5, high=-2.0),
+        Normal(3.0, 0.1, 2.9999, 3.0001),
+        Uniform(-1, 3),
+        LogNormal(0.3, 2),
+        Kaiming(0.7),
+    ],
+    ids=str,
 )
 def test_lists_are_drawn_as_number_0_of_each_element(distribution):
     expected = twin_values(distribution, 5, 77, np.arange(999), np.zeros(999, int), 10)

@@ -1,5 +1,9 @@
 """Poisson drives: their statistics, what they do, and the same numbers on every backend and in any batch."""
 
+import decimal
+import itertools
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -21,7 +25,7 @@ from snnsim import (
     Trace,
 )
 from snnsim.errors import CapabilityError, ParameterError
-from snnsim.neurons import drive_counts, drive_key
+from snnsim.neurons import DriveTable, drive_counts, drive_key, drives
 
 DT = 1e-3
 SUM = LI(time_constant=np.inf)  # adds up what arrives
@@ -29,8 +33,8 @@ SUM = LI(time_constant=np.inf)  # adds up what arrives
 
 def counts_of(rate, n_ticks, size, *, recording=0, dt=DT, number=0, seed=0):
     """Return the events of a drive, shape (ticks, neurons)."""
-    thresholds, key = PoissonDrive(rate, 1.0).thresholds(dt), drive_key(seed, "cells", number)
-    return np.array([drive_counts(key, thresholds, recording, tick, size) for tick in range(n_ticks)])
+    table, key = PoissonDrive(rate, 1.0).table(dt), drive_key(seed, "cells", number)
+    return np.array([drive_counts(key, table, recording, tick, size) for tick in range(n_ticks)])
 
 
 def network(drive, *, size=5, model=SUM, seed=0):
@@ -53,13 +57,93 @@ def test_counts_follow_the_poisson_distribution(mean):
         assert stats.chisquare(found, expected * counts.size).pvalue > 1e-4
 
 
-@pytest.mark.parametrize("mean", [1e-4, 2.0, 100.0])
-def test_thresholds_are_the_distribution_to_32_bits(mean):
-    thresholds = PoissonDrive(mean / DT, 1.0).thresholds(DT)[:, 0].astype(float)
-    exact = 2.0**32 * stats.poisson.cdf(np.arange(thresholds.size), mean)
-    assert np.max(np.abs(thresholds - exact)) < 1.5
+MEANS = [0.0, 1e-300, 1e-16, 1.1e-16, 1e-13, 1e-10, 1e-9, 1e-6, 0.1, 1.0, 2.0, 17.3, 100.0]
+
+
+def exact_cumulative(mean):
+    """Return the cumulative distribution in 60 digits, up to what is left being nothing in 64 bits."""
+    with decimal.localcontext(decimal.Context(prec=60)):
+        term = total = (-decimal.Decimal(mean)).exp()
+        values = [total]
+        while 1 - total > decimal.Decimal(2) ** -64 or len(values) < mean:
+            term = term * decimal.Decimal(mean) / len(values)
+            total += term
+            values.append(total)
+        return [Fraction(value) for value in values]
+
+
+@pytest.mark.parametrize("mean", MEANS)
+def test_thresholds_are_the_distribution_to_53_bits(mean):
+    thresholds = PoissonDrive(mean / DT, 1.0).thresholds(DT)[:, 0]
+    for found, right in itertools.zip_longest(thresholds.tolist(), exact_cumulative(mean / DT * DT)):
+        assert abs((2**32 if found is None else Fraction(found)) / 2**32 - right) < Fraction(1.01) / 2**54
     assert np.all(np.diff(thresholds) >= 0)
-    assert 2.0**32 * stats.poisson.sf(thresholds.size, mean) <= 0.5
+    assert np.all(thresholds < 2**32)
+
+
+def shares(table, column=0):
+    """Return the probability of each count, as the numbers of 32 bits and the second ones have it."""
+    top = int(table.top[column])
+    edges = [0, *(min(int(row[column]), top) for row in table.thresholds), top]
+    seconds = [0, *(int(row[column]) for row in table.remainders), 2**32 - 1]
+    seconds = [min(edge, 2**32 - 1) for edge in seconds]
+    count = max(len(edges), len(seconds)) - 1
+    found = [Fraction(0)] * count
+    for k, (low, high) in enumerate(itertools.pairwise(edges)):
+        found[k] += Fraction(high - low, 2**32)
+    for k, (low, high) in enumerate(itertools.pairwise(seconds)):
+        # The largest second number counts as the one before it.
+        values = high - low + (high == 2**32 - 1 > low)
+        found[k] += Fraction((2**32 - top) * values, 2**64)
+    return found
+
+
+@pytest.mark.parametrize("mean", MEANS)
+def test_what_is_drawn_is_the_distribution_to_53_bits(mean):
+    found, total = shares(PoissonDrive(mean / DT, 1.0).table(DT)), Fraction(0)
+    assert sum(found) == 1
+    for share, right in itertools.zip_longest(found, exact_cumulative(mean / DT * DT)):
+        total += share or 0
+        assert right is None or abs(total - right) <= Fraction(1, 2**53)
+
+
+@pytest.mark.parametrize("together", [1, 2, 4096])
+def test_rates_one_a_neuron_are_drawn_as_each_alone(monkeypatch, together):
+    monkeypatch.setattr(drives, "_TOGETHER", together)
+    means = np.array([0.0, 1e-10, 3.0, 1e-3, 40.0])
+    together = PoissonDrive(means / DT, 1.0).table(DT)
+    for column, mean in enumerate(means):
+        found, alone = shares(together, column), shares(PoissonDrive(mean / DT, 1.0).table(DT))
+        assert found[: len(alone)] == alone
+        assert not any(found[len(alone) :])
+
+
+@pytest.mark.parametrize("rate", [1e-2, 1e-3, 1e-4, 1e-6])
+@pytest.mark.parametrize("dt", [1e-6, 1e-7])
+def test_low_rates_at_fine_ticks_are_what_was_asked_for(rate, dt):
+    """32 bits gave 1.16 of 0.001/s at a microsecond, and none of 0.0001/s."""
+    found = shares(PoissonDrive(rate, 1.0).table(dt))
+    mean = float(sum(k * share for k, share in enumerate(found)))
+    assert mean == pytest.approx(rate * dt, abs=2.0**-53, rel=0)
+
+
+@pytest.mark.parametrize("each", [False, True])
+def test_numbers_that_are_left_over_take_a_second_one(backend, each, monkeypatch):
+    """They are too rare to be met by chance: here half of all are, a quarter of which is one event, and half two."""
+    top, thresholds, remainders = [2**31], [[2**29]], [[2**30], [2**31]]
+    table = DriveTable(*(np.array(part, np.uint32) for part in (thresholds, top, remainders)))
+    if each:
+        table = DriveTable(*(np.repeat(part, 600, axis=-1) for part in table))
+    monkeypatch.setattr(PoissonDrive, "table", lambda drive, dt: table)
+    size, n_ticks = 600, 40
+    sim = Simulation(network(PoissonDrive(1.0, 1.0), size=size), backend, dtype="float64")
+    sums = sim.run(n_ticks * DT, record=Trace("cells")).traces["cells.membrane"][0]
+    counts = np.diff(sums, axis=0, prepend=0.0).astype(int)
+    key = drive_key(0, "cells", 0)
+    assert counts.tolist() == [drive_counts(key, table, 0, tick, size).tolist() for tick in range(n_ticks)]
+    shares = np.bincount(counts.ravel(), minlength=3) / counts.size
+    right = np.array([1 / 8 + 1 / 8, 3 / 8 + 1 / 8, 1 / 4])
+    assert np.all(np.abs(shares - right) < 4 * np.sqrt(right / counts.size))
 
 
 def test_neurons_ticks_recordings_drives_and_seeds_are_independent():

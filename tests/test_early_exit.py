@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from snnsim.calibration import calibrate, default_thresholds
-from snnsim.early_exit import DynamicConfidence, accumulate, confidence, predictions, softmax_maximum
+from snnsim.early_exit import DynamicConfidence, confidence, predictions, softmax_maximum
 from snnsim.errors import DataError, ParameterError
 from snnsim.exit_curves import accuracy_latency_curve, expected_calibration_error, oracle_curve, reliability
+from snnsim.scores import running_scores
 
 readouts = arrays(
     np.float64,
@@ -46,13 +47,13 @@ def test_sums_are_float64_in_order_of_ticks():
     running = np.zeros((3, 4))
     for tick in range(50):
         running += readout[:, tick]
-        assert np.array_equal(accumulate(readout)[:, tick], running)
+        assert np.array_equal(running_scores(readout)[:, tick], running)
 
 
 @settings(max_examples=60, deadline=None)
 @given(readouts, st.floats(0.01, 100))
 def test_confidence_is_the_softmax_and_smoothing_never_changes_the_answer(readout, smoothing):
-    sums = accumulate(readout)
+    sums = running_scores(readout)
     scaled = (sums - sums.max(axis=2, keepdims=True)) / smoothing
     softmax = np.exp(scaled) / np.exp(scaled).sum(axis=2, keepdims=True)
     sure = confidence(readout, smoothing)
@@ -119,7 +120,7 @@ def test_a_threshold_for_every_tick(noisy):
     never_early[:5] = 1.0
     rule = DynamicConfidence(8.0, never_early)
     assert np.array_equal(rule.exit_ticks(readout), DynamicConfidence(8.0, 0.6, 6).exit_ticks(readout))
-    assert rule.evaluate(readout[:, :12], labels).n_ticks == 12
+    assert rule.evaluate(readout[:, :12], labels).full_ticks == 12
     with pytest.raises(ParameterError, match=r"threshold has 20 values.*21"):
         rule.exit_ticks(np.zeros((1, 21, 2)))
 
@@ -391,3 +392,53 @@ def test_curves_refuse_nonsense():
         reliability([0.5], [True], bins=0)
     with pytest.raises(ParameterError, match="smoothing=-1"):
         softmax_maximum(np.zeros(3), -1)
+
+
+# -- calibration, by hand --------------------------------------------------------------------------------
+
+
+def confident(samples=150, ticks=12, classes=3, seed=6):
+    random = np.random.default_rng(seed)
+    labels = random.integers(0, classes, samples)
+    readout = random.normal(0, 1, (samples, ticks, classes))
+    readout[np.arange(samples), :, labels] += 0.6
+    return readout, labels
+
+
+@pytest.mark.parametrize("criterion", ["ece", "nll"])
+def test_ticks_before_the_minimum_have_no_say(criterion):
+    readout, labels = confident()
+    readout[:, :2] = 0.0
+    spoilt = readout.copy()
+    spoilt[:, 0] = np.random.default_rng(1).normal(0, 30, spoilt[:, 0].shape)
+    spoilt[:, 1] = -spoilt[:, 0]  # from the third tick on the sums are as if nothing had been
+    first, second = (
+        calibrate(one, labels, criterion=criterion, minimum_ticks=3, bootstrap=0) for one in (readout, spoilt)
+    )
+    assert second.rule.smoothing == pytest.approx(first.rule.smoothing, rel=1e-6)
+    assert second.ece == pytest.approx(first.ece, abs=1e-9)
+    assert (second.rule.threshold, second.mean_ticks) == (first.rule.threshold, first.mean_ticks)
+    assert second.mean_ticks >= 3
+
+
+def test_of_thresholds_that_stop_alike_the_most_cautious_is_taken():
+    # Two classes: the confidence is 1 / (1 + exp(-sum / smoothing)), and every sample is sure at tick 2, not before.
+    readout = np.zeros((120, 4, 2))
+    readout[:, 0, 0], readout[:, 1, 0] = 0.5, 2.5
+    after = 1 / (1 + np.exp(-np.array([0.5, 3.0])))
+    grid = np.array([0.1, 0.5, 0.7, 0.8, 0.9, 0.94, 0.96])
+    result = calibrate(readout, np.zeros(120, int), smoothing=1.0, grid=grid, minimum_ticks=2, bootstrap=0)
+    alike = grid[grid < after[1]]
+    assert result.mean_ticks == 2
+    assert result.rule.threshold == alike.max() == 0.94
+
+
+def test_intervals_are_those_of_95_per_cent():
+    readout = np.zeros((400, 1, 2))
+    labels = np.arange(400) % 2  # half are right
+    result = calibrate(readout + np.array([1.0, 0.0]), labels, smoothing=1.0, bootstrap=4000)
+    low, high = result.accuracy_interval
+    expected = 2 * 1.95996 * np.sqrt(0.25 / 400)
+    assert high - low == pytest.approx(expected, rel=0.07)  # 90 % would be 16 % less
+    assert (low + high) / 2 == pytest.approx(0.5, abs=0.01)
+    assert result.mean_ticks_interval == (1.0, 1.0)

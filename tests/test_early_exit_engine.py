@@ -79,6 +79,13 @@ def test_a_spiking_output_has_no_confidence(backend, case):
         sn.Simulation(network, backend).run_samples(events, early_exit=RULE)
 
 
+@pytest.mark.parametrize("rule", [0.9, "sure", None.__class__])
+def test_what_is_no_rule_is_said_so(backend, case, rule):
+    network, events = case
+    with pytest.raises(ParameterError, match=r"early_exit=.*: expected a DynamicConfidence"):
+        sn.Simulation(network, backend).run_samples(events, early_exit=rule)
+
+
 def test_measurement_compares_two_real_runs(case):
     network, events = case
     labels = sn.Simulation(network).run_samples(events).predictions()

@@ -4,6 +4,7 @@ import json
 import math
 import signal
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,9 +28,12 @@ from snnsim.energy_costs import MEANINGS
 from snnsim.errors import DataError, ParameterError
 from snnsim.monte_carlo import MonteCarlo, chip_seeds, monte_carlo, student_quantile
 from snnsim.progress import interruptible
+from snnsim.storage import SCHEMA
 from snnsim.tables import in_unit
 
 DT = 1e-3
+#: Joules of an operation are near 1e-13: an absolute tolerance, as `approx` has by itself, would let anything pass.
+close = partial(pytest.approx, rel=1e-12, abs=0)
 PRESETS = [digital_45nm, digital_45nm_integer, loihi, rram_crossbar]
 
 
@@ -66,31 +70,62 @@ def test_digital_lines_are_counts_times_published_costs(result):
     line = report.line("input->hidden", "weights added")
     assert line.count == operations
     # Horowitz 2014: 0.9 pJ an addition of 32-bit floats, 5 pJ for 32 bits of a small memory.
-    assert line.energy == pytest.approx(operations * 0.9e-12)
-    assert report.line("input->hidden", "weights read").energy == pytest.approx(operations * 5e-12)
-    assert report.line("hidden", "neurons updated").energy == pytest.approx(20 * 12 * 5.5e-12)
-    assert report.line("input", "spikes routed").energy == pytest.approx(counters.spikes[:, 0].mean() * 10e-12)
+    assert line.energy == close(operations * 0.9e-12)
+    assert report.line("input->hidden", "weights read").energy == close(operations * 5e-12)
+    assert report.line("hidden", "neurons updated").energy == close(20 * 12 * 5.5e-12)
+    assert report.line("input", "spikes routed").energy == close(counters.spikes[:, 0].mean() * 10e-12)
     with pytest.raises(ParameterError, match="no line 'input', 'neurons updated'"):
         report.line("input", "neurons updated")
-    assert report.energy == pytest.approx(sum(report.by_part().values()))
-    assert report.energy == pytest.approx(sum(report.by_operation().values()))
+    assert report.energy == close(sum(report.by_part().values()))
+    assert report.energy == close(sum(report.by_operation().values()))
     assert set(report.parts) == {"input", "hidden", "out", "input->hidden", "hidden->out"}
 
 
 def test_digital_latency_is_rounds_of_lanes(result):
     report = energy_report(result, digital_45nm().replaced(update_lanes=5, operation_lanes=math.inf))
     times = {line.part: line.seconds for line in report.latencies}
-    assert times["hidden"] == pytest.approx(20 * 12 / 5 * 1e-9)
-    assert times["input->hidden"] == pytest.approx(1e-9)  # all at the same time
-    assert report.latency == pytest.approx(sum(times.values()))
+    assert times["hidden"] == close(20 * 12 / 5 * 1e-9)
+    assert times["input->hidden"] == close(1e-9)  # all at the same time
+    assert report.latency == close(sum(times.values()))
     assert report.interval == max(times.values())
+
+
+def test_what_does_nothing_takes_no_time(result):
+    # All lanes at the same time: a round where something is done, none where nothing is.
+    still = replace(result.counters, synaptic_operations=np.zeros_like(result.counters.synaptic_operations))
+    for lanes in (1, math.inf):
+        report = energy_report(still, digital_45nm().replaced(operation_lanes=lanes))
+        times = {line.part: line.seconds for line in report.latencies}
+        assert times["input->hidden"] == times["hidden->out"] == 0.0
+        assert times["hidden"] > 0
+
+
+def test_a_chip_by_hand():
+    """One projection on one tile, every line in numbers: V, F, s and J of the table multiplied out."""
+    one = ProjectionActivity("p", 1, 3, 5, 40, 12, 4, additions=12, busiest_reads=3, programming_pulses=64, saturated=0)
+    costs = rram_crossbar().replaced(
+        read_pulse=50e-9, cell_conductance=20e-6, row_capacitance=0.5e-15, row_voltage=1.5, adc_step=10e-15,
+        addition=0.2e-12, programming_pulse=3e-12, conversion_time=2e-9, pairs_per_adc=2,
+    )  # fmt: skip
+    report = energy_report(ChipActivity((one,), 2, 8, 8, 0.3), costs)
+    found = {line.operation: (line.count, line.each, line.energy) for line in report.lines}
+    assert found == {
+        "cells read, V²·G": (20, close(0.3 * 0.3 * 20e-6 * 50e-9), close(20 * 9e-14)),
+        "rows switched on": (2.5, close(8 * 0.5e-15 * 2.25), close(2.5 * 9e-15)),
+        "conversions of 4 bits": (6, close(160e-15), close(6 * 160e-15)),
+        "partial sums added": (6, close(0.2e-12), close(1.2e-12)),
+    }
+    assert report.energy == close(20 * 9e-14 + 2.5 * 9e-15 + 6 * 160e-15 + 1.2e-12)
+    assert [(line.count, line.energy) for line in report.once] == [(64, close(64 * 3e-12))]
+    # Three reads of two inferences, each a pulse and two conversions one after the other.
+    assert report.latency == close(1.5 * (50e-9 + 2 * 2e-9))
 
 
 def test_loihi_has_energy_and_no_latency(result):
     report = energy_report(result, loihi())
     operations = result.counters.synaptic_operations.sum() / 3
     updates, spikes = result.counters.membrane_updates.sum() / 3, result.counters.spikes.sum() / 3
-    assert report.energy == pytest.approx(operations * 23.6e-12 + updates * 81e-12 + spikes * 1.7e-12)
+    assert report.energy == close(operations * 23.6e-12 + updates * 81e-12 + spikes * 1.7e-12)
     assert report.latency is None
     assert report.interval is None
 
@@ -111,22 +146,22 @@ def test_reading_takes_what_every_active_cell_takes():
                 joule += 0.2**2 * conductance[row, column] * 100e-9
     one = ProjectionActivity("p", 1, 7, rows, cells, 35, None, read_watts=watts)
     report = energy_report(ChipActivity((one,), 1, 16, 10, 0.2), rram_crossbar())
-    assert report.line("p", "cells read, V·I of each").energy == pytest.approx(joule)
-    assert report.line("p", "rows switched on").energy == pytest.approx(rows * 10 * 0.2e-15 * 1.1**2)
+    assert report.line("p", "cells read, V·I of each").energy == close(joule)
+    assert report.line("p", "rows switched on").energy == close(rows * 10 * 0.2e-15 * 1.1**2)
     assert not any("conversions" in line.operation for line in report.lines)  # an ideal chip has no converters
-    assert [line.seconds for line in report.latencies] == [pytest.approx(7 * 100e-9)]
+    assert [line.seconds for line in report.latencies] == [close(7 * 100e-9)]
     # Without currents, the same with the mean conductance.
     costs = rram_crossbar().replaced(cell_conductance=watts / (0.2**2 * cells))
     blind = energy_report(ChipActivity((replace(one, read_watts=None),), 1, 16, 10, 0.2), costs)
-    assert blind.line("p", "cells read, V²·G").energy == pytest.approx(joule)
+    assert blind.line("p", "cells read, V²·G").energy == close(joule)
 
 
 def test_a_conversion_takes_the_published_energy_and_twice_as_much_a_bit(result):
     report = energy_report(result, rram_crossbar(), activity=activity())
     line = report.line("input->hidden", "conversions of 8 bits")
-    assert line.each == pytest.approx(3.1e-3 / 1.2e9)
+    assert line.each == close(3.1e-3 / 1.2e9)
     assert line.count == 220
-    assert report.line("hidden->out", "conversions of 6 bits").each == pytest.approx(line.each / 4)
+    assert report.line("hidden->out", "conversions of 6 bits").each == close(line.each / 4)
 
 
 def test_latency_of_a_chip_shares_converters_and_reads_tiles_together(result):
@@ -136,24 +171,24 @@ def test_latency_of_a_chip_shares_converters_and_reads_tiles_together(result):
 
     conversion = 1 / 1.2e9
     # 55 reads of one tile in 3 recordings, 12 pairs in use: fewer than the 16 that share a converter.
-    assert seconds()["input->hidden"] == pytest.approx(55 / 3 * (100e-9 + 12 * conversion))
-    assert seconds(rram_crossbar().replaced(pairs_per_adc=4))["input->hidden"] == pytest.approx(
+    assert seconds()["input->hidden"] == close(55 / 3 * (100e-9 + 12 * conversion))
+    assert seconds(rram_crossbar().replaced(pairs_per_adc=4))["input->hidden"] == close(
         55 / 3 * (100e-9 + 4 * conversion)
     )
     # 40 reads of two tiles: 20 rounds at the same time, 40 one after the other.
-    assert seconds()["hidden->out"] == pytest.approx(20 / 3 * (100e-9 + 4 * conversion))
-    assert seconds(rram_crossbar().replaced(parallel_tiles=1))["hidden->out"] == pytest.approx(
+    assert seconds()["hidden->out"] == close(20 / 3 * (100e-9 + 4 * conversion))
+    assert seconds(rram_crossbar().replaced(parallel_tiles=1))["hidden->out"] == close(
         40 / 3 * (100e-9 + 4 * conversion)
     )
     first, second = activity().projections
     uneven = (first, replace(second, busiest_reads=30))
-    assert seconds(projections=uneven)["hidden->out"] == pytest.approx(30 / 3 * (100e-9 + 4 * conversion))
+    assert seconds(projections=uneven)["hidden->out"] == close(30 / 3 * (100e-9 + 4 * conversion))
 
 
 def test_programming_stands_beside_the_inference(result):
     report = energy_report(result, rram_crossbar(), activity=activity())
     (once,) = report.once
-    assert (once.part, once.count, once.energy) == ("input->hidden", 900, pytest.approx(9e-9))
+    assert (once.part, once.count, once.energy) == ("input->hidden", 900, close(9e-9))
     assert not any(line.operation == "programming pulses" for line in report.lines)
     assert "programming_pulse" in report.used
 
@@ -244,6 +279,21 @@ def test_table_refuses_what_is_no_assumption():
         Cost(math.inf, "J", "assumption")
 
 
+@pytest.mark.parametrize(
+    ("name", "slip", "words"),
+    [
+        ("read_pulse", 100.0, "read_pulse=100 s: no one operation .* such as ns"),
+        ("adc_step", 10.0, "adc_step=10 J: .* pJ or fJ"),
+        ("row_capacitance", 0.2, "row_capacitance=0.2 F: .* fF"),
+        ("row_voltage", 1100.0, "row_voltage=1100 V: .* mV"),
+        ("cell_conductance", 10.0, "cell_conductance=10 S: .* uS"),
+    ],
+)
+def test_costs_in_other_units_are_questioned(name, slip, words):
+    with pytest.raises(ParameterError, match=words):
+        rram_crossbar().replaced(**{name: slip})
+
+
 def test_report_says_what_it_lacks(result):
     with pytest.raises(ParameterError, match=r"read_pulse is not given .*in s.*replaced\(read_pulse"):
         energy_report(result, digital_45nm(), activity=activity())
@@ -283,8 +333,8 @@ def test_activities_of_two_runs_add_to_that_of_both():
     assert twice.projections[0].reads == 110
     assert twice.projections[0].programming_pulses == 900  # of the chip, which both saw
     report, both = (energy_report(one, rram_crossbar()) for one in (once, twice))
-    assert both.energy == pytest.approx(report.energy)
-    assert both.latency == pytest.approx(report.latency)
+    assert both.energy == close(report.energy)
+    assert both.latency == close(report.latency)
     with pytest.raises(ParameterError, match="rows differs, 64 and 32"):
         _ = activity() + activity(rows=32)
 
@@ -309,7 +359,7 @@ def test_damaged_files_are_named(result, tmp_path):
         (text[: len(text) // 2], "not a readable JSON file"),
         (text.replace("energy_report", "monte_carlo"), "expected a file of kind 'snnsim.energy_report'"),
         (text.replace('"count"', '"counts"'), "damaged or not complete"),
-        (text.replace('"schema": 1', '"schema": 99'), "schema 99"),
+        (text.replace(f'"schema": {SCHEMA}', '"schema": 99'), "schema 99"),
         (text.replace('"accumulate"', '"accumulation"', 1), "accumulation"),
     ]:
         path.write_text(spoilt, encoding="utf-8")
@@ -323,8 +373,8 @@ def test_comparison_of_digital_logic_and_a_chip(result):
     digital = energy_report(result, digital_45nm_integer())
     chip = energy_report(result, rram_crossbar(), activity=activity())
     both = compare(digital, chip)
-    assert both.energy_ratio == pytest.approx(digital.energy / chip.energy)
-    assert both.latency_ratio == pytest.approx(digital.latency / chip.latency)
+    assert both.energy_ratio == close(digital.energy / chip.energy)
+    assert both.latency_ratio == close(digital.latency / chip.latency)
     # Their digital neurons are the same.
     _, rows = both.rows()
     assert next(row for row in rows if row[0] == "hidden")[3] == "1"
@@ -405,12 +455,29 @@ def test_ctrl_c_keeps_what_is_done_and_the_rest_is_run_later(tmp_path):
     assert len(MonteCarlo.load(path)) == 3
     rest = monte_carlo(stopping, 8, seed=1, progress=False, path=path)
     assert rest.complete
-    assert len(ran) == 8  # none ran twice
+    assert len(ran) == 9  # the first once more, to see that it is the same that runs
+    assert ran[3] == ran[0]
     whole = monte_carlo(outcome_of, 8, seed=1, progress=False)
     for name in ("accuracy", "energy"):
         np.testing.assert_array_equal(rest.of(name), whole.of(name))
     with pytest.raises(DataError, match="seed 1, not 2"):
         monte_carlo(outcome_of, 8, seed=2, progress=False, path=path)
+
+
+def test_chips_of_another_outcome_are_not_joined_to_those_of_a_file(tmp_path):
+    path = tmp_path / "chips.json"
+    monte_carlo(outcome_of, 3, seed=1, progress=False, path=path)
+    kept = path.read_bytes()
+
+    def other(seed):
+        return {name: value * (1 + 1e-8) for name, value in outcome_of(seed).items()}
+
+    with pytest.raises(DataError, match=r"the first chip gave accuracy=.* and gives .* now: network, chip or data"):
+        monte_carlo(other, 5, seed=1, progress=False, path=path)
+    with pytest.raises(DataError, match="holds accuracy, energy, run_one returns loss"):
+        monte_carlo(lambda seed: {"loss": 1.0}, 5, seed=1, progress=False, path=path)
+    assert path.read_bytes() == kept
+    assert len(monte_carlo(outcome_of, 5, seed=1, progress=False, path=path)) == 5
 
 
 def test_a_chip_whose_own_work_was_cut_short_does_not_count():

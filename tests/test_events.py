@@ -141,6 +141,20 @@ def test_seconds_given_as_ticks_are_refused():
         (lambda: Events.from_times([0], [0], n_sources=1, dt=0), ParameterError, r"dt=0"),
         (lambda: Events.from_dense([[[-1]]], DT), ParameterError, "whole numbers, zero or above"),
         (lambda: Events.from_dense([[[np.nan]]], DT), ParameterError, "whole numbers, zero or above"),
+        (lambda: Events.from_dense([[[np.inf]]], DT), ParameterError, "whole numbers, zero or above and below"),
+        (lambda: Events.from_dense([[[1e12]]], DT), ParameterError, r"below 2\*\*31"),
+        (lambda: Events.from_dense([[["a"]]], DT), ParameterError, "counts of type <U1"),
+        (lambda: Events.from_dense([[[1j]]], DT), ParameterError, "counts of type complex128"),
+        (lambda: Events.from_dense([[[1], [1, 2]]], DT), DataError, "events: counts: "),
+        (lambda: batch_of([[]]).with_lengths([[1], [2, 3]]), DataError, "events: lengths: "),
+        (
+            lambda: Events.from_times([1j], [0], n_sources=1, dt=DT),
+            ParameterError,
+            r"times=\[1j\] is not a number of s",
+        ),
+        (lambda: Events.from_times(["0.1"], [0], n_sources=1, dt=DT), ParameterError, "is not a number of seconds"),
+        (lambda: Events.from_times([True], [0], n_sources=1, dt=DT), ParameterError, "is not a number of seconds"),
+        (lambda: Events.load(None), ParameterError, "path=None: expected a path"),
         (lambda: Events.from_dense([[1]], DT), ParameterError, r"shape \(1, 1\); expected \(recordings, ticks"),
         (lambda: Events.concatenate([]), ParameterError, "batches is empty"),
         (lambda: Events.concatenate([1]), ParameterError, "must be a sequence of Events"),
@@ -158,6 +172,11 @@ def test_nonsense_is_refused_by_name(make, error, message):
         make()
 
 
+def test_batches_may_come_from_a_generator():
+    batch = batch_of([[(1, 2)], []])
+    assert Events.concatenate(one for one in (batch, batch)) == Events.concatenate([batch, batch])
+
+
 def test_batches_that_differ_do_not_join():
     other = Events.from_ticks([], [], n_sources=4, n_ticks=2, dt=DT)
     with pytest.raises(ParameterError, match=r"batches differ: 5 sources at 0\.001 s, 4 at 0\.001 s"):
@@ -167,11 +186,17 @@ def test_batches_that_differ_do_not_join():
 @pytest.mark.parametrize("lists", [[[(1, 2), (1, 2), (4, 0)], []], [[]]])
 def test_a_file_gives_back_the_same_events(tmp_path, lists):
     batch = batch_of(lists)
-    batch.save(tmp_path / "deep" / "er" / "events.h5")
-    assert Events.load(tmp_path / "deep" / "er" / "events.h5") == batch
+    batch.save(tmp_path / "deep" / "events.h5")
+    assert Events.load(tmp_path / "deep" / "events.h5") == batch
 
 
 def test_one_recording_is_cropped_as_it_is_in_a_batch():
     lists = [[(0, 1), (2, 0), (2, 0), (3, 4), (5, 2)], [(2, 3)]]
     for start, n_ticks in ((0, 1), (2, 1), (2, 2), (4, 9), (7, 3)):
         assert batch_of(lists)[0].crop(n_ticks, start) == batch_of(lists).crop(n_ticks, start)[0]
+
+
+def test_no_recordings_have_no_lengths():
+    none = Events([], [], [0], 3, 5, DT, lengths=[])
+    assert (len(none), none.lengths.size) == (0, 0)
+    assert none == Events([], [], [0], 3, 5, DT)

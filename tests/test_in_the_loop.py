@@ -22,6 +22,8 @@ from snnsim import (
     SumPool2d,
     rng,
 )
+from snnsim.backends.crossbar import Chip as SimulatedChip
+from snnsim.backends.crossbar import ChipFabric, Mapping
 from snnsim.backends.crossbar.loop import DeviceServer, Recorder, Replay, Status, TcpDevice
 from snnsim.errors import CapabilityError, DeviceError, NetworkError, ParameterError
 
@@ -39,6 +41,7 @@ from snnsim.training import (  # noqa: E402
     programming_noise,
     train,
 )
+from snnsim.training.call import Call  # noqa: E402
 
 DT = 1e-3
 
@@ -162,24 +165,25 @@ class Through:
 
 
 @pytest.mark.parametrize("rule", [SLTT(), BPTT()], ids=repr)
-def test_the_way_back_is_that_of_the_description(rule, small):
+def test_the_way_back_is_that_of_the_description(rule, small, monkeypatch):
     """Forward with the chip's weights, back with ours: held to autograd on the plain path."""
     looped = TrainableNetwork(dense(), dtype="float64")
     fabric = SoftwareFabric(looped, spread=0.4, seed=5)
     found = gradients(looped, small, rule, fabric)
     plain = TrainableNetwork(dense(), dtype="float64", path="plain")
-    ordinary = plain.differentiable_weights
+    ordinary = Call.weights
 
-    def through():
+    def through(call):
         return {
             name: Through(w, w.detach() * torch.from_numpy(fabric.gains(name, tuple(w.shape))))
-            for name, w in ordinary().items()
+            for name, w in ordinary(call).items()
         }
 
     plain.memory_report(5, 16, rule)  # runs a tick, before the weights are exchanged
     plain.memory_report = lambda *_: SimpleNamespace(require=lambda: None)
-    plain.differentiable_weights = through
-    expected = gradients(plain, small, rule)
+    with monkeypatch.context() as patch:
+        patch.setattr(Call, "weights", through)
+        expected = gradients(plain, small, rule)
     assert found[0] == pytest.approx(expected[0], rel=1e-12)
     for name, gradient in expected[1].items():
         torch.testing.assert_close(found[1][name], gradient, rtol=1e-10, atol=1e-14)
@@ -202,6 +206,42 @@ def test_evaluation_and_spikes_are_those_of_the_chip(small):
         values = torch.from_numpy(small.events.to_dense().astype(np.float32))
         torch.testing.assert_close(model.readout(values), software, rtol=1e-4, atol=1e-5)
         assert chip.names == ("input->hidden",)
+
+
+@pytest.mark.parametrize("ticks", [1, 2, 3])
+def test_noise_of_reading_does_not_depend_on_how_ticks_are_cut(small, monkeypatch, ticks):
+    """The noise of a vector belongs to its sample and tick; no two are the same."""
+    model = TrainableNetwork(dense(), dtype="float64").eval()
+    silent = Events.from_dense(np.ones((2, 5, 64)), small.events.dt)
+    with in_the_loop(model, SoftwareFabric(model, ["input->hidden"], read_noise=0.3)):
+        whole = model.readout(small.events)
+        monkeypatch.setattr("snnsim.training.running.chunk_ticks", lambda *_: ticks)
+        model.chip.restore({})
+        assert torch.equal(model.readout(small.events), whole)
+        seen, drive = [], model.chip.fabric.drive
+        model.chip.fabric.drive = lambda *given: seen.append(drive(*given)) or seen[-1]
+        model.readout(silent)
+    rows = np.concatenate(seen)
+    assert rows.shape[0] == 2 * 5
+    assert len(np.unique(rows[:, 0])) == 10
+
+
+@pytest.mark.parametrize("active", [1, 4, 25, 64])
+def test_noise_of_reading_grows_with_the_root_of_the_rows_that_are_on(active):
+    """Each cell adds a normal number of `read_noise` times the largest weight by size."""
+    model = TrainableNetwork(dense(), dtype="float64")
+    exact, noisy = SoftwareFabric(model, ["input->hidden"]), SoftwareFabric(model, ["input->hidden"], read_noise=0.2)
+    weights = {"input->hidden": model.weights("input->hidden").detach().numpy()}
+    begin = np.arange(400, dtype=np.int64) * active
+    lists = begin, begin + active, np.tile(np.arange(active), 400)
+    drives = []
+    for fabric in (exact, noisy):
+        fabric.program(weights)
+        drives.append(fabric.drive("input->hidden", *lists, np.arange(400, dtype=np.uint64)))
+    noise = drives[1] - drives[0]
+    wanted = 0.2 * np.abs(weights["input->hidden"]).max() * np.sqrt(active)
+    assert noise.std() == pytest.approx(wanted, rel=0.03)
+    assert abs(noise.mean()) < 4 * wanted / np.sqrt(noise.size)
 
 
 QUICK = {"epochs": 2, "batch_size": 20, "progress": False, "learning_rate": 5e-3, "validation": 0.2}
@@ -292,16 +332,37 @@ def test_without_a_checkpoint_the_weights_stay(small):
 def test_going_on_takes_the_same_settings(small, tmp_path):
     path = tmp_path / "chip.h5"
     looped(small, checkpoint=path, epochs=1)
-    with pytest.raises(ParameterError, match=r"begun with chip=OnChip\(.*program_every=1\), this call has chip=None"):
+    with pytest.raises(ParameterError, match=r"chip: begun with OnChip\(.*program_every=1\), this call has nothing"):
         train(model_with_all(), small, **QUICK, resume=path)
     with pytest.raises(ParameterError, match=r"program_every=1\), this call has .*program_every=2"):
         looped(small, program_every=2, resume=path)
     model = model_with_all()
+    other = SoftwareFabric(model, spread=0.3, read_noise=0.05, seed=4)
+    differ = r"seed=2\); program_every=1\), this call has .*seed=4\); program"
+    with pytest.raises(ParameterError, match=differ), in_the_loop(model, other):
+        train(model, small, **QUICK, resume=path)
+    model = model_with_all()
     with noise_aware(model, 0.1):
         train(model, small, **(QUICK | {"epochs": 1}), checkpoint=path)
         train(model, small, **QUICK, resume=path)
-    with pytest.raises(ParameterError, match=r"weight_noise=WeightNoise\(0.1"):
+    with pytest.raises(ParameterError, match=r"weight_noise: begun with WeightNoise\(0.1"):
         train(model_with_all(), small, **QUICK, resume=path)
+
+
+def test_another_chip_or_mapping_does_not_go_on_with_a_training_in_the_loop(small, tmp_path):
+    path = tmp_path / "chip.h5"
+
+    def on_chip(seed, mapping, **options):
+        model = model_with_all()
+        with in_the_loop(model, ChipFabric(model.network(), SimulatedChip(seed=seed), mapping)):
+            return model, train(model, small, **(QUICK | options))
+
+    whole = on_chip(1, Mapping(clip=99))
+    on_chip(1, Mapping(clip=99), epochs=1, checkpoint=path)
+    for seed, mapping in ((2, Mapping(clip=99)), (1, Mapping(clip=98))):
+        with pytest.raises(ParameterError, match=r"chip: begun with OnChip\(.*ChipFabric\(.*, this call has OnChip\("):
+            on_chip(seed, mapping, resume=path)
+    assert_same(whole, on_chip(1, Mapping(clip=99), resume=path))
 
 
 # -- over a socket -----------------------------------------------------------------------------------------
@@ -441,15 +502,17 @@ def test_training_in_the_loop_recovers_what_a_chip_loses():
 def test_noise_is_in_the_forward_and_gradients_go_to_clean_weights(rule, path, small):
     """The gradient is that of a network whose weights are the disturbed ones."""
     model = TrainableNetwork(dense(rule=FixedProbability(0.3, Normal(0.1, 0.3))), dtype="float64", path=path)
-    clean = {name: value.clone() for name, value in model.state_dict().items()}
+    clean = {name: value.detach().clone() for name, value in model.named_parameters()}
     with noise_aware(model, 0.2) as noise:
         found = gradients(model, small, rule)
         disturbed = TrainableNetwork(model.plan.network, dtype="float64", path=path)
         with torch.no_grad():
             for name in noise.names:
                 disturbed.weights(name).copy_(noise.added(name, model.weights(name)))
-        assert torch.equal(model.readout(small.events).detach(), model.readout(small.events).detach())
-    for name, value in model.state_dict().items():
+        readouts = [model.readout(small.events, generator=model.generator(key)).detach() for key in (1, 1, 2)]
+        assert torch.equal(readouts[0], readouts[1])
+        assert not torch.equal(readouts[0], readouts[2])
+    for name, value in model.named_parameters():
         assert torch.equal(value, clean[name])
     expected = gradients(disturbed, small, rule)
     assert found[0] == pytest.approx(expected[0], rel=1e-12)
@@ -481,6 +544,18 @@ def test_noise_has_the_size_that_is_asked_for_and_changes_with_the_minibatch():
         noise.draw(model, 4)
         relative = ((noise.added("input->hidden", weights) - weights) / weights).double().numpy()
     assert np.std(relative) == pytest.approx(0.5, rel=0.03)
+
+
+def test_noise_is_relative_to_the_largest_weight_by_size():
+    model = TrainableNetwork(dense(400))
+    weights = model.weights("input->hidden")
+    with torch.no_grad():
+        weights.clamp_(-0.5, 0.5)
+        weights[3, 7] = -4.0
+    with noise_aware(model, 0.1) as noise:
+        noise.draw(model, 1)
+        drawn = (noise.added("input->hidden", weights) - weights).detach()
+    assert float(drawn.std()) == pytest.approx(0.1 * 4.0, rel=0.03)
 
 
 def test_no_noise_changes_nothing_and_noise_resumes(small, tmp_path):

@@ -145,6 +145,27 @@ def test_visits_by_events_do_not_depend_on_where_a_run_is_cut():
     assert np.array_equal(pieces.state.visited, whole.state.visited)
 
 
+@pytest.mark.parametrize("cut", range(1, 12))
+def test_input_that_adds_up_to_nothing_is_no_event_wherever_a_run_is_cut(cut):
+    """A weight and its opposite arrive in the same tick, while a current of before moves the membrane."""
+    dt = 1e-4
+    source = sn.Scripted(np.array([1, 4, 4, 7]) * dt, [0, 0, 1, 2])
+    net = sn.Network(
+        [sn.Population("in", 3, source), sn.Population("cell", 1, sn.LIF(3e-3, receptors=(sn.Exponential(2e-3),)))],
+        [sn.Projection("in", "cell", sn.Dense(np.array([[0.3], [-0.3], [0.2]])), delay=3 * dt)],
+        dt=dt,
+    )
+    updates, traces = [], []
+    for lengths in ((20,), (cut, 20 - cut)):
+        simulation = sn.Simulation(net, visit="events")
+        parts = [simulation.run(n * dt, record=sn.Trace("cell")) for n in lengths]
+        traces.append(np.concatenate([part.traces["cell.membrane"][0, :, 0] for part in parts]))
+        updates.append(sum(int(part.counters.membrane_updates[0, 1]) for part in parts))
+    assert np.array_equal(*traces)
+    assert np.any(traces[0] != 0)
+    assert updates[0] == updates[1] == 2
+
+
 def test_a_state_left_by_visits_goes_on_on_the_reference(tmp_path):
     net = network("currents", "drawn")
     simulation = sn.Simulation(net, visit="events", dtype="float64")
@@ -201,6 +222,33 @@ def test_what_cannot_be_visited_by_events_is_refused_by_name():
     with pytest.raises(ParameterError, match="visit"):
         sn.Simulation(net, visit="sometimes")
     assert sn.Simulation(net, visit={"cells": "ticks"}).run(0.01).n_ticks == 10
+
+
+@pytest.mark.parametrize("plastic", [False, True])
+@pytest.mark.parametrize("delay", [37e-3, sn.Uniform(20e-3, 60e-3)])
+def test_rooms_grow_with_the_spikes_that_are_kept_and_on_their_way(delay, plastic):
+    """Some thousand of each, several times what there is room for at first."""
+    rule = sn.STDP(0.01, 0.01, minimum=-1.0) if plastic else None
+    net = sn.Network(
+        [sn.Population("cells", 150, sn.IF(bias=np.linspace(0.2, 0.7, 150), reset="zero"))],
+        [
+            sn.Projection(
+                "cells", "cells", sn.FixedInDegree(6, weights=sn.Normal(0.02, 0.02)), delay=delay, plasticity=rule
+            )
+        ],
+        dt=1e-3,
+        seed=3,
+    )
+    expected = sn.Simulation(net, "reference")
+    results = [expected.run(seconds, record=("cells", sn.Trace("cells"))) for seconds in (0.05, 0.04)]
+    assert results[0].counters.spikes.sum() > 2000
+    for threads in (1, 3):
+        simulation = sn.Simulation(net, threads=threads)
+        for result, seconds in zip(results, (0.05, 0.04), strict=True):
+            assert same(simulation.run(seconds, record=("cells", sn.Trace("cells"))), result)
+        assert np.array_equal(simulation.state.floats, expected.state.floats)
+        if plastic:
+            assert np.array_equal(simulation.weights("cells->cells"), expected.weights("cells->cells"))
 
 
 def test_a_network_without_delays_takes_one_thread_and_the_same_meaning():

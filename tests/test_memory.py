@@ -1,5 +1,6 @@
 """The forecast against what building takes, and the refusal of what does not fit."""
 
+import gc
 import subprocess
 import sys
 import tracemalloc
@@ -8,10 +9,12 @@ import numpy as np
 import pytest
 
 from snnsim import (
+    LI,
     LIF,
     STDP,
     Conv2d,
     Dense,
+    Events,
     FixedInDegree,
     FixedProbability,
     FixedTotalNumber,
@@ -20,18 +23,26 @@ from snnsim import (
     MaxPool2d,
     Network,
     Normal,
+    OneToOne,
+    Poisson,
     Population,
     Projection,
+    RewardModulatedSTDP,
+    Simulation,
     Sparse,
+    Trace,
+    TripletSTDP,
     Uniform,
 )
+from snnsim.backends.cpu import long_run
 from snnsim.backends.cpu.build import build_parts
-from snnsim.backends.cpu.forecast import forecast
+from snnsim.backends.cpu.forecast import forecast, of_recordings
+from snnsim.backends.cpu.long_tables import packed
 from snnsim.backends.cpu.partition import Partition
 from snnsim.backends.layout import Layout
 from snnsim.delays import likely_longest
 from snnsim.errors import ParameterError, ResourceError, SnnsimError
-from snnsim.memory import MemoryForecast, available_memory, check_memory, in_bytes
+from snnsim.memory import MemoryForecast, available_memory, check_memory, check_room, in_bytes
 
 DT = 1e-3
 RULES = {
@@ -65,9 +76,11 @@ def test_synapses_and_rows_are_those_that_are_built(rule, delay, dtype, threads)
     of_synapses = sum(store.targets.nbytes + store.weights.nbytes + store.delays.nbytes for store in stores)
     assert abs(expected.synapses - of_synapses) <= spread * of_synapses / n_synapses + 1
     of_rows = sum(store.nbytes for store in stores) - of_synapses
-    # Where each row has delays of its own, they will be packed into pieces beside these rows.
+    for store in stores:  # delays of their own are packed beside the rows
+        segments, segment_rows, _ = packed(store, [500] * store.row_start.size)
+        of_rows += segments.nbytes + segment_rows.nbytes
     assert of_rows <= expected.rows * 1.01 + 100
-    assert expected.rows <= of_rows * (1.01 if delay == DT else 2) + (0 if delay == DT else 2 * n_synapses)
+    assert expected.rows <= of_rows * (1.01 if delay == DT else 2)
     assert (expected.building > 0) == isinstance(rule, (Dense, Sparse))
     assert expected.total == expected.synapses + expected.rows + expected.state + expected.building
 
@@ -121,6 +134,142 @@ def test_the_table_shows_every_part():
 )
 def test_bytes_in_three_digits(size, text):
     assert in_bytes(size) == text
+
+
+# -- against what is taken ------------------------------------------------------------------------------------
+
+N = 300
+_RANDOM = np.random.default_rng(3)
+DELAYS = Uniform(1e-3, 20e-3)
+FORMS = {
+    "array": (Dense(_RANDOM.random((N, N))), DT, None),
+    "one number": (Dense(0.1), DT, None),
+    "drawn": (Dense(Uniform()), DELAYS, None),
+    "delays": (Dense(_RANDOM.random((N, N))), _RANDOM.integers(1, 20, (N, N)) * DT, None),
+    "list": (Sparse(*_RANDOM.integers(0, N, (2, N * N // 2)), _RANDOM.random(N * N // 2)), DT, None),
+    "list and delays": (Sparse(*_RANDOM.integers(0, N, (2, N * N // 2)), _RANDOM.random(N * N // 2)), DELAYS, None),
+    "in-degree": (FixedInDegree(N // 2, Uniform()), DT, None),
+    "in-degree and delays": (FixedInDegree(N // 2, Uniform()), DELAYS, None),
+    "pairs": (Dense(_RANDOM.random((N, N))), DT, STDP()),
+    "triplets": (FixedInDegree(N // 2, Uniform()), DELAYS, TripletSTDP()),
+    "reward": (Dense(Uniform()), DT, RewardModulatedSTDP()),
+    "a second": (OneToOne(0.1), 1.0, None),
+}
+
+
+def taken(work):
+    """Return the most memory that Python and NumPy have held during some work."""
+    gc.collect()
+    tracemalloc.start()
+    try:
+        kept = work()
+        return tracemalloc.get_traced_memory()[1], kept
+    finally:
+        tracemalloc.stop()
+
+
+# Plasticity is that of one long run.
+WAYS = [
+    (form, way)
+    for way in ("run", "run_samples", "reference", "crossbar")
+    for form, (_, _, plasticity) in FORMS.items()
+    if plasticity is None or way in ("run", "reference")
+]
+
+
+@pytest.mark.parametrize(("form", "way"), WAYS)
+def test_a_forecast_is_what_a_simulation_takes(form, way, monkeypatch):
+    """For every backend and form of synapses: no more than a tenth below, and no more than about twice as much."""
+    rule, delay, plasticity = FORMS[form]
+    monkeypatch.setattr(long_run, "_LONGEST_WINDOW", 4)  # room for spikes that none takes
+    populations = [Population("in", N, Input()), Population("a", N, LIF())]
+    projection = Projection("in", "a", rule, delay=delay, plasticity=plasticity)
+    network = Network(populations, [projection], dt=DT, extension=0.0)
+    silence = Events.from_ticks([], [], n_sources=N, n_ticks=2, dt=DT)
+    backend = way if way in ("reference", "crossbar") else "cpu"
+
+    def make(**options):
+        simulation = Simulation(network, backend, threads=1, **options)
+        (simulation.run_samples if way == "run_samples" else simulation.run)(inputs=silence)
+        return simulation
+
+    make()  # compiled, or loaded
+    peak, simulation = taken(make)
+    if way == "run":
+        foreseen = forecast(network, threads=1)
+    elif way == "run_samples":
+        foreseen = of_recordings(network, "float32")
+    else:
+        foreseen = simulation.program.forecast()
+    assert 0.9 * (peak - 3e5) <= foreseen.total <= 2.2 * peak
+    with pytest.raises(ResourceError, match=r"network 'network' needs .* memory_limit allows"):
+        make(memory_limit=foreseen.total // 3)
+
+
+def test_nothing_is_allocated_before_the_refusal():
+    """A second of delay at ticks of a microsecond is 4 MB of state a neuron; nothing of it is taken, on any backend."""
+    network = Network([Population("a", 10_000, LIF(20e-3))], [Projection("a", "a", OneToOne(0.1), delay=1.0)], dt=1e-6)
+    assert network.memory(threads=1).total > 40e9
+    message = r"needs (?:4\d|80)(\.\d)? GB \(state (?:4\d|80)(\.\d)? GB\), memory_limit allows 4\.29 GB"  # 80 on a chip
+
+    def refused(backend):
+        with pytest.raises(ResourceError, match=message):
+            Simulation(network, backend, memory_limit=2**32)
+
+    for backend in ("cpu", "reference", "crossbar"):
+        assert taken(lambda backend=backend: refused(backend))[0] < 5e6
+
+
+def test_delays_are_not_drawn_before_the_refusal(monkeypatch):
+    monkeypatch.setattr("snnsim.network.longest_drawn", lambda *_: pytest.fail("delays were drawn"))
+    network = network_of(FixedInDegree(1000, Uniform()), LogNormal(9e-3, 3e-3), n=1000)
+    for backend in ("cpu", "reference", "crossbar"):
+        with pytest.raises(ResourceError):
+            Simulation(network, backend, memory_limit=10**6)
+
+
+def small(outputs=3):
+    populations = [Population("in", 2, Input()), Population("a", 1000, LIF()), Population("out", outputs, LI())]
+    return Network(populations, [Projection("in", "a", Dense(0.1)), Projection("a", "out", Dense(0.1))], dt=DT)
+
+
+def test_a_batch_that_does_not_fit_is_refused_before_it_is_made(backend):
+    network = small()
+    given = Events.from_dense(np.zeros((5000, 3, 2), int), DT)
+    simulation = Simulation(network, backend, memory_limit=4 * 10**6)
+    for asked in (None, ["a"], []):
+        with pytest.raises(ResourceError, match=r"run_samples with batch_size=5000 needs .* \(states .*batch_size"):
+            simulation.run_samples(given, record=asked, batch_size=5000)
+    assert len(simulation.run_samples(given, batch_size=50)) == 5000
+    with pytest.raises(ResourceError, match=r"traces 120 MB\).*neurons=..., every=..."):
+        simulation.run_samples(given, record=Trace("a"), batch_size=50)
+
+
+def test_events_that_sources_would_draw_for_a_batch_are_foreseen(backend):
+    populations = [Population("in", 1, Input()), Population("noise", 500, Poisson(100.0)), Population("a", 1, LIF())]
+    network = Network(populations, [Projection("noise", "a", Dense(0.01))], dt=DT)
+    given = Events.from_dense(np.zeros((20, 1000, 1), int), DT)
+    simulation = Simulation(network, backend, memory_limit=2 * 10**6)
+    with pytest.raises(ResourceError, match=r"batch_size=20 needs 24 MB \(events of sources 24 MB\)"):
+        simulation.run_samples(given, batch_size=20)
+
+
+def test_traces_of_a_long_run_that_do_not_fit_are_refused_before_it_begins(backend, tmp_path):
+    simulation = Simulation(small(), backend, memory_limit=4 * 10**6)
+    silence = Events.from_ticks([], [], n_sources=2, n_ticks=10**6, dt=DT)
+    with pytest.raises(ResourceError, match=r"run of 1000000 ticks needs 4 GB \(traces 4 GB\).*stream='result.h5'"):
+        simulation.run(inputs=silence, record=Trace("a"))
+    assert simulation.tick == 0
+    simulation.run(inputs=silence.crop(100), record=Trace("a"))
+    simulation.save_checkpoint(tmp_path / "c.h5")
+    with pytest.raises(ResourceError, match=r"memory_limit allows 10 kB"):
+        Simulation.from_checkpoint(tmp_path / "c.h5", memory_limit=10_000)
+    assert Simulation.from_checkpoint(tmp_path / "c.h5", memory_limit=10**6).tick == 100
+
+
+def test_what_is_needed_and_what_there_is_never_read_the_same():
+    with pytest.raises(ResourceError, match=r"needs 1,000,000,001 B .* memory_limit allows 1,000,000,000 B"):
+        check_room("it", {"all": 10**9 + 1}, "", 10**9)
 
 
 # -- refusal -------------------------------------------------------------------------------------------------

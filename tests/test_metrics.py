@@ -7,7 +7,10 @@ from snnsim import (
     IF,
     LI,
     LIF,
+    Alpha,
+    ConductanceLIF,
     Conv2d,
+    Delta,
     Dense,
     Events,
     Exponential,
@@ -185,6 +188,10 @@ def test_footprint_counts_each_number_once():
         dt=DT,
     )
     assert footprint(sparse).indices == 8
+    receptors = [Exponential(5e-3, "a"), Alpha(5e-3, "b"), Delta("c"), Alpha(2e-3, "d")]
+    populations = [Population("cells", 7, LIF(receptors=receptors)), Population("more", 3, ConductanceLIF())]
+    # A membrane; one state of an exponential current, two of an alpha current, none of delta, one of a conductance.
+    assert footprint(Network(populations, [], dt=DT)).states == 4 * (7 * (1 + 1 + 2 + 0 + 2) + 3 * (1 + 2))
     with pytest.raises(ParameterError, match="dtype='int8'"):
         footprint(net, dtype="int8")
 

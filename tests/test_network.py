@@ -191,8 +191,18 @@ def test_drawn_delays_are_whole_ticks_from_one_up_with_the_mean_asked_for():
     delays = net.synapses(net.projections[0]).delays
     assert delays.min() >= 1
     assert delays.mean() == pytest.approx(10, abs=5 * 2 / np.sqrt(delays.size))
-    low = chain(Projection("a", "b", Dense(), delay=Uniform(0.0, 1e-9)))
+    low = chain(Projection("a", "b", Dense(), delay=Uniform(0.0, 0.6 * DT)))
     assert np.all(low.synapses(low.projections[0]).delays == 1)
+
+
+@pytest.mark.parametrize(
+    "delay", [Normal(-1e-3, 1e-4), Normal(0.1 * DT, 0.02 * DT), Uniform(0.0, 0.49 * DT), LogNormal(1e-6, 1e-7)], ids=str
+)
+def test_drawn_delays_that_would_all_be_one_tick_are_refused(delay):
+    with pytest.raises(
+        ParameterError, match=r"projection 'a->b': delay=\w+\(.*hardly any of it reaches half a tick of"
+    ):
+        chain(Projection("a", "b", Dense(), delay=delay))
 
 
 def test_max_pooling_has_one_delay():

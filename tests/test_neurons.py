@@ -9,9 +9,12 @@ from snnsim import (
     LI,
     LIF,
     AdaptiveLIF,
+    Alpha,
+    ConductanceLIF,
     Delta,
     Events,
     Exponential,
+    HomeostaticLIF,
     Input,
     Network,
     Poisson,
@@ -147,6 +150,22 @@ def test_euler_current_is_seen_one_tick_later(backend):
     assert membrane == pytest.approx([0.0, 0.1, 0.9 * 0.1 + 0.1 * 0.8, 0.9 * 0.17 + 0.1 * 0.64])
 
 
+@pytest.mark.parametrize("model", [LIF, LI, AdaptiveLIF])
+@pytest.mark.parametrize("receptor", [Delta(), Exponential(5e-3), Alpha(5e-3)], ids=lambda r: type(r).__name__)
+def test_a_membrane_that_scaled_input_would_not_reach_is_refused(model, receptor):
+    for tau in (np.inf, np.array([1.0, np.inf])):
+        with pytest.raises(ParameterError, match="time_constant=inf with decay_input=True"):
+            model(tau, decay_input=True, receptors=receptor)
+    for tau, dt in ((1e20, 1e-6), (1.1e14 * DT, DT), (np.array([1.0, 1e12]), DT)):
+        network = Network([Population("cell", 2, model(1.0, receptors=receptor))], [], dt=dt)
+        with pytest.raises(ParameterError, match=r"population 'cell': time_constant=.* is lost in rounding"):
+            network.replaced([Population("cell", 2, model(tau, decay_input=True, receptors=receptor))])
+    # Below that what is left of the input is what it should be, and without scaling a membrane may never leak.
+    gain = model(0.9e14 * DT, decay_input=True).coefficients(DT).gain
+    assert gain == pytest.approx(1 / 0.9e14, rel=0.02)
+    assert model(np.inf).coefficients(DT).gain == 1.0
+
+
 def test_one_number_a_neuron(backend):
     tau = np.array([2e-3, 10e-3, 50e-3])
     model = LIF(time_constant=tau, threshold=np.full(3, 9.0), initial=np.array([1.0, 2.0, 3.0]))
@@ -175,6 +194,82 @@ def test_where_the_membrane_lands(backend, model, reset, landing):
     (membrane,), spikes = response(backend, model(threshold=0.75, reset=reset), [(2, 1.25)], n_ticks=4)
     assert spikes == [2]
     assert membrane[2] == landing
+
+
+RESETS = [LIF, IF, AdaptiveLIF, HomeostaticLIF, ConductanceLIF]
+
+
+@pytest.mark.parametrize("model", RESETS)
+@pytest.mark.parametrize(
+    ("threshold", "reset", "lands"),
+    [
+        (-50e-3, "subtract", 0),
+        (-50e-3, "zero", 0),
+        (0.0, "subtract", 0),
+        (0.0, "zero", 0),
+        (-50e-3, -50e-3, -50e-3),
+        (1.0, 1.0 + 2**-52, 1.0 + 2**-52),
+        (np.array([1.0, 0.5, -0.25, -1.0]), "subtract", 0),
+        (np.array([1.0, 0.5, 0.25, 0.0]), np.array([0.0, 0.0, 0.25, 1.0]), 0.25),
+    ],
+)
+def test_a_reset_that_lands_where_the_neuron_fires_is_refused(model, threshold, reset, lands):
+    first = " \\(neuron 2\\)" if isinstance(threshold, np.ndarray) else ""
+    with pytest.raises(ParameterError, match=rf"from a threshold of \S+{first} the membrane lands at {lands!r},"):
+        model(threshold=threshold, reset=reset)
+
+
+@pytest.mark.parametrize("model", RESETS)
+def test_a_strict_neuron_may_land_at_its_threshold(backend, model):
+    if model in (LIF, IF, AdaptiveLIF):  # one spike, and silence at threshold
+        assert response(backend, model(threshold=0.0, reset="zero", strict=True), [(2, 0.5)])[1] == [2]
+    model(threshold=-0.05, reset=-0.05, strict=True)
+    model(threshold=np.array([1.0, -0.5]), reset=np.array([0.0, -0.5]), strict=True)
+    for threshold, reset in ((0.0, "subtract"), (-0.05, "zero"), (-0.05, -0.049)):
+        with pytest.raises(ParameterError, match="lands at"):
+            model(threshold=threshold, reset=reset, strict=True)
+
+
+def test_a_neuron_in_volts_fires_once(backend):
+    """One input, one spike: with a reset that can be reached, the default ones having been refused."""
+    for model in (LIF, AdaptiveLIF):
+        for reset in (-65e-3, -51e-3):
+            cell = model(threshold=-50e-3, rest=-65e-3, reset=reset)
+            assert response(backend, cell, [(5, 20e-3)], n_ticks=1000)[1] == [5]
+
+
+def test_tonic_firing_and_membranes_without_memory_are_no_errors(backend):
+    """Rest, bias or initial membrane above threshold are allowed, and so is a reset without effect."""
+    for model in (LIF(rest=2.0), LIF(bias=3.0), AdaptiveLIF(initial=5.0), IF(initial=2.0, bias=1.0)):
+        assert response(backend, model)[1]
+    follower = LIF(time_constant=0.0, threshold=-0.25)
+    assert response(backend, follower, [(3, -1.0), (4, -1.0)], n_ticks=6)[1] == [0, 1, 2, 5]
+    LIF(time_constant=np.array([0.0, 1.0]), threshold=np.array([-1.0, 1.0]))
+    with pytest.raises(ParameterError, match="neuron 1"):
+        LIF(time_constant=np.array([0.0, 1.0]), threshold=-1.0)
+    with pytest.raises(ParameterError, match=r"differ in shape: \(2,\), \(3,\)"):
+        IF(threshold=np.ones(2), reset=np.zeros(3))
+    with pytest.raises(ParameterError, match="lands at 0"):
+        ConductanceLIF(rest=0.0, threshold=0.0)
+    with pytest.raises(ParameterError, match=r"from a threshold of -1 the"):
+        AdaptiveLIF(adaptation=-2.0)
+
+
+def test_a_reset_that_only_float64_tells_from_the_threshold_is_refused_in_float32(backend):
+    network = Network([Population("cell", 2, LIF(reset=np.array([0.0, 1 - 1e-9])))], [], dt=DT)
+    with pytest.raises(ParameterError, match="population 'cell': in float32 the membrane lands at its threshold"):
+        Simulation(network, backend)
+    Simulation(network, backend, dtype="float64")
+    Simulation(network.replaced([Population("cell", 2, LIF(0.0, threshold=0.0))]), backend)
+
+
+def test_a_homeostatic_threshold_that_falls_below_the_reset_comes_back(backend):
+    """No input: the threshold falls to where the reset lands, and a few spikes in a row bring it up again."""
+    for reset, rest in (("subtract", 0.0), ("zero", -0.3), (0.1, -0.3)):
+        model = HomeostaticLIF(rest=rest, reset=reset, target_rate=20.0, rise=0.05)
+        (shift,), spikes = response(backend, model, n_ticks=5000, states=("shift",))
+        assert len(spikes) / 5.0 == pytest.approx(20.0, rel=0.4)
+        assert -1.5 < shift.min() < shift.max() < 0.5
 
 
 @pytest.mark.parametrize("model", [LIF, IF, AdaptiveLIF])

@@ -131,6 +131,7 @@ def test_a_network_refuses_what_cannot_be_plastic():
         network(STDP(normalisation=Normalisation(1.0, 1.5e-3)))
     with pytest.raises(ParameterError, match=r"'in->out': STDP: a time constant of 1e\+06 s is more than 2e\+07 ticks"):
         network(STDP(depression_time_constant=1e6))
+    network(STDP(depression_time_constant=2e4))  # as long as may be
     with pytest.raises(ParameterError, match=r"plasticity is the class; write STDP\(\.\.\.\)"):
         network(STDP)
     with pytest.raises(ParameterError, match="plasticity='hebb' is no plasticity rule"):

@@ -1,6 +1,8 @@
 """Plasticity as it runs: the window, bounds, triplets, sums, rewards, against values worked out by hand or naively."""
 
+import dataclasses
 import math
+import re
 
 import numpy as np
 import pytest
@@ -105,6 +107,52 @@ def test_the_weight_is_depressed_before_it_is_delivered(plastic_backend):
     result = sim.run(12 * DT, inputs, record=[Trace("post", "membrane")])
     membrane = result.traces["post.membrane"][0, :, 0]
     np.testing.assert_allclose(membrane[10], 0.5 - 0.1 * math.exp(-1 / 20), rtol=1e-14)
+
+
+@pytest.mark.parametrize("minimum", [0.0, -0.3, -1e-7])
+@pytest.mark.parametrize("maximum", [0.1, 0.3, 1e-9, 7.7, 1e30])
+@pytest.mark.parametrize("up", [True, False])
+def test_what_was_learned_up_to_a_bound_goes_on_in_either_precision(plastic_backend, minimum, maximum, up):
+    """As float32 has it, a bound lies a little beyond the bound, or before it."""
+    span, end = maximum - minimum, maximum if up else minimum
+    rule = STDP(span if up else -span, 0.0, minimum=minimum, maximum=maximum)
+    net = driven(rule, Dense((minimum + maximum) / 2), DT, maximum_input=max(1e3, 1e3 * maximum))
+    pre, post = [(1, 0), (5, 0)], [(2, 0), (6, 0)]
+    single = learn(plastic_backend, net, pre, post, 10, "float32")
+    assert weights_of(single)[0] == np.float32(end)
+    learned = single.network_with_weights()
+    kept = learned.projection("learning").connectivity.weights
+    assert minimum <= kept[0, 0] <= maximum
+    double = learn(plastic_backend, learned, pre, post, 10, "float64")
+    assert weights_of(double)[0] == end
+    back = learn(plastic_backend, double.network_with_weights(), [], [], 2, "float32")
+    assert weights_of(back)[0] == np.float32(end)
+    by_hand = dataclasses.replace(net.projection("learning"), connectivity=Dense(weights_of(single)[:, None]))
+    again = learn(plastic_backend, net.replaced(projections=[by_hand]), [], [], 2, "float64")
+    assert weights_of(again)[0] == pytest.approx(end, rel=1e-7)
+
+
+@pytest.mark.parametrize("bound", [0.1, 0.3, 7.7, 1e-9])
+def test_the_window_of_a_multiplicative_rule_takes_what_was_learned_up_to_a_bound(bound):
+    rule = STDP(0.05, 0.07, minimum=-bound, maximum=bound, weight_dependence="multiplicative")
+    close = {"rtol": 1e-6, "atol": 1e-7 * bound}
+    for learned in (np.float32(bound), np.float64(bound)):
+        np.testing.assert_allclose(rule.window([0.0, -1e-9], learned), [0.0, -2 * bound * 0.07], **close)
+        np.testing.assert_allclose(rule.window([0.0, -1e-9], -learned), [2 * bound * 0.05, 0.0], **close)
+    with pytest.raises(ParameterError, match="must lie within the bounds"):
+        rule.window(0.0, bound * (1 + 1e-6))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("weight", "bound"), [(0.1 + 2e-8, 0.1), (1.0 + 1e-6, 1.0), (1e200, 1e100)])
+def test_weights_beyond_a_bound_are_refused_with_numbers_that_differ(plastic_backend, dtype, weight, bound):
+    if weight > 3e38 and dtype == "float32":
+        return
+    net = driven(STDP(maximum=bound), Dense(weight), DT, maximum_input=1e3 * weight)
+    with pytest.raises(NetworkError, match="leave the bounds") as caught:
+        learn(plastic_backend, net, [], [], 2, dtype)
+    found, allowed = re.search(r"to (\S+) leave the bounds.*maximum=(\S+);", str(caught.value)).groups()
+    assert float(found) > float(allowed)
 
 
 # -- many spikes -------------------------------------------------------------------------------------------------
@@ -273,6 +321,26 @@ def test_normalisation_comes_at_the_end_of_each_period(plastic_backend):
     net = driven(STDP(maximum=9.0, normalisation=Normalisation(4.0, 10e-3)), Dense(1.0), DT, 2)
     for n_ticks, expected in ((9, 1.0), (10, 2.0)):
         np.testing.assert_array_equal(weights_of(learn(plastic_backend, net, [], [], n_ticks)), expected)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_normalisation_scales_sizes_and_keeps_signs(plastic_backend, dtype):
+    """Sum of sizes by hand: inhibitory weights are not wiped out, and mixed ones do not blow up where their sum is near
+    zero; weights of which nothing is left, and none at all, are let be."""
+    rows = {
+        (0.5, 0.3, 0.4): (0.5 / 1.2, 0.3 / 1.2, 0.4 / 1.2),
+        (-0.5, -0.3, -0.2): (-0.5, -0.3, -0.2),
+        (-0.5, 0.3, 0.19): (-0.5 / 0.99, 0.3 / 0.99, 0.19 / 0.99),
+        (-0.5, 0.25, 0.25): (-0.5, 0.25, 0.25),
+        (1e-25, 0.0, 0.0): (1e-25, 0.0, 0.0),
+        (0.0, 0.0, 0.0): (0.0, 0.0, 0.0),
+    }
+    rule = STDP(minimum=-1.0, maximum=1.0, normalisation=Normalisation(1.0, 5 * DT))
+    net = driven(rule, Dense(np.array(list(rows)).T), DT, 3, len(rows))
+    weights = weights_of(learn(plastic_backend, net, [], [], 5, dtype)).reshape(3, len(rows)).T
+    np.testing.assert_allclose(weights, list(rows.values()), rtol=3e-7 if dtype == "float32" else 1e-15)
+    inhibitory = driven(STDP(minimum=-1.0, maximum=0.0, normalisation=rule.normalisation), Dense(-0.5), DT, 4)
+    np.testing.assert_allclose(weights_of(learn(plastic_backend, inhibitory, [], [], 5)), -0.25)
 
 
 def test_normalisation_leaves_alone_what_sums_to_zero(plastic_backend):

@@ -149,10 +149,10 @@ def test_a_raster_has_one_point_a_spike(result):
     (line,) = axes.lines
     spikes = result.spikes["cells"]
     assert np.array_equal(line.get_ydata(), spikes.sources)
-    assert line.get_xdata() == pytest.approx(spikes.ticks * 1.0)  # ticks of a millisecond, in ms
+    assert line.get_xdata() == pytest.approx(10.0 + spikes.ticks)  # ticks of a millisecond, after 10 of them
     assert axes.get_xlabel() == "time (ms)"
     assert axes.get_ylabel() == "neuron of cells"
-    assert axes.get_xlim() == (0, 200)
+    assert axes.get_xlim() == (10, 210)
 
 
 def test_a_raster_of_all_populations_stacks_them(result):
@@ -166,23 +166,56 @@ def test_a_raster_of_all_populations_stacks_them(result):
 def test_a_raster_of_events():
     events = Events.from_ticks([0, 3000, 5], [0, 1, 1], n_sources=2, n_ticks=4000, dt=DT)
     axes = plot.raster(events)
-    assert axes.get_xlabel() == "time (s)"
-    assert axes.lines[0].get_xdata() == pytest.approx([0, 0.005, 3.0])
+    assert axes.get_xlabel() == "time (ms)"
+    assert axes.lines[0].get_xdata() == pytest.approx([0, 5, 3000])
+    assert axes.get_xlim() == (0, 4000)
 
 
-def test_a_trace_has_one_line_a_neuron_at_the_end_of_its_ticks(result):
+def test_a_trace_has_one_line_a_neuron(result):
     axes = plot.trace(result, "cells.membrane", neurons=[0, 5])
     assert len(axes.lines) == 2
     assert np.array_equal(axes.lines[1].get_ydata(), result.traces["cells.membrane"][0, :, 5])
-    assert axes.lines[0].get_xdata()[[0, -1]] == pytest.approx([11.0, 210.0])
+    assert axes.lines[0].get_xdata()[[0, -1]] == pytest.approx([10.0, 209.0])
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["0", "5"]
     assert "membrane of cells" in axes.get_ylabel()
-    assert len(plot.trace(result, "cells.membrane").lines) == 8
+    every = plot.trace(result, "cells.membrane")
+    assert (len(every.lines), every.get_legend()) == (8, None)  # more than there are colours for
+
+
+@pytest.mark.parametrize("warm_up", [0, 1, 500])
+@pytest.mark.parametrize("dt", [1e-3, 1e-4, 0.7e-3])
+def test_a_spike_lies_at_the_sample_in_which_the_membrane_was_reset(warm_up, dt):
+    """One time axis, in a first run and after others: raster, trace, the page of activity, and binned rates."""
+    net = Network([Population(name, 2, LIF(20 * dt, bias=0.1, reset="zero")) for name in "abcd"], [], dt=dt)
+    sim = Simulation(net, "reference")
+    if warm_up:
+        sim.run(warm_up * dt)
+    result = sim.run(100 * dt, record=["a", "b", "c", "d", Trace("a")])
+    spikes = np.unique(plot.raster(result, "a").lines[0].get_xdata())
+    traced = plot.trace(result, "a.membrane")
+    curve = traced.lines[0]
+    resets = curve.get_xdata()[curve.get_ydata() == 0]
+    assert np.array_equal(spikes, resets)
+    assert spikes == pytest.approx(1e3 * dt * (warm_up + np.unique(result.spikes["a"].ticks)))
+    page = plot.activity(result, bin_width=10 * dt)
+    on_page, rates = page.axes[:2]
+    assert np.array_equal(np.unique(on_page.lines[0].get_xdata()), resets)
+    counted = np.asarray(rates.collections[0].get_array())[0] * 10 * dt
+    edges = np.asarray(rates.collections[0].get_coordinates())[0, :, 0]
+    assert edges == pytest.approx(1e3 * dt * (warm_up + 10 * np.arange(11)))
+    ticks = np.rint(spikes / (1e3 * dt)) - warm_up
+    assert counted == pytest.approx(np.histogram(ticks, np.arange(11) * 10)[0])
+    lines = plot.population_activity(result, ["a"], bin_width=10 * dt)
+    assert lines.lines[0].get_xdata() == pytest.approx((edges[1:] + edges[:-1]) / 2)
+    ends = 1e3 * dt * np.array([warm_up, warm_up + 100])
+    for axes in (plot.raster(result), traced, on_page, rates, lines):
+        assert axes.get_xlim() == pytest.approx(ends)
+    assert {axes.get_xlabel() for axes in (plot.raster(result), traced, rates, lines)} == {"time (ms)"}
 
 
 def test_a_trace_of_every_nth_tick_needs_to_be_told(result):
     axes = plot.trace(result, "answer.membrane", every=7)
-    assert axes.lines[0].get_xdata()[:2] == pytest.approx([15.0, 22.0])  # the ends of ticks 14 and 21
+    assert axes.lines[0].get_xdata()[:2] == pytest.approx([14.0, 21.0])
     for every in (None, 3, 0):
         with pytest.raises(ParameterError, match=r"records of answer\.membrane in 200 ticks; pass the `every`"):
             plot.trace(result, "answer.membrane", every=every)

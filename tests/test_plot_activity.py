@@ -40,7 +40,8 @@ def test_a_raster_of_too_many_spikes_says_how_many_it_shows(result, monkeypatch)
 def test_lines_and_bands_hold_the_activity(result):
     lines = plot_activity.population_activity(result, ["p1"], bin_width=0.1)
     expected = analysis.population_activity(result.spikes["p1"], 0.1)
-    assert np.array_equal(lines.lines[0].get_xydata().T, expected)
+    assert lines.lines[0].get_xdata() == pytest.approx(1e3 * expected[0])
+    assert np.array_equal(lines.lines[0].get_ydata(), expected[1])
     bands = plot_activity.population_activity(result, bin_width=0.1)
     assert bands.collections[0].get_array().shape == (5, 20)
 

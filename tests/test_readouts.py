@@ -109,6 +109,19 @@ def test_the_linear_probe_minimises_what_it_says():
         assert loss(fitted.weights + 1e-2 * step) > best
 
 
+@pytest.mark.parametrize("strength", [0.1, 5.0, 300.0])
+def test_two_classes_are_as_far_apart_as_the_decision_function_says(strength):
+    """scikit-learn has one output for two classes; the difference of ours is that output."""
+    linear_model = pytest.importorskip("sklearn.linear_model")
+    x, labels = blobs(120, classes=2, spread=2.0)
+    outputs = LinearProbe((strength,)).fit(x, labels).outputs(x)
+    z = (x - x.mean(axis=0)) / x.std(axis=0)
+    expected = linear_model.LogisticRegression(C=1 / strength, max_iter=1000).fit(z, labels).decision_function(z)
+    np.testing.assert_allclose(outputs[:, 1] - outputs[:, 0], expected, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(outputs.sum(axis=1), 0.0, atol=1e-9)
+    assert np.ptp(expected) > 0.5
+
+
 @pytest.mark.parametrize("kind", [LinearProbe, RidgeClassifier])
 def test_strength_is_chosen_on_validation_samples(kind):
     x, labels = blobs(90, spread=4.0)

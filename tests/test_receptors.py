@@ -13,6 +13,7 @@ from snnsim import (
     Delta,
     Exponential,
     HomeostaticLIF,
+    Kaiming,
     Network,
     Normal,
     PoissonDrive,
@@ -22,6 +23,7 @@ from snnsim import (
     Simulation,
     Sparse,
     Trace,
+    Uniform,
 )
 from snnsim.errors import CapabilityError, ParameterError
 from snnsim.neurons.relaxation import PARTS, relaxed
@@ -97,6 +99,21 @@ def test_alpha_couplings_are_the_integrals(ratio):
     memory = np.exp(-(DT - s) / tau) / tau
     assert c.coupling == pytest.approx(np.trapezoid(memory * np.exp(-s / tau_s), s), rel=1e-4)
     assert c.rise_coupling == pytest.approx(np.trapezoid(memory * np.e / tau_s * s * np.exp(-s / tau_s), s), rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", [Exponential, Alpha])
+@pytest.mark.parametrize("tau_s", [1e-320, 1e-200, 1e-20, 1e-3, 1e13, 1e300])
+@pytest.mark.parametrize("tau", [0.0, 1e-320, 1e-200, 1e-30, 1e-3, 1e15, 1e300])
+def test_coefficients_are_numbers_at_the_ends_of_the_range(kind, tau, tau_s):
+    """A current that is gone at once leaves nothing; a membrane without memory follows one that stays."""
+    model = LIF(tau, receptors=kind(tau_s))
+    coefficients = model.receptor_coefficients(model.receptors[0], 1e-6)
+    assert np.all(np.isfinite(coefficients))
+    assert np.all(np.asarray(coefficients) >= 0)
+    if tau_s <= 1e-20:
+        assert max(coefficients) <= 1e-10
+    if tau < 1e-20 < tau_s:
+        assert coefficients.coupling == pytest.approx(np.exp(-1e-6 / tau_s), rel=1e-9, abs=0)
 
 
 def test_alpha_among_other_receptors_against_an_integrator(backend):
@@ -305,8 +322,14 @@ def test_what_makes_no_sense_is_refused(make, message):
         make()
 
 
-def test_a_distribution_of_conductances_is_the_users_own_affair():
+def test_conductances_that_are_drawn_are_zero_or_above():
     network_of(ConductanceLIF(), Normal(1.0, 0.1))
+    network_of(ConductanceLIF(), Normal(1.0, 1.0, low=0.0))
+    for drawn in (Normal(-0.1, 0.01), Normal(1.0, 1.0), Uniform(-0.1, 1.0), Kaiming()):
+        with pytest.raises(
+            ParameterError, match=r"weight of -.* on the Conductance .* cut a distribution off with low=0"
+        ):
+            network_of(ConductanceLIF(), drawn)
 
 
 def test_a_precision_that_would_lose_the_fall_of_a_threshold_is_refused(backend):

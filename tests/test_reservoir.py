@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 
@@ -88,6 +89,16 @@ def test_weights_have_the_published_moments():
     assert abs(zero - 0.506**2) < 0.01
 
 
+@pytest.mark.parametrize("sd", [0.0, 1.86, 10.0, 40.0])
+def test_cells_of_any_spread_conduct_and_have_the_moments_stated(sd):
+    """Where much of the distribution lies below zero, nothing of it stands at zero: only cells not formed do."""
+    statistics = dataclasses.replace(BreakdownPairs.with_formed(0.5), sd=sd)
+    assert abs(np.mean(statistics.cells((400, 500), 1, "cells") > 0) - 0.5) < 5 * 0.5 / math.sqrt(200_000)
+    drawn = statistics.draw((400, 500), 1, "pairs")
+    assert abs(drawn.mean()) < 0.01 * drawn.std()
+    assert drawn.std() == pytest.approx(statistics.moments[1], rel=0.01)
+
+
 def test_the_share_of_formed_cells_is_the_normal_distribution_of_the_voltage():
     seen = []
     for voltage in (3.24, 3.36, 3.44, 3.52, 3.62):
@@ -128,6 +139,18 @@ def test_distance_makes_synapses_rare():
     none = np.zeros(135, bool)
     assert rule.probability(none)[0, 1] == pytest.approx(0.3 * math.exp(-1 / 4))
     assert rule.probability(~none)[0, 9] == pytest.approx(0.1 * math.exp(-1 / 4))
+
+
+def test_each_kind_of_pair_has_its_own_probability():
+    """All four by hand, E to I and I to E told apart: neurons 0 and 1 of a line excite, 2 and 3 inhibit."""
+    rule = DistanceDependent((1, 1, 4), reach=1.5, probabilities=(0.9, 0.7, 0.5, 0.3), self_connections=True)
+    chance = rule.probability(np.array([False, False, True, True]))
+    near = [math.exp(-((steps / 1.5) ** 2)) for steps in range(4)]
+    from_excitatory = [[0.9 * near[0], 0.9 * near[1], 0.7 * near[2], 0.7 * near[3]]]
+    from_excitatory += [[0.9 * near[1], 0.9 * near[0], 0.7 * near[1], 0.7 * near[2]]]
+    from_inhibitory = [[0.5 * near[2], 0.5 * near[1], 0.3 * near[0], 0.3 * near[1]]]
+    from_inhibitory += [[0.5 * near[3], 0.5 * near[2], 0.3 * near[1], 0.3 * near[0]]]
+    np.testing.assert_allclose(chance, from_excitatory + from_inhibitory, rtol=1e-14)
 
 
 def test_dale_and_controls():

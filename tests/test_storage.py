@@ -66,6 +66,7 @@ def varied(model):
     values["receptors"] = (Delta("a"), Delta("b"))
     if model.__name__ == "ConductanceLIF":  # which has a leak, and receptors that move it
         values["time_constant"], values["receptors"] = 0.03, (Conductance(0.01, 60.0, "a"),)
+        values["reset"] = -0.07
     return model(**{name: value for name, value in values.items() if name in fields})
 
 
@@ -172,7 +173,7 @@ def test_a_file_of_another_kind_is_named(saved, load):
 
 def test_no_file_and_no_hdf5(tmp_path):
     fails(Events.load, tmp_path / "none.h5", "no such file")
-    fails(Events.load, tmp_path, "no such file")
+    fails(Events.load, tmp_path, "is a folder")
     (tmp_path / "text.h5").write_text("not HDF5 at all")
     fails(Events.load, tmp_path / "text.h5", "not a readable HDF5 file")
     with h5py.File(tmp_path / "foreign.h5", "w") as file:
@@ -322,3 +323,22 @@ def test_what_a_killed_writer_left_is_swept(tmp_path):
 
 def test_registries_hold_models():
     assert all(issubclass(model, NeuronModel) for model in MODELS.values())
+
+
+def test_only_the_last_folder_of_a_path_is_made(tmp_path):
+    events = Events.from_ticks([1], [0], n_sources=1, dt=1e-3)
+    events.save(tmp_path / "new" / "events.h5")
+    assert Events.load(tmp_path / "new" / "events.h5") == events
+    with pytest.raises(ParameterError, match=r"out/typo: there is no folder .*out to make it in"):
+        events.save(tmp_path / "out" / "typo" / "events.h5")
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(ParameterError, match="there is no folder"):
+        events.save(tmp_path / "file" / "new" / "events.h5")
+
+
+def test_a_stream_makes_no_path_of_folders(tmp_path):
+    net = Network([Population("a", 1, LIF())], [], dt=1e-3)
+    with pytest.raises(ParameterError, match="there is no folder"):
+        Simulation(net, "reference").run(0.01, stream=tmp_path / "no" / "such" / "result.h5")
+    assert list(tmp_path.iterdir()) == []

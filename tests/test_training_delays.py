@@ -85,6 +85,53 @@ def test_a_step_is_that_of_autograd(kernel, lengthen, reset):
         torch.testing.assert_close(value, slow.state_dict()[name], rtol=1e-9, atol=1e-12)
 
 
+CONVENTIONS = {
+    "decay of the input": LIF(0.02, decay_input=True, threshold=0.2, rest=0.05, bias=0.1, reset="zero"),
+    "reset to a value": LIF(0.015, reset=-0.3, strict=True, initial=0.4, threshold=np.linspace(0.4, 1.2, 8)),
+    "exact": LIF(0.02, reset="subtract", rest=-0.1),
+}
+
+
+@pytest.mark.parametrize("neuron", CONVENTIONS.values(), ids=CONVENTIONS)
+@pytest.mark.parametrize("delays", [(0.09, 0.05), (None, 0.05), (0.05, None)])
+def test_every_convention_of_the_neurons_agrees_on_both_paths(neuron, delays):
+    net = network(sizes=(6, 8, 3), delays=delays)
+    readout = LI(0.03, decay_input=True, bias=0.2, rest=0.1)
+    net = net.replaced(populations=[Population("hidden1", 8, neuron), Population("out", 3, readout)])
+    labels, found = torch.tensor([0, 2, 1]), []
+    for model in pair(net, learn=("weights", "delays", "bias")):
+        outcome, mine = gradients(model, events(), labels)
+        assert all(float(gradient.abs().max()) > 0 for gradient in mine.values())
+        model.eval()
+        longer = events().crop(events().n_ticks + model.extension)
+        result = Simulation(model.network(), "reference", dtype="float64").run_samples(longer, record=["hidden1"])
+        assert model.spikes(events())["hidden1"] == result.spikes["hidden1"]
+        found.append((outcome.loss, mine))
+    assert found[0][0] == pytest.approx(found[1][0], rel=1e-9)
+    for name, gradient in found[0][1].items():
+        torch.testing.assert_close(gradient, found[1][1][name], rtol=1e-6, atol=1e-9, msg=name)
+
+
+@pytest.mark.parametrize("delays", [(0.09, None, 0.05), (None, 0.05, None), (None, None, 0.05)])
+@pytest.mark.parametrize("lengthen", ["end", "layer"])
+def test_what_earlier_calls_left_in_the_buffers_changes_nothing(delays, lengthen):
+    """A step after others, of other lengths too, is that of a new model."""
+    labels, net = torch.tensor([0, 2, 1]), network(delays=delays)
+    used = TrainableNetwork(net, learn=("weights", "delays"), dtype="float64", lengthen=lengthen)
+    for ticks in (20, 12, 5):
+        BPTT().step(used, events(ticks=ticks, rate=0.8, seed=3), labels)
+    fresh = TrainableNetwork(net, learn=("weights", "delays"), dtype="float64", lengthen=lengthen)
+    found = []
+    for model in (used, fresh):
+        model.zero_grad()
+        outcome, mine = gradients(model, events(), labels)
+        found.append((outcome.loss, mine, model.readout(events()).detach()))
+    assert found[0][0] == found[1][0]
+    assert torch.equal(found[0][2], found[1][2])
+    for name, gradient in found[0][1].items():
+        assert torch.equal(gradient, found[1][1][name]), name
+
+
 def test_forward_is_differentiable():
     fast, slow = pair(network())
     labels = torch.tensor([0, 2, 1])
@@ -202,8 +249,8 @@ def test_only_delays_tell_an_order():
     hard = evaluate(model, test, loss="summed_softmax")
     assert hard > 0.93
 
-    result = Simulation(model.network()).run_samples(test.events.crop(test.events.n_ticks + model.extension))
-    assert result.accuracy(test.labels, score="softmax") == pytest.approx(hard, abs=0.004)
+    result = Simulation(model.network()).run_samples(test.events)
+    assert result.accuracy(test.labels) == pytest.approx(hard, abs=0.004)
 
     again = TrainableNetwork(order_network(25e-3), learn=("weights", "delays"), **options)
     again.load_state_dict(model.state_dict())
@@ -342,7 +389,7 @@ def test_a_soft_run_does_not_go_on_with_hard_delays(tmp_path):
     model = TrainableNetwork(order_network(25e-3), learn=("weights", "delays"), batch_norm=["hidden1"])
     train(model, lag_patterns(32), epochs=1, checkpoint=tmp_path / "c.h5", **RECIPE)
     model.harden()
-    with pytest.raises(ParameterError, match="hard=False"):
+    with pytest.raises(ParameterError, match="hard: begun with False, this call has True"):
         train(model, lag_patterns(32), epochs=2, resume=tmp_path / "c.h5", **RECIPE)
 
 
@@ -392,3 +439,12 @@ def test_what_is_not_fully_connected_is_refused():
         BPTT().step(model, events(batch=1, ticks=1), torch.tensor([0]), "summed_softmax")
     with pytest.raises(ParameterError, match="validation='x'"):
         train(TrainableNetwork(order_network(0.025)), lag_patterns(8), **{**RECIPE, "validation": "x"})
+
+
+def test_lag_patterns_are_orders_of_four_channels():
+    data = lag_patterns(60)
+    frames = data.events.to_dense(int)
+    assert frames.shape[2] == 4
+    assert np.all(frames.sum(1) == 1)
+    orders = {tuple(np.argsort(times)) for times in frames.argmax(1)}
+    assert len(orders) == len(data.classes) == 6

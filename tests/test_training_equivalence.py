@@ -37,8 +37,8 @@ from snnsim.training import (  # noqa: E402
     ATan,
     PerTickCrossEntropy,
     Rectangle,
+    ScoreCrossEntropy,
     Sigmoid,
-    SummedCrossEntropy,
     SuperSpike,
     Surrogate,
     TrainableNetwork,
@@ -148,7 +148,7 @@ def gradients(network, path, rule, loss="per_tick_cross_entropy", training=True,
 
 def assert_equal(one, other, tolerance=1e-10):
     assert one[0].loss == pytest.approx(other[0].loss, rel=1e-10)
-    torch.testing.assert_close(one[0].summed, other[0].summed, rtol=tolerance, atol=tolerance)
+    torch.testing.assert_close(one[0].scores, other[0].scores, rtol=tolerance, atol=tolerance)
     for first, second in zip(one[1:], other[1:], strict=True):
         assert first.keys() == second.keys()
         for name in first:
@@ -189,7 +189,7 @@ def test_both_paths_agree_for_every_surrogate(surrogate):
 def test_both_paths_agree_for_the_other_losses():
     network = fully_connected()
     for rule, loss in (
-        (BPTT(), SummedCrossEntropy()),
+        (BPTT(), ScoreCrossEntropy()),
         (BPTT(), PerTickCrossEntropy(0.05, "ones")),
         (SLTT(chunk=4), PerTickCrossEntropy(0.3)),
         (SLTT(k=2), PerTickCrossEntropy(0.05, "ones")),
@@ -308,11 +308,12 @@ def test_generic_path_runs_receptors_refractory_times_and_adaptation():
     assert all(bool(parameter.grad.abs().sum() > 0) for parameter in model.parameters())
 
 
+@pytest.mark.parametrize("learn", [("weights",), ("weights", "bias")])
 @pytest.mark.parametrize("make", [fully_connected, convolutional, skip])
-def test_network_gives_back_what_the_model_computes(make):
+def test_network_gives_back_what_the_model_computes(make, learn):
     network = make()
     normed = [stage for stage in ("layer1", "layer2", "conv", "conv2", "mid", "out") if stage in network._index]
-    model = TrainableNetwork(network, learn=("weights", "bias"), batch_norm=normed, dtype="float64")
+    model = TrainableNetwork(network, learn=learn, batch_norm=normed, dtype="float64")
     inputs = events_for(network, ticks=30)
     optimiser = torch.optim.Adam(model.parameters(), 0.05)
     for _ in range(3):
@@ -436,10 +437,138 @@ def test_what_cannot_be_trained_is_named():
         SLTT().step(model, events, labels_for(network)[:2])
     with pytest.raises(NetworkError, match="has 10 sources, the population 12"):
         model.readout(Events.from_dense(np.zeros((1, 2, 10)), DT))
-    with pytest.raises(ParameterError, match="with_dt"):
+    with pytest.raises(
+        ParameterError, match=r"ticks of 0\.002 s, the network has dt=0\.001 s; make them with dt=0\.001"
+    ):
         model.readout(Events.from_dense(np.zeros((1, 2, 12)), 2 * DT))
     with pytest.raises(ParameterError, match="state of 'layer1'"):
         model(events, {"layer1": {}})
     normed = TrainableNetwork(network, batch_norm=["layer1"])
     with pytest.raises(ParameterError, match="two samples"):
         SLTT().step(normed, events[:1], labels_for(network, 1))
+
+
+def on_the_threshold(strict, reset, delay=0.0):
+    """Binary fractions throughout, so that membranes lie exactly on the threshold again and again."""
+    random = np.random.default_rng(4)
+    neuron = LIF(2 * DT, integration="euler", threshold=1.0, reset=reset, strict=strict)
+    populations = [Population("in", 8, Input()), Population("one", 9, neuron), Population("two", 7, neuron)]
+    populations += [Population("out", 4, LI(2 * DT, integration="euler"))]
+    weights = [random.integers(-2, 5, (a, b)) / 4 for a, b in itertools.pairwise((8, 9, 7, 4))]
+    names = ("in", "one", "two", "out")
+    ends = zip(itertools.pairwise(names), weights, strict=True)
+    return Network(populations, [Projection(*both, Dense(w), delay=delay) for both, w in ends], dt=DT)
+
+
+@pytest.mark.parametrize("reset", ["subtract", "zero", 0.25])
+@pytest.mark.parametrize("delay", [0.0, 2 * DT])
+def test_a_membrane_on_the_threshold_fires_or_does_not_as_is_said(reset, delay):
+    counts = np.random.default_rng(2).random((5, 20, 8)) < 0.4
+    events, labels = Events.from_dense(counts, DT), torch.arange(5) % 4
+    spikes = {}
+    for strict in (False, True):
+        network = on_the_threshold(strict, reset, delay)
+        found = {}
+        for path in ("fused", "plain"):
+            model = TrainableNetwork(network, dtype="float64", path=path, surrogate=ATan(2.0))
+            longer = events.crop(20 + model.extension)
+            result = Simulation(network, "reference", dtype="float64").run_samples(longer, record=["one", "two"])
+            fired = model.spikes(events)
+            for name in ("one", "two"):
+                assert fired[name] == result.spikes[name]
+            rules = (BPTT(), BPTT(detach_reset=True)) if delay else (BPTT(), SLTT(), SLTT(k=5, chunk=3))
+            found[path] = []
+            for rule in rules:
+                model.zero_grad()
+                rule.step(model, events, labels)
+                found[path] += [parameter.grad.clone() for parameter in model.parameters()]
+        for a, b in zip(*found.values(), strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-11)
+        spikes[strict] = fired["one"].ticks.size
+    assert spikes[True] < spikes[False]
+
+
+def small_chunks(monkeypatch, ticks):
+    """Let the fast path compute so many ticks at a time."""
+    monkeypatch.setattr("snnsim.training.running.chunk_ticks", lambda *_: ticks)
+
+
+@pytest.mark.parametrize("dense_above", [-1.0, 1.0])
+@pytest.mark.parametrize("make", [fully_connected, skip, convolutional])
+def test_chunks_change_nothing_whether_spikes_are_listed_or_dense(monkeypatch, make, dense_above):
+    """What a chunk leaves behind is its own, though buffers are used again."""
+    network = make()
+    options = {"learn": ("weights", "bias"), "dropout": {"layer1": 0.3} if make is fully_connected else {}}
+    expected = gradients(network, "plain", BPTT(), **options)
+    monkeypatch.setattr("snnsim.training.links.DENSE_ABOVE", dense_above)
+    monkeypatch.setattr("snnsim.training.images.DENSE_ABOVE", dense_above)
+    for ticks in (1, 4, 13):
+        small_chunks(monkeypatch, ticks)
+        assert_equal(gradients(network, "fused", BPTT(), **options), expected)
+
+
+def two_roads():
+    """Two convolutions, two pools and two one-to-one projections meet in a population and leave another."""
+    populations = [
+        Population("input", (2, 6, 6), Input()),
+        Population("left", (3, 6, 6), LIF(10e-3, threshold=0.6)),
+        Population("right", (3, 6, 6), LIF(6e-3, threshold=0.6)),
+        Population("both", (4, 6, 6), LIF(6e-3, threshold=0.7)),
+        Population("pool", (4, 3, 3), LIF(6e-3, threshold=0.7)),
+        Population("same", (4, 3, 3), LIF(4e-3, threshold=0.5)),
+        Population("out", 3, LI(5e-3)),
+    ]
+    projections = [
+        Projection("input", "left", Conv2d(Normal(0.15, 0.35), kernel=3, padding=1)),
+        Projection("input", "right", Conv2d(Normal(0.15, 0.35), kernel=3, padding=1)),
+        Projection("left", "both", Conv2d(Normal(0.1, 0.3), kernel=3, padding=1)),
+        Projection("right", "both", Conv2d(Normal(0.1, 0.3), kernel=3, padding=1)),
+        Projection("both", "pool", SumPool2d(2, weights=0.4), name="sum"),
+        Projection("both", "pool", MaxPool2d(2, weights=0.7), name="max"),
+        Projection("both", "pool", SumPool2d(2, weights=0.2), name="again"),
+        Projection("pool", "same", OneToOne(0.6), name="one"),
+        Projection("pool", "same", OneToOne(0.3), name="two"),
+        Projection("same", "out", Dense(Normal(0.0, 0.6))),
+    ]
+    return Network(populations, projections, dt=DT, seed=11)
+
+
+@pytest.mark.parametrize("sparse_below", [-1.0, 1.0])
+@pytest.mark.parametrize("dropped", [{}, {"left": 0.3, "both": 0.4}])
+def test_projections_add_up_over_frames_and_over_spikes(monkeypatch, sparse_below, dropped):
+    monkeypatch.setattr("snnsim.training.images.DENSE_ABOVE", sparse_below)
+    for rule in (SLTT(chunk=4), BPTT()):
+        fused = gradients(two_roads(), "fused", rule, dropout=dropped)
+        assert_equal(fused, gradients(two_roads(), "plain", rule, dropout=dropped))
+        assert all(bool(gradient.abs().sum() > 0) for gradient in fused[1].values())
+
+
+def learned_norms(model, seed=0):
+    """Give batch norm factors, shifts and running statistics that are not those it begins with; some spread is tiny."""
+    random = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for stage in model.plan.stages:
+            if stage.batch_norm:
+                norm, n = model.norm(stage.name), stage.channels
+                norm.weight.copy_(0.5 + torch.rand(n, generator=random))
+                norm.bias.copy_(0.6 * torch.rand(n, generator=random))
+                norm.running_mean.copy_(0.3 * torch.rand(n, generator=random))
+                norm.running_variance.copy_(0.5 * torch.rand(n, generator=random))
+                norm.running_variance[0] = 2e-5  # about what is added to it
+    return model
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("over", ["tick", "sequence"])
+@pytest.mark.parametrize("readout", [False, True])
+def test_both_paths_agree_where_batch_norm_has_learned(training, over, readout):
+    network, found = fully_connected(), []
+    normed = ["layer1", "layer2", *(["layer3"] if readout else [])]
+    for path in ("fused", "plain"):
+        options = {"learn": ("weights", "bias"), "batch_norm": normed, "batch_norm_over": over}
+        model = learned_norms(TrainableNetwork(network, dtype="float64", path=path, **options)).train(training)
+        outcome = BPTT().step(model, events_for(network), labels_for(network))
+        running = {name: buffer.clone() for name, buffer in model.named_buffers() if "running" in name}
+        found.append((outcome, {name: p.grad for name, p in model.named_parameters()}, running))
+        assert all(bool(p.grad.abs().sum() > 0) for p in model.parameters())
+    assert_equal(*found, tolerance=1e-8)

@@ -8,13 +8,14 @@ import h5py
 import numpy as np
 import pytest
 
-from snnsim import LI, LIF, Dense, Events, Input, Kaiming, Network, Population, Projection, Simulation
+from snnsim import LI, LIF, Dense, Events, Input, Kaiming, Learnable, Network, Population, Projection, Simulation
 from snnsim.errors import DataError, NetworkError, ParameterError
 
 torch = pytest.importorskip("torch")
 
 from snnsim.training import BPTT, SLTT, History, TrainableNetwork, evaluate, train  # noqa: E402
 from snnsim.training.loop import stratified_split  # noqa: E402
+from snnsim.training.schedules import cosine, make_optimiser, one_cycle, set_rates  # noqa: E402
 
 DT = 1e-3
 
@@ -184,9 +185,9 @@ def test_a_damaged_or_foreign_checkpoint_is_a_clear_error(small, tmp_path):
         trained(small, resume=path)
     assert "\n" not in str(caught.value)
     path.write_bytes(whole)
-    with pytest.raises(ParameterError, match="batch_size=32, this call has batch_size=16"):
+    with pytest.raises(ParameterError, match="batch_size: begun with 32, this call has 16"):
         trained(small, resume=path, batch_size=16)
-    with pytest.raises(ParameterError, match="rule="):
+    with pytest.raises(ParameterError, match="rule: begun with SLTT"):
         trained(small, resume=path, rule=BPTT())
     with pytest.raises(DataError, match="no such file"):
         trained(small, resume=tmp_path / "nothing.h5")
@@ -218,3 +219,65 @@ def test_wrong_settings_are_named(small):
         trained(SimpleNamespace(events=small.events, labels=small.labels + 5))
     with pytest.raises(ParameterError, match="expected whole numbers"):
         trained(SimpleNamespace(events=small.events, labels=small.labels[:3]))
+
+
+def test_the_loss_of_an_epoch_is_the_mean_over_its_samples(small):
+    """Batches of different sizes, weights that do not move: the same as all samples at once."""
+    part = SimpleNamespace(events=small.events[:23], labels=small.labels[:23])
+    model = TrainableNetwork(network(30), dtype="float64")
+    options = {"batch_size": 10, "learning_rate": 1e-300, "optimiser": "sgd", "validation": 0, "epochs": 1}
+    history = train(model, part, progress=False, **options)
+    whole = SLTT().step(model, part.events, torch.from_numpy(part.labels))
+    assert history.loss[0] == pytest.approx(whole.loss, rel=1e-12)
+    assert history.train_accuracy[0] == whole.correct(torch.from_numpy(part.labels)) / 23
+
+
+def test_every_minibatch_of_every_epoch_has_random_numbers_of_its_own(small, monkeypatch):
+    seeds, step = [], SLTT.step
+
+    def noting(self, model, inputs, labels, loss, generator):
+        seeds.append(generator.initial_seed())
+        return step(self, model, inputs, labels, loss, generator)
+
+    monkeypatch.setattr(SLTT, "step", noting)
+    trained(small, epochs=3)
+    first = list(seeds)
+    assert len(set(first)) == len(first) == 3 * 5
+    trained(small, epochs=3)
+    assert seeds == first * 2
+    trained(small, epochs=3, seed=1)
+    assert not set(seeds[30:]) & set(first)
+
+
+def test_optimisers_have_the_groups_and_rates_that_are_documented():
+    """Decay of weights alone where samples are computed whole; delays have a rate of their own, along a cosine."""
+    populations = [Population("a", 3, Input()), Population("b", 4, LIF(5e-3)), Population("c", 2, LI(5e-3))]
+    projections = [
+        Projection("a", "b", Dense(1.0), delay=Learnable(5e-3)),
+        Projection("b", "c", Dense(1.0)),
+    ]
+    delayed = Network(populations, projections, dt=DT)
+    model = TrainableNetwork(delayed, learn=("weights", "delays", "bias"), batch_norm=["b"])
+    names = {id(p): name for name, p in model.named_parameters()}
+    for kind in ("adam", "sgd"):
+        steps = make_optimiser(model, kind, 0.1, 0.01, 0.5)
+        found = {
+            names[id(p)]: (group["highest"], group["weight_decay"])
+            for group in steps.param_groups
+            for p in group["params"]
+        }
+        assert found.pop("delays:a->b") == (0.5, 0.0)
+        assert found == {
+            name: (0.1, 0.01 if name.startswith("weights") else 0.0) for name in names.values() if name in found
+        }
+        assert len(found) == len(names) - 1
+        assert all(group.get("momentum", 0.9) == 0.9 for group in steps.param_groups)
+        for schedule in (None, "cosine", "one_cycle"):
+            for epoch in range(7):
+                share = {None: 1.0, "cosine": cosine(epoch, 7), "one_cycle": one_cycle(epoch, 7)}[schedule]
+                assert set_rates(steps, schedule, epoch, 7) == pytest.approx(0.1 * share, rel=1e-12)
+                for group in steps.param_groups:
+                    wanted = 0.5 * cosine(epoch, 7) if group["moves_delays"] else 0.1 * share
+                    assert group["lr"] == pytest.approx(wanted, rel=1e-12)
+    plain = TrainableNetwork(network(30), learn=("weights", "bias"), batch_norm=["hidden"])
+    assert {group["weight_decay"] for group in make_optimiser(plain, "adam", 0.1, 0.01, 0.5).param_groups} == {0.01}

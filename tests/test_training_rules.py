@@ -5,12 +5,18 @@ import itertools
 import numpy as np
 import pytest
 
-from snnsim import LI, LIF, Dense, Events, Input, Network, Normal, Population, Projection
-from snnsim.errors import ParameterError
+from snnsim import LI, LIF, Dense, Events, Input, Learnable, Network, Normal, Population, Projection
+from snnsim.errors import ParameterError, ResourceError
 
 torch = pytest.importorskip("torch")
 
-from snnsim.training import BPTT, SLTT, PerTickCrossEntropy, TrainableNetwork  # noqa: E402
+from snnsim.training import (  # noqa: E402
+    BPTT,
+    SLTT,
+    PerTickCrossEntropy,
+    ScoreCrossEntropy,
+    TrainableNetwork,
+)
 from snnsim.training.memory import MemoryReport  # noqa: E402
 
 DT = 1e-3
@@ -118,20 +124,17 @@ def test_random_ticks_come_from_the_generator_and_all_of_them_is_sltt():
     )
 
 
-def test_batch_norm_sees_every_tick_in_order_also_without_a_backward_pass():
+def test_batch_norm_sees_every_tick_also_without_a_backward_pass():
     found = []
     for rule in (SLTT(), SLTT(k=1), SLTT(chunk=3), BPTT()):
         model = TrainableNetwork(network(), batch_norm=["h0"], dtype="float64")
         rule.step(model, events(11), labels())
         found.append(model.norm("h0"))
     drive = events(11).to_dense(np.float64) @ network().resolved().projections[0].connectivity.weights
-    mean, variance = np.zeros(12), np.ones(12)
-    for t in range(11):
-        mean = 0.9 * mean + 0.1 * drive[:, t].mean(0)
-        variance = 0.9 * variance + 0.1 * drive[:, t].var(0, ddof=1)
+    rows = drive.reshape(-1, 12)
     for norm in found:
-        np.testing.assert_allclose(norm.running_mean.numpy(), mean, rtol=1e-12)
-        np.testing.assert_allclose(norm.running_variance.numpy(), variance, rtol=1e-12)
+        np.testing.assert_allclose(norm.running_mean.numpy(), rows.mean(0), rtol=1e-12)
+        np.testing.assert_allclose(norm.running_variance.numpy(), rows.var(0, ddof=1), rtol=1e-10)
 
 
 def test_dropout_silences_the_same_neurons_at_all_ticks():
@@ -194,13 +197,37 @@ def test_forecast_of_memory_is_what_a_step_takes(rule, path, normed):
     assert "total" in str(forecast)
 
 
+def test_forecast_of_delays_on_the_plain_path_is_no_less_than_what_a_step_keeps_nor_far_above():
+    populations = [Population("input", 14, Input()), Population("h", 60, LIF(10e-3)), Population("out", 5, LI(5e-3))]
+    projections = [
+        Projection("input", "h", Dense(Normal(0.1, 0.7)), delay=Learnable(6 * DT)),
+        Projection("h", "out", Dense(Normal(0.1, 0.7))),
+    ]
+    net = Network(populations, projections, dt=DT)
+    model = TrainableNetwork(net, learn=("weights", "delays"), path="plain")
+    sizes, ours = {}, {parameter.data_ptr() for parameter in model.parameters()}
+
+    def pack(tensor):
+        if tensor.data_ptr() not in ours:
+            sizes[tensor.data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
+        readout = model.readout(events(64))
+    measured = sum(sizes.values())
+    assert readout.requires_grad
+    assert 1.0 < model.memory_report(64, 6, BPTT()).kept / measured < 4.0
+
+
 def test_a_step_that_cannot_fit_is_refused_with_a_way_out(monkeypatch):
-    with pytest.raises(ParameterError, match=r"BPTT: 1000 ticks at batch 64 need .* a batch of 32 would fit.*SLTT"):
-        MemoryReport("BPTT", 1000, 64, 10, kept=2000, working=0, gradients=0, free=1000).require()
-    monkeypatch.setattr("snnsim.training.memory.free_memory", lambda: 1000)
+    monkeypatch.setattr("snnsim.training.memory.available_memory", lambda: 10**8)
+    with pytest.raises(ResourceError, match=r"BPTT: 1000 ticks at batch 64 need .* a batch of 32 would fit.*SLTT"):
+        MemoryReport("BPTT", 1000, 64, 10, kept=2 * 10**8, working=0, gradients=0).require()
+    monkeypatch.setattr("snnsim.training.memory.UNASKED", 0)
+    monkeypatch.setattr("snnsim.training.memory.available_memory", lambda: 1000)
     model = TrainableNetwork(network())
     assert not model.memory_report(50, 6, BPTT()).fits
-    with pytest.raises(ParameterError, match="SLTT"):
+    with pytest.raises(ResourceError, match="SLTT"):
         BPTT().step(model, events(50), labels())
 
 
@@ -218,9 +245,9 @@ def test_input_before_the_tick_of_the_loss_gets_no_gradient_from_sltt():
     net = network(time_constant=50e-3, sizes=(14, 9, 5), gain=0.4)
 
     class LastTick(PerTickCrossEntropy):
-        def value(self, readout, labels, ticks):
-            assert readout.shape[0] == ticks  # one chunk holds all ticks
-            return super().value(readout[-1:], labels, 1)
+        def value(self, readout, labels, ends, first=0):
+            assert readout.shape[0] == int(ends.max())  # one chunk holds all ticks
+            return super().value(readout[-1:], labels, torch.ones_like(ends))
 
     found = {}
     for rule in (SLTT(chunk=6), BPTT()):
@@ -244,6 +271,25 @@ def test_a_loss_of_the_sum_is_refused_by_sltt_and_taken_by_bptt():
             SLTT(**options)
     with pytest.raises(ParameterError, match="mixing"):
         PerTickCrossEntropy(1.5)
+
+
+@pytest.mark.parametrize("target", ["one_hot", "ones"])
+@pytest.mark.parametrize("mixing", [0.0, 0.05, 0.7, 1.0])
+def test_losses_are_the_published_formulas(target, mixing):
+    random = np.random.default_rng(0)
+    readout, classes = random.normal(size=(4, 6, 5)), labels().numpy()
+    share = np.exp(readout) / np.exp(readout).sum(2, keepdims=True)
+    entropy = -np.log(share[:, np.arange(6), classes])
+    wanted = np.eye(5)[classes] if target == "one_hot" else np.ones((6, 5))
+    error = ((readout - wanted) ** 2).mean(2)
+    expected = ((1 - mixing) * entropy + mixing * error).mean(1).sum() / 9  # four of nine ticks
+    loss, given = PerTickCrossEntropy(mixing, target), torch.from_numpy(readout)
+    ends = torch.full((6,), 9)
+    assert float(loss.value(given, labels(), ends)) == pytest.approx(expected, rel=1e-12)
+    for score, summed in (("summed_readout", readout.sum(0)), ("summed_softmax", share.sum(0))):
+        entropy = -np.log(np.exp(summed) / np.exp(summed).sum(1, keepdims=True))[np.arange(6), classes]
+        found = ScoreCrossEntropy(score).value(given, labels(), torch.full((6,), 4))
+        assert float(found) == pytest.approx(entropy.mean(), rel=1e-12)
 
 
 def test_gradients_are_added_to_those_that_are_there():

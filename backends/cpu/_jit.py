@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable
 from types import FunctionType, ModuleType
 from typing import Any
 
-from snnsim.compilation import compiled, compiled_c
+from snnsim.compilation import compiled
 
-_OPTIONS: Any = {"nogil": True, "error_model": "numpy", "fastmath": False}
+OPTIONS: Any = {"nogil": True, "error_model": "numpy", "fastmath": False}
 #: For what only compiled functions call: the way in from Python, through all fields of a NamedTuple of arrays, takes
 #: longer to compile than the function.
 _INNER: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
@@ -24,7 +24,7 @@ _INNER: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 def jit(function: Callable[..., Any]) -> Any:
     """Compile a leaf; the kernel that calls it is what is cached."""
     # Said aloud, since Numba would let a leaf take over from its first caller that it counts no references.
-    return compiled(function, _nrt=True, **_OPTIONS)
+    return compiled(function, _nrt=True, **OPTIONS)
 
 
 def bare(function: Callable[..., Any]) -> Any:
@@ -33,17 +33,17 @@ def bare(function: Callable[..., Any]) -> Any:
     Counting costs an atomic operation for every field of a NamedTuple that is read, more than the work of a short
     loop over the array.
     """
-    return compiled(function, _nrt=False, **_OPTIONS, **_INNER)
+    return compiled(function, _nrt=False, **OPTIONS, **_INNER)
 
 
 def melted(function: Callable[..., Any]) -> Any:
     """Compile a `bare` leaf into the body of its caller: passing on all fields of some NamedTuples takes 0.1 us."""
-    return compiled(function, _nrt=False, forceinline=True, **_OPTIONS, **_INNER)
+    return compiled(function, _nrt=False, forceinline=True, **OPTIONS, **_INNER)
 
 
 def inner(function: Callable[..., Any]) -> Any:
     """Compile a leaf that only compiled functions call, and that may make arrays."""
-    return compiled(function, _nrt=True, **_OPTIONS, **_INNER)
+    return compiled(function, _nrt=True, **OPTIONS, **_INNER)
 
 
 def specialised(
@@ -58,7 +58,7 @@ def specialised(
     written to, reach the same memory.
     """
     more = {"pipeline_class": _distinct_pointers()} if distinct else {}
-    return compiled(_copy(template, name, names), cache=cache, **_OPTIONS, **more)
+    return compiled(copied(template, name, names), cache=cache, **OPTIONS, **more)
 
 
 @functools.cache
@@ -91,7 +91,7 @@ def in_precision(function: Callable[..., Any], number: type[Any]) -> Any:
             names[name] = number(value)
         elif isinstance(value, FunctionType):
             names[name] = in_precision(value, number)
-    return jit(_copy(function, function.__name__, names))
+    return jit(copied(function, function.__name__, names))
 
 
 def called_modules(function: Callable[..., Any]) -> set[str]:
@@ -105,12 +105,8 @@ def called_modules(function: Callable[..., Any]) -> set[str]:
     return found
 
 
-def c_function(template: Callable[..., Any], name: str, signature: Any, **names: Any) -> Any:
-    """Compile such a copy at once as a C function with an `address`, kept on disk under `name`."""
-    return compiled_c(_copy(template, name, names), signature, **_OPTIONS)
-
-
-def _copy(template: Callable[..., Any], name: str, names: dict[str, Any]) -> FunctionType:
+def copied(template: Callable[..., Any], name: str, names: dict[str, Any]) -> FunctionType:
+    """Return a copy of a function under another name, in which some of its global names stand for other things."""
     assert isinstance(template, FunctionType)
     copy = FunctionType(template.__code__, {**template.__globals__, **names}, name, template.__defaults__)
     copy.__qualname__, copy.__module__ = name, template.__module__

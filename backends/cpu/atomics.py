@@ -12,8 +12,9 @@ from numba.extending import intrinsic
 
 from snnsim.backends.cpu._jit import bare
 
-#: Words of the array that a barrier works on; arrivals and rounds lie on cache lines of their own.
-BARRIER_WORDS = 32
+#: Words of the array that a barrier works on; arrivals and rounds lie on cache lines of their own. One that is not zero
+#: at STOPPED tells those who wait that another thread will not come.
+BARRIER_WORDS, STOPPED = 32, 24
 _ARRIVALS, _ROUND = 8, 16
 #: How often a waiting thread looks before it lets another one have the core: about 50 microseconds.
 _LOOKS = 10_000
@@ -76,16 +77,19 @@ def prefetch(typingctx, array, index):
 
 @bare
 def wait_for_all(words, threads):
-    """Return when all threads have come here; `words` are zero before the first time."""
+    """Return True when all threads have come here, False where one will not; `words` are zero before the first time."""
     if threads == 1:
-        return
+        return True
     now = atomic_load(words, _ROUND)
     if atomic_add(words, _ARRIVALS, np.int64(1)) == threads - 1:
         atomic_store(words, _ARRIVALS, np.int64(0))
         atomic_store(words, _ROUND, now + 1)
-        return
+        return True
     looks = 0
     while atomic_load(words, _ROUND) == now:
         looks += 1
         if looks > _LOOKS:
+            if atomic_load(words, STOPPED) != 0:
+                return False
             _yield_core()
+    return True

@@ -20,6 +20,7 @@ from snnsim.backends.cpu.build_kernels import count_listed, place_listed, sort_r
 from snnsim.backends.cpu.groups import Group as Group
 from snnsim.backends.cpu.groups import delay_type
 from snnsim.backends.cpu.groups import groups_of as groups_of
+from snnsim.backends.cpu.part_checks import check_listed
 from snnsim.backends.cpu.partition import Partition
 from snnsim.backends.layout import Layout
 from snnsim.connectivity.base import Synapses
@@ -28,6 +29,7 @@ from snnsim.connectivity.draw import Plan
 from snnsim.connectivity.draw_kernels import count_sources, place
 from snnsim.connectivity.recipe import Values
 from snnsim.delays import delay_recipe
+from snnsim.errors import InternalError
 from snnsim.network import Network, Projection
 
 Ints = NDArray[np.int64]
@@ -153,15 +155,18 @@ class _Member:
     @classmethod
     def of(cls, network: Network, projection: Projection) -> _Member:
         source, target = network.population(projection.source), network.population(projection.target)
-        rule = projection.connectivity
+        rule = projection.rule
         plan = rule.plan(source.shape, target.shape, network.key(projection))
         drawn = isinstance(projection.delay, Distribution)
+        listed = network.synapses(projection) if plan is None else None
+        if listed is not None:
+            check_listed(network, projection, listed)
         return cls(
             network.population_number(projection.target),
             network.receptor_number(projection),
             rule.expected(source.shape, target.shape),
             plan,
-            network.synapses(projection) if plan is None else None,
+            listed,
             delay_recipe(network, projection) if drawn else recipe_of(0.0, 0, 0, 1.0),
         )
 
@@ -238,10 +243,13 @@ class _Builder:
                 (store.delays, store.delay_start),
             )
         )
+        ends = rows[1:].copy()
         # In order of the plane, so that each row comes out in that order.
         for i in sorted(group.projections, key=lambda i: self._plane(self.members[i])):
             self._place(self.members[i], rows[:-1], targets, weights, delays)
         # Each place of a row's begin has moved on to its end, which is the next row's begin.
+        if not np.array_equal(rows[:-1], ends):
+            raise InternalError("rows of a part do not have as many synapses as were counted")
         rows[1:] = rows[:-1]
         rows[0] = 0
         if delays.size:
@@ -270,6 +278,7 @@ class _Builder:
 
 
 _NO_DELAYS = np.zeros(0, np.int32)
+_NO_DELAYS.setflags(write=False)  # as the delays of `Synapses` are, for which the kernels are compiled
 
 
 def _starts(lengths: Ints) -> Ints:

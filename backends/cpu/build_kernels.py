@@ -6,14 +6,24 @@ from typing import Any
 
 import numpy as np
 
-from snnsim.compilation import kernel
+from snnsim.compilation import kernel, leaf
+from snnsim.errors import InternalError
 
 _kernel: Any = kernel
+
+
+@leaf
+def check_arenas(targets, weights, delays):
+    """Raise `InternalError` where weights or delays are neither as many as targets nor none."""
+    if (weights.size and weights.size != targets.size) or (delays.size and delays.size != targets.size):
+        raise InternalError("synapses of a part do not have a weight or a delay each")
 
 
 @_kernel
 def count_listed(offsets, targets, low, high, counts):
     """Add to `counts` how many targets from `low` to `high` each source has."""
+    if counts.size != offsets.size - 1:
+        raise InternalError("synapses come from other sources than their population has")
     for source in range(offsets.size - 1):
         for i in range(offsets[source], offsets[source + 1]):
             counts[source] += np.int32(low <= targets[i] < high)
@@ -22,15 +32,20 @@ def count_listed(offsets, targets, low, high, counts):
 @_kernel
 def place_listed(offsets, targets, weights, delays, low, high, plane, ends, target_arena, weight_arena, delay_arena):
     """Put listed synapses onto targets `low` to `high` at the ends of their rows; `plane` is the place of `low`."""
+    check_arenas(target_arena, weight_arena, delay_arena)
     for source in range(offsets.size - 1):
         end = ends[source]
         for i in range(offsets[source], offsets[source + 1]):
             if low <= targets[i] < high:
+                if end < 0 or end >= target_arena.size:
+                    raise InternalError("a part has more synapses than were counted")
                 target_arena[end] = plane + targets[i] - low
                 if weight_arena.size:
                     weight_arena[end] = weights[i]
                 if delay_arena.size:
                     delay_arena[end] = delays[i]
+                    if delay_arena[end] != delays[i]:
+                        raise InternalError("a delay is longer than the longest of its network")
                 end += 1
         ends[source] = end
 
@@ -38,6 +53,9 @@ def place_listed(offsets, targets, weights, delays, low, high, plane, ends, targ
 @_kernel
 def sort_rows(rows, first, last, targets, weights, delays):
     """Sort the rows of sources first ... last - 1 by delay; what is equal stays in its order."""
+    check_arenas(targets, weights, delays)
+    if rows[last] > targets.size:
+        raise InternalError("rows of a part have more synapses than were counted")
     longest = 0
     for source in range(first, last):
         longest = max(longest, rows[source + 1] - rows[source])

@@ -34,6 +34,7 @@ from snnsim.backends.cpu.learning_parts import (
 )
 from snnsim.backends.cpu.long_parts import DELAY, ROWS, SEGMENT_ROWS, TARGETS, WEIGHTS
 from snnsim.backends.cpu.synapses import call_replay, cut, left_in_one, left_in_two
+from snnsim.plasticity.normalisation import NOTHING
 
 _MINIMUM, _MAXIMUM = 4, 5
 
@@ -119,7 +120,7 @@ def replay_segment(part, k, source, delay, nth, count, tick, room, flights):
 
 @inner
 def normalise(part, shared, tick, flights):
-    """Scale the weights of groups to their sums at the end of a tick, where it is time."""
+    """Scale the weights of groups to their sums of sizes at the end of a tick, where it is time."""
     learning = part.learning
     for k in range(learning.table.shape[0]):
         row = learning.table[k]
@@ -131,9 +132,9 @@ def normalise(part, shared, tick, flights):
         count = part.rows[rows + row[SOURCES]]
         sums, factors = np.zeros(row[OWN]), np.ones(row[OWN], flights.values.dtype)
         for i in range(count):
-            sums[part.targets[targets + i] - row[PLANE]] += np.float64(part.weights[weights + i])
+            sums[part.targets[targets + i] - row[PLANE]] += abs(np.float64(part.weights[weights + i]))
         for j in range(row[OWN]):
-            if sums[j] != 0:
+            if sums[j] > NOTHING * learning.totals[k]:
                 factors[j] = learning.totals[k] / sums[j]
         lowest, highest = learning.coefficients[k, _MINIMUM], learning.coefficients[k, _MAXIMUM]
         for i in range(count):

@@ -14,10 +14,11 @@ POPULATION_COLUMNS = 18
 RECEPTOR_COLUMNS = 4
 
 # Columns of the table of Poisson drives. KEY is the key of the drive's random numbers as 64 bits, WEIGHT a place among
-# the coefficients, THRESHOLDS and EDGES places among the thresholds, GROUPS how many groups of thresholds there are,
-# STEP the number of thresholds in a row: one for all neurons, or one a neuron.
-(DRIVE_RECEPTOR, KEY, WEIGHT, THRESHOLDS, EDGES, GROUPS, STEP) = range(7)
-DRIVE_COLUMNS = 7
+# the coefficients, THRESHOLDS, EDGES, TOPS and REMAINDERS places among the thresholds, GROUPS how many groups of
+# thresholds there are, REMAINDER_ROWS how many rows of remainders, STEP the number of thresholds in a row: one for all
+# neurons, or one a neuron. No number below LOWEST_TOP is left over.
+(DRIVE_RECEPTOR, KEY, WEIGHT, THRESHOLDS, EDGES, GROUPS, STEP, TOPS, LOWEST_TOP, REMAINDERS, REMAINDER_ROWS) = range(11)
+DRIVE_COLUMNS = 11
 
 # Columns of the projection table; nine entries from SHAPE on describe a convolution.
 (PROJECTION_KIND, TARGET, RECEPTOR, DELAY, WEIGHTS, OFFSETS, TARGETS, DELAYS, SHAPE) = range(9)

@@ -46,6 +46,8 @@ from snnsim.backends.cpu.deliver import (
     add_sparse,
 )
 from snnsim.backends.cpu.step import SCRATCH, call_step
+from snnsim.errors import InternalError
+from snnsim.scores import EXPONENTIAL, LARGEST, LAST, MEAN, SOFTMAX
 
 # Columns of the trace table.
 (TRACE_STATES, TRACE_EVERY, TRACE_NEURONS, TRACE_FIRST_NEURON, TRACE_PLACE, TRACE_FIRST_RECORD) = range(6)
@@ -57,7 +59,7 @@ def run_recordings(
     first,
     last,
     start_tick,
-    n_ticks,
+    ends,
     first_recording,
     order,
     steps,
@@ -84,6 +86,7 @@ def run_recordings(
     exit_thresholds,
     smoothing,
     exit_population,
+    exit_score,
     exit_sums,
     spike_counts,
     synaptic_operations,
@@ -91,10 +94,15 @@ def run_recordings(
     log,
     progress,
 ):
-    """Run recordings ``first ... last - 1``; return False where the log of spikes is full.
+    """Run recordings ``first ... last - 1``, each up to its own end; return False where the log of spikes is full.
 
     `progress` holds the recording and the tick to go on with, and the number of spikes in the log. Called again with
     a larger log the run goes on as if it had not been interrupted.
+
+    Raises
+    ------
+    InternalError
+        Something is more than was counted.
     """
     widest, most = 0, 0
     for p in range(populations.shape[0]):
@@ -114,7 +122,7 @@ def run_recordings(
             cursors[s] = low + np.searchsorted(event_ticks[low:high], first_step)
         sums[:] = exit_sums[recording]
         step, first_step = first_step, 0
-        while step < n_ticks:
+        while step < ends[recording]:
             if log.shape[1] - logged < most:
                 exit_sums[recording] = sums
                 progress[0], progress[1], progress[2] = recording, step, logged
@@ -130,6 +138,9 @@ def run_recordings(
                         stop += 1
                     cursors[source] = stop
                     active = event_sources[cursor:stop]
+                    for k in range(active.size):
+                        if active[k] < 0 or active[k] >= populations[p, SIZE]:
+                            raise InternalError("an event comes from a source that is not there")
                 else:
                     size = populations[p, SIZE]
                     slot = tick % populations[p, SLOTS] * populations[p, RECEPTORS] * size
@@ -180,23 +191,55 @@ def run_recordings(
                 if tick % traces[t, TRACE_EVERY] == 0:
                     record = tick // traces[t, TRACE_EVERY] - traces[t, TRACE_FIRST_RECORD]
                     place = traces[t, TRACE_PLACE] + record * traces[t, TRACE_NEURONS]
+                    if place < 0 or place + traces[t, TRACE_NEURONS] > trace_values.shape[1]:
+                        raise InternalError("a trace has more records than were counted")
                     for k in range(traces[t, TRACE_NEURONS]):
                         neuron = trace_neurons[traces[t, TRACE_FIRST_NEURON] + k]
                         trace_values[recording, place + k] = state[traces[t, TRACE_STATES] + neuron]
             step += 1
             if exit_population >= 0:
                 base = populations[exit_population, STATES]
-                highest, total = -np.inf, 0.0
-                for k in range(sums.size):
-                    sums[k] += state[base + k]
-                    highest = max(highest, sums[k])
-                for k in range(sums.size):
-                    total += np.exp((sums[k] - highest) / smoothing)
-                if 1.0 / total > exit_thresholds[step - 1]:
+                add_to_scores(exit_score, sums, state[base:], step, ends[recording])
+                if confidence(exit_score, sums, step, smoothing) > exit_thresholds[step - 1]:
                     break
         exit_ticks[recording] = step
     progress[0], progress[1], progress[2] = last, 0, logged
     return True
+
+
+@jit
+def add_to_scores(score, sums, readout, step, end):
+    """Take the readout of tick number `step`, counted from 1, of a recording of `end` ticks into the scores."""
+    if score == SOFTMAX:
+        highest, total = -np.inf, 0.0
+        for k in range(sums.size):
+            highest = max(highest, np.float64(readout[k]))
+        for k in range(sums.size):
+            total += np.exp(np.float64(readout[k]) - highest)
+        for k in range(sums.size):
+            sums[k] += np.exp(np.float64(readout[k]) - highest) / total
+        return
+    share = np.exp(-(step - 1) / end) / end if score == EXPONENTIAL else 1.0
+    for k in range(sums.size):
+        value = readout[k] * share
+        if score == LAST or (score == LARGEST and step == 1):
+            sums[k] = value
+        elif score == LARGEST:
+            sums[k] = max(sums[k], value)
+        else:
+            sums[k] += value
+
+
+@jit
+def confidence(score, sums, step, smoothing):
+    """Return the largest softmax probability of the scores after so many ticks; see `snnsim.early_exit`."""
+    parts = step if score == MEAN else 1
+    highest, total = -np.inf, 0.0
+    for k in range(sums.size):
+        highest = max(highest, sums[k] / parts)
+    for k in range(sums.size):
+        total += np.exp((sums[k] / parts - highest) / smoothing)
+    return 1.0 / total
 
 
 @jit

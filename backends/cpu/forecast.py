@@ -1,4 +1,4 @@
-"""How much memory the cpu backend will take for a long run: counted from the description, nothing is drawn."""
+"""How much memory the cpu backend will take: counted from the description, nothing is drawn."""
 
 from __future__ import annotations
 
@@ -12,15 +12,13 @@ from snnsim.backends.cpu.learning_parts import RANKS
 from snnsim.backends.cpu.long_run import unsupported
 from snnsim.backends.cpu.partition import Partition, paying_threads
 from snnsim.backends.layout import Layout
-from snnsim.connectivity import Conv2d, Dense, FixedInDegree, FixedProbability, FixedTotalNumber
+from snnsim.backends.listing import expected, is_drawn, is_matrix, listed, neurons, state
+from snnsim.connectivity import Conv2d
 from snnsim.delays import likely_longest
 from snnsim.errors import one_of, whole
 from snnsim.memory import MemoryForecast
 from snnsim.network import Network, Projection
 
-#: Bytes a synapse of a projection that is not random takes as a list: source, target, weight, delay and their order.
-_LISTED = {"Sparse": 48}
-_LISTED_OTHERWISE = 24
 #: Bytes an accumulator takes beside its sum, and a neuron beside its states: lists of whom to visit, counters.
 _AN_ACCUMULATOR, _A_NEURON = 16, 24
 
@@ -39,6 +37,8 @@ def forecast(network: Network, *, dtype: str = "float32", threads: int | None = 
     """
     one_of("dtype", dtype, ("float32", "float64"))
     threads = paying_threads(network) if threads is None else whole("threads", threads, at_least=1)
+    if unsupported(network) is not None:
+        return of_recordings(network, dtype)
     item = np.dtype(dtype).itemsize
     longest = functools.cache(lambda projection: likely_longest(network, projection))
     layout = Layout.of(network, longest)
@@ -49,9 +49,6 @@ def forecast(network: Network, *, dtype: str = "float32", threads: int | None = 
     delay_item = 1 if last < 2**8 else 2 if last < 2**16 else 4
 
     synapses = rows = plasticity = building = 0.0
-    if unsupported(network) is not None:
-        synapses, rows = _tables(network, item)
-        groups = []
     for group in groups:
         members = [network.projections[i] for i in group.projections]
         count = sum(expected(network, projection) for projection in members)
@@ -63,48 +60,70 @@ def forecast(network: Network, *, dtype: str = "float32", threads: int | None = 
         if group.plastic:
             plasticity += _plasticity(network, group, count, n_rows, item)
     for projection in network.projections:
-        building += _as_list(projection) * expected(network, projection)
+        if not is_drawn(projection):
+            building += listed(projection) * expected(network, projection)
     accumulators = int(partition.sizes.sum())
-    state = layout.n_floats * item + layout.n_counters * (4 + _A_NEURON) + accumulators * (item + _AN_ACCUMULATOR)
+    held = layout.n_floats * item + layout.n_counters * (4 + _A_NEURON) + accumulators * (item + _AN_ACCUMULATOR)
     return MemoryForecast(
         network.name,
-        sum(population.size for population in network.populations if not population.is_source),
+        neurons(network),
         round(sum(expected(network, projection) for projection in network.projections)),
         round(synapses / ranks),
         round(rows / ranks),
-        state,
+        held,
         round(plasticity / ranks),
         round(building),
     )
 
 
-def expected(network: Network, projection: Projection) -> float:
-    """Return the expected number of synapses of a projection."""
-    source, target = network.population(projection.source), network.population(projection.target)
-    return projection.connectivity.expected(source.shape, target.shape)
-
-
-def _tables(network: Network, item: int) -> tuple[float, float]:
-    """Return the bytes of synapses and rows where a network cannot go in parts, and keeps the rules' own forms."""
-    synapses = rows = 0.0
+def of_recordings(network: Network, dtype: str) -> MemoryForecast:
+    """Return the memory of a network for recordings, with the state of one: rules keep their own forms."""
+    item = np.dtype(dtype).itemsize
+    synapses = rows = building = 0.0
     for projection in network.projections:
-        rule, one_delay = projection.connectivity, isinstance(projection.delay, float)
-        source, target = network.population(projection.source), network.population(projection.target)
-        if isinstance(rule, Dense) and one_delay:
-            synapses += source.size * target.size * item
-        elif isinstance(rule, Conv2d) and one_delay:
-            synapses += math.prod(rule.kernel_shape(source.shape, target.shape)) * item
+        number, one_delay = expected(network, projection), isinstance(projection.delay, float)
+        if is_matrix(projection):
+            number = _numbers(network, projection)
+            synapses += number * item
+            building += number * (item + (0 if isinstance(projection.connectivity.weights, np.ndarray) else 8))
         else:
-            synapses += expected(network, projection) * (item + (4 if one_delay else 8))
-            rows += 8 * (source.size + 1)
-    return synapses, rows
+            synapses += number * (item + (4 if one_delay else 8))
+            rows += 8 * (network.population(projection.source).size + 1)
+            building += number * (item + listed(projection))
+    return MemoryForecast(
+        network.name,
+        neurons(network),
+        round(sum(expected(network, projection) for projection in network.projections)),
+        round(synapses),
+        round(rows),
+        state(network, np.dtype(dtype)),
+        0,
+        round(building),
+    )
+
+
+def _numbers(network: Network, projection: Projection) -> float:
+    """Return how many numbers a matrix holds, or the kernels of a convolution."""
+    rule = projection.connectivity
+    source, target = network.population(projection.source), network.population(projection.target)
+    if isinstance(rule, Conv2d):
+        return math.prod(rule.kernel_shape(source.shape, target.shape))
+    return source.size * target.size
 
 
 def _segments(count: float, n_rows: int, longest: int) -> float:
-    """Return how many pieces of one delay the rows are, if all delays are equally likely: at most as many."""
-    if longest == 0 or n_rows == 0:
+    """Return how many segments the rows are, if all delays are equally likely.
+
+    A row is pieces of one delay, and a gap takes a segment for every 255 ticks. With m pieces a row there are
+    m (1 - x / longest) exp(-m x / longest) gaps longer than x, which is summed over x = 255, 510, ...
+    """
+    if longest == 0 or n_rows == 0 or count == 0:
         return 0.0
-    return n_rows * longest * -float(np.expm1(count / n_rows * np.log1p(-1 / (longest + 1))))
+    pieces = longest * -math.expm1(count / n_rows * math.log1p(-1 / (longest + 1)))
+    steps = longest / 255
+    apart = -math.expm1(-pieces / steps)
+    long_gaps = (1 - apart) / apart * (1 + math.expm1(-pieces) / (steps * apart))
+    return n_rows * pieces * (1 + min(max(long_gaps, 0.0), steps))
 
 
 def _plasticity(network: Network, group: Group, count: float, n_rows: int, item: int) -> float:
@@ -115,11 +134,3 @@ def _plasticity(network: Network, group: Group, count: float, n_rows: int, item:
     a_synapse += 8 if group.delay < 0 else 0  # its place in the order of the network
     a_target = 12 + 2 * item + 4 * (RANKS + 1) + item * RANKS
     return count * a_synapse + n_rows * (16 + 2 * item) + network.population(projection.target).size * a_target
-
-
-def _as_list(projection: Projection) -> int:
-    """Return the bytes of a synapse while it stands in a list."""
-    rule = projection.connectivity
-    if isinstance(rule, (FixedInDegree, FixedProbability, FixedTotalNumber)):
-        return 0
-    return _LISTED.get(type(rule).__name__, _LISTED_OTHERWISE)

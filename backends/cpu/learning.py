@@ -52,6 +52,7 @@ from snnsim.backends.cpu.learning_parts import (
 from snnsim.backends.cpu.long_parts import COUNT, FLIGHT, SYNAPSE, TARGETS, WEIGHTS
 from snnsim.backends.cpu.long_parts import GROUP as RECORD_GROUP
 from snnsim.backends.cpu.synapses import call_arrive
+from snnsim.errors import InternalError
 
 _PAIR_POTENTIATION, _TRIPLET_POTENTIATION, _PAIR_DEPRESSION, _TRIPLET_DEPRESSION = range(4)
 
@@ -97,6 +98,8 @@ def take_off(learning, group, source, tick, flights):
         return np.int64(-1)
     row, c, table, values = learning.table[k], learning.coefficients[k], flights.table, flights.values
     place, i = row[PRE] + source, flights.numbers[FLIGHTS]
+    if i >= table.shape[1]:
+        raise InternalError("a part sends more spikes over plastic projections in a window than were counted")
     before = learning.pre_ticks[place]
     trace = learning.pre_traces[row[PRE_TRACES] + source]
     table[FLIGHT_GROUP, i], table[FLIGHT_SOURCE, i] = group, source

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnsim.compilation import kernel
+from snnsim.errors import InternalError
 from snnsim.network import Network, Projection
 
 
@@ -81,6 +82,8 @@ class ListedOrder:
 def _take_rows(rows: NDArray[np.int64], starts: NDArray[np.int64], values: NDArray[Any], part: NDArray[Any]) -> None:
     for source in range(starts.size):
         shift = starts[source] - rows[source]
+        if rows[source + 1] > part.size or rows[source + 1] + shift > values.size:
+            raise InternalError("a part has more plastic synapses than its projection")
         for i in range(rows[source], rows[source + 1]):
             part[i] = values[i + shift]
 
@@ -89,5 +92,7 @@ def _take_rows(rows: NDArray[np.int64], starts: NDArray[np.int64], values: NDArr
 def _put_rows(rows: NDArray[np.int64], starts: NDArray[np.int64], part: NDArray[Any], values: NDArray[Any]) -> None:
     for source in range(starts.size):
         shift = starts[source] - rows[source]
+        if rows[source + 1] > part.size or rows[source + 1] + shift > values.size:
+            raise InternalError("a part has more plastic synapses than its projection")
         for i in range(rows[source], rows[source + 1]):
             values[i + shift] = part[i]

@@ -25,13 +25,13 @@ from snnsim.backends.cpu.partition import Partition
 from snnsim.backends.plastic import Constants, PlasticState, check_bounds, check_synapses
 from snnsim.errors import ParameterError
 from snnsim.network import Network
-from snnsim.plasticity import arithmetic
+from snnsim.plasticity import arithmetic, normalisation
 
 
 @functools.cache
 def _kernels() -> tuple[Any, Any]:
     """Return what is compiled beside the engine: catching up and rewards."""
-    modules = (_jit, catching_up, learning_parts, long_parts, pointers, synapses, arithmetic)
+    modules = (_jit, catching_up, learning_parts, long_parts, pointers, synapses, arithmetic, normalisation)
     version = digest([sys.modules[module.__name__] for module in modules])
     templates = (catching_up.catch_up_all, catching_up.reward)
     first, second = (specialised(template, f"{template.__name__}_{version}", cache=True) for template in templates)

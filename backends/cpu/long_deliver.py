@@ -34,6 +34,7 @@ from snnsim.backends.cpu.long_parts import (
     TRACKED,
     WEIGHTS,
 )
+from snnsim.errors import InternalError
 
 _ONE = np.uint64(1)
 #: How many synapses are asked for ahead, in whole records and at least one; more would drive the plane out of the
@@ -67,6 +68,8 @@ def touch(part, first, count, numbers):
     for i in range(first, first + count):
         slot = part.slot_of[part.targets[i]]
         if part.marks[slot] == 0:
+            if n >= part.lists.shape[1]:
+                raise InternalError("a part lists more neurons to visit than it has")
             part.marks[slot] = 1
             part.lists[0, n] = slot
             n += 1
@@ -117,6 +120,8 @@ def next_segment(part, active, i):
 def deliver_due(part, shared, carried, tick):
     """Add all synapses that are due in this tick, those of plastic groups last; return when the next ones are."""
     active, due, numbers = carried.active, carried.due, carried.numbers
+    if due.shape[1] < numbers[ACTIVE]:
+        raise InternalError("a part has more spikes on their way than room for their numbers")
     fixed, learning, following = 0, 0, NEVER
     for i in range(numbers[ACTIVE]):
         when = active[DUE, i]
@@ -215,6 +220,8 @@ def send(part, shared, active, numbers, group, source, tick, flight):
     if low == high:
         return
     i = numbers[ACTIVE]
+    if i >= active.shape[1]:
+        raise InternalError("a part sends more spikes in a window than were counted")
     active[SYNAPSE, i] = part.groups[group, TARGETS] + low
     active[GROUP, i] = group
     active[SENDER, i] = source

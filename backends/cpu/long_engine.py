@@ -24,8 +24,11 @@ from snnsim.backends.cpu.long_parts import (
     ACTIVE,
     BOX,
     COUNT,
+    DONE,
     DUE,
     GROUP,
+    LACKS_ROOM,
+    LEFT_ALONE,
     LOGGED,
     N_FIELDS,
     N_NUMBERS,
@@ -41,8 +44,9 @@ from snnsim.backends.cpu.long_parts import (
 from snnsim.backends.cpu.long_windows import advance_window, load_ring
 from snnsim.backends.cpu.pointers import caller
 from snnsim.backends.cpu.visits import list_ready
+from snnsim.errors import InternalError
 
-call_exchange = caller("call_exchange", n_arguments=1)
+call_exchange = caller("call_exchange", n_arguments=1, foreign=True)
 
 # Stages of a window: the next thing to do is to advance the neurons, to keep their spikes, or to take those of all.
 (_ADVANCE, _KEEP, _TAKE) = range(3)
@@ -136,7 +140,7 @@ def resumed(part, shared, run, carried):
 
 @bare
 def run_windows(part, shared, run, senders, mail, traces, carried):
-    """Run window after window; return True at the end of the run, False where something lacks room."""
+    """Run window after window; return DONE, LACKS_ROOM, or LEFT_ALONE where the thread of another part has failed."""
     numbers = carried.numbers
     while numbers[TICK] < run.end:
         tick, box = numbers[TICK], numbers[BOX]
@@ -146,12 +150,12 @@ def run_windows(part, shared, run, senders, mail, traces, carried):
             numbers[STAGE] = _KEEP
         if numbers[STAGE] == _KEEP:
             if numbers[LOGGED] + mail.counts[box, part.number, 0] > carried.log_keys.size:
-                return False
+                return LACKS_ROOM
             log_spikes(part, shared, run, mail, box, carried, tick)
             if mail.exchange != 0:
                 call_exchange(mail.exchange, box)
-            else:
-                wait_for_all(mail.barrier, mail.threads)
+            elif not wait_for_all(mail.barrier, mail.threads):
+                return LEFT_ALONE
             numbers[REACHED] = count_rows(part, shared, run, senders, mail, box, carried, last)
             numbers[STAGE] = _TAKE
         more = numbers[REACHED]
@@ -159,10 +163,10 @@ def run_windows(part, shared, run, senders, mail, traces, carried):
             last = after_silence(run, senders, mail, box, carried, last)
         else:
             if not (forget_done(carried.active, numbers, more) and has_room_for_flights(part, carried.flights, more)):
-                return False
+                return LACKS_ROOM
             send_all(part, shared, run, senders, mail, box, carried, tick, last)
         numbers[TICK], numbers[BOX], numbers[STAGE] = last, 1 - box, _ADVANCE
-    return True
+    return DONE
 
 
 @inner
@@ -219,12 +223,22 @@ def finish(part, shared, run, carried):
 
 
 def run_part(part, shared, run, senders, mail, traces):
-    """Run one part from start to end beside the threads of the others; see `finish` for what is returned."""
+    """Run one part from start to end beside the threads of the others; see `finish` for what is returned.
+
+    Raises
+    ------
+    InternalError
+        Something is more than was counted.
+    """
     carried = begin(part, shared, run, senders, mail)
-    while not run_windows(part, shared, run, senders, mail, traces, carried):
+    outcome = run_windows(part, shared, run, senders, mail, traces, carried)
+    while outcome == LACKS_ROOM:
         numbers = carried.numbers
         if numbers[STAGE] == _KEEP:
             carried = with_longer_log(carried, mail.counts[numbers[BOX], part.number, 0])
         else:
             carried = with_room(part, carried, numbers[REACHED], numbers[TICK])
+        outcome = run_windows(part, shared, run, senders, mail, traces, carried)
+    if outcome == LEFT_ALONE:
+        raise InternalError("a part was left alone by the thread of another one")
     return finish(part, shared, run, carried)

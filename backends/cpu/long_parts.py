@@ -22,6 +22,8 @@ N_FIELDS = 8
 # that its spikes reach.
 (ACTIVE, FINISHED, LOGGED, TOUCHED, TICK, BOX, STAGE, REACHED) = range(8)
 N_NUMBERS = 8
+# Outcomes of running window after window.
+(DONE, LACKS_ROOM, LEFT_ALONE) = range(3)
 #: Whole numbers that fill a line of the cache.
 APART = 8
 #: Later than every tick; typed, since Numba would compile functions once more for a literal.

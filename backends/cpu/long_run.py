@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sys
 import weakref
@@ -26,7 +27,6 @@ from snnsim.backends.cpu import (
     long_parts,
     long_windows,
     pointers,
-    ranks,
     step,
     synapses,
     visits,
@@ -38,15 +38,18 @@ from snnsim.backends.cpu.learning_tables import learning_of
 from snnsim.backends.cpu.long_parts import APART, Mail, Part, Run, Senders, Shared, Traces
 from snnsim.backends.cpu.long_tables import part_of
 from snnsim.backends.cpu.partition import Partition
+from snnsim.backends.cpu.ranks import Exchange, summed
 from snnsim.backends.cpu.step import population_tables, step_address
 from snnsim.backends.cpu.visiting import visited_by_events
 from snnsim.backends.cpu.visits import visit_tables
 from snnsim.backends.layout import Layout
 from snnsim.backends.settle import settle
-from snnsim.errors import ParameterError
+from snnsim.errors import InternalError, ParameterError, ResourceError
 from snnsim.events import Events
 from snnsim.network import Network, Population
 from snnsim.neurons import NeuronModel
+from snnsim.plasticity import normalisation
+from snnsim.ranks import Ranks
 
 #: Most ticks between two exchanges of spikes, and most spikes that a part's box has room for.
 _LONGEST_WINDOW, _LARGEST_BOX = 4096, 2**26
@@ -57,7 +60,7 @@ def version() -> str:
     """Return the mark of everything that is compiled into the engine."""
     modules = (_jit, atomics, columns, pointers, step, visits)
     parts = (long_deliver, long_engine, long_mail, long_parts, long_windows)
-    plastic = (catching_up, learning, learning_parts, synapses)
+    plastic = (catching_up, learning, learning_parts, normalisation, synapses)
     return digest([sys.modules[module.__name__] for module in (*modules, *parts, *plastic)])
 
 
@@ -80,6 +83,8 @@ class LongRun:
         See `snnsim.simulation.Simulation`.
     progress : bool
         Show a bar while the synapses are made.
+    ranks : Ranks, optional
+        Processes that share the network, all of which make it at the same time.
     """
 
     def __init__(
@@ -91,34 +96,28 @@ class LongRun:
         threads: int = 1,
         visit: str | Mapping[str, str] = "auto",
         progress: bool = False,
+        ranks: Ranks | None = None,
     ) -> None:
         self.network, self.layout, self.dtype = network, layout, dtype
-        self._world = ranks.world()
-        self.partition = Partition.of(network, layout, threads if self._world is None else self._world.size)
+        self._ranks = ranks
+        self.partition = Partition.of(network, layout, threads if ranks is None else ranks.size)
         self.n_parts = self.partition.n_parts
-        self._own = range(self.n_parts) if self._world is None else range(self._world.rank, self._world.rank + 1)
-        if self._world is not None and self.n_parts > self._world.size:
+        self._own = range(self.n_parts) if ranks is None else range(ranks.rank, ranks.rank + 1)
+        if ranks is not None and self.n_parts > ranks.size:
             raise ParameterError(
                 f"network {network.name!r} takes {self.n_parts} parts or more; start at least as many ranks "
-                f"(mpiexec -n {self.n_parts}), now {self._world.size}"
+                f"(mpiexec -n {self.n_parts}), now {ranks.size}"
             )
         self._groups = groups_of(network)
         self._by_events = visited_by_events(network, visit)
         self._shared = self._share()
-        stores = build_parts(network, layout, self.partition, self._own, dtype, threads, progress)
-        self._out_degrees = [
-            self._summed(sum(s.out_degrees[i] for s in stores)) for i in range(len(network.projections))
-        ]
-        self.parts: dict[int, Part] = {}
-        for place, number in enumerate(self._own):
-            # One after another, and each store given up when its part is made: the delays are packed on the way.
-            store = stores[place]
-            learning = learning_of(network, self._groups, number, self.partition, store, dtype)
-            self.parts[number] = part_of(number, store, self.partition, self._groups, self._shared, learning, dtype)
-            stores[place] = None  # type: ignore[call-overload]
+        build = functools.partial(self._build, threads, progress)
+        out_degrees = build() if ranks is None else ranks.together("Simulation(...)", build)
+        with self.sharing():
+            self._out_degrees = [self._summed(degrees) for degrees in out_degrees]
         self._mail = self._make_mail()
-        if self._world is not None:
-            self._exchange = ranks.Exchange(self._world, self._mail)
+        if ranks is not None:
+            self._exchange = Exchange(ranks.communicator, self._mail)
             self._mail = self._mail._replace(exchange=self._exchange.address)
         self.plastic: PlasticRun | None = None
         if any(group.plastic for group in self._groups):
@@ -130,6 +129,20 @@ class LongRun:
         self._last: tuple[weakref.ref[Any], int, bool] | None = None
 
     # -- building ----------------------------------------------------------------------------------------
+
+    def _build(self, threads: int, progress: bool) -> list[Any]:
+        """Make the own parts; return how many synapses each source of each projection has on them."""
+        network, dtype = self.network, self.dtype
+        stores = build_parts(network, self.layout, self.partition, self._own, dtype, threads, progress)
+        out_degrees = [sum(s.out_degrees[i] for s in stores) for i in range(len(network.projections))]
+        self.parts: dict[int, Part] = {}
+        for place, number in enumerate(self._own):
+            # One after another, and each store given up when its part is made: the delays are packed on the way.
+            store = stores[place]
+            learning = learning_of(network, self._groups, number, self.partition, store, dtype)
+            self.parts[number] = part_of(number, store, self.partition, self._groups, self._shared, learning, dtype)
+            stores[place] = None  # type: ignore[call-overload]
+        return out_degrees
 
     def _share(self) -> Shared:
         network, groups = self.network, self._groups
@@ -210,6 +223,16 @@ class LongRun:
 
     def run(self, state: State, request: RunRequest) -> RunOutput:
         """Advance the one recording of `state` in place and return what was recorded."""
+        if self._ranks is None:
+            return self._run(state, request)
+        with self._ranks.or_abort():
+            return self._run(state, request)
+
+    def sharing(self) -> contextlib.AbstractContextManager[None]:
+        """Return what to do in where ranks wait for each other."""
+        return contextlib.nullcontext() if self._ranks is None else self._ranks.or_abort()
+
+    def _run(self, state: State, request: RunRequest) -> RunOutput:
         start, n_ticks = state.tick, request.n_ticks
         if self.plastic is not None:
             self.plastic.begin(state, n_ticks)
@@ -240,9 +263,9 @@ class LongRun:
                 visited[place.counters : place.counters + place.size] = state.tick
         left = any(log[2] for log in logs) or (in_flight and n_ticks < long_engine_slots(self._shared))
         self._last = (weakref.ref(state.floats), state.tick, left)
-        if self._world is not None:
-            self._share_state(state)
-            logs = list(ranks.gathered(self._world, logs[0]))
+        if self._ranks is not None:
+            self._share_state(state, self._ranks.rank)
+            logs = self._ranks.communicator.allgather(logs[0])
             left = any(log[2] for log in logs)
             values = self._summed(values)
             run = run._replace(spike_counts=self._summed(run.spike_counts), updates=self._summed(run.updates))
@@ -252,24 +275,48 @@ class LongRun:
     def _go(self, run: Run, senders: Senders, traces: Sequence[Traces]) -> list[Any]:
         """Run the own parts from start to end, each on a thread of its own."""
         compiled = engine()
+        failures: list[BaseException] = []
+        self._mail.barrier[:] = 0
 
         def work(number: int) -> Any:
-            return compiled(self.parts[number], self._shared, run, senders, self._mail, traces[number])
+            try:
+                return compiled(self.parts[number], self._shared, run, senders, self._mail, traces[number])
+            except BaseException as error:
+                failures.append(error)
+                self._mail.barrier[atomics.STOPPED] = 1  # so that the others do not wait for this thread
+                return None
 
         if len(self._own) == 1:
-            return [work(self._own[0])]
-        with ThreadPoolExecutor(self.n_parts) as pool:
-            return list(pool.map(work, range(self.n_parts)))
+            logs = [work(self._own[0])]
+        else:
+            with ThreadPoolExecutor(self.n_parts) as pool:
+                logs = list(pool.map(work, range(self.n_parts)))
+        if failures:
+            self._clear()
+            if isinstance(failures[0], MemoryError):
+                raise ResourceError(
+                    f"network {self.network.name!r}: no memory is left for the spikes of a run; run shorter pieces, "
+                    "or record less"
+                ) from failures[0]
+            raise failures[0]
+        return logs
+
+    def _clear(self) -> None:
+        """Leave nothing of a run that was broken off to the next one; its state is lost."""
+        self._last = None
+        for part in self.parts.values():
+            part.plane[:] = 0
+            part.marks[:] = 0
 
     def _summed(self, values: Any) -> Any:
         """Return the sum over ranks of what each has counted for its own neurons."""
-        return values if self._world is None else ranks.summed(self._world, values)
+        return values if self._ranks is None else summed(self._ranks.communicator, values)
 
-    def _share_state(self, state: State) -> None:
+    def _share_state(self, state: State, rank: int) -> None:
         """Give every rank the state of all neurons."""
         floats, counters = np.zeros_like(state.floats), np.zeros_like(state.counters)
         visited = None if state.visited is None else np.zeros_like(state.visited)
-        rank, layout = self._world.rank, self.layout
+        layout = self.layout
         for place in layout.places:
             own = slice(self.partition.low[rank, place.population], self.partition.high[rank, place.population])
             for view in (layout.states, layout.currents, layout.ring):
@@ -303,6 +350,10 @@ class LongRun:
 
     def _senders(self, request: RunRequest) -> Senders:
         batches = [request.inputs[number] for number in self._source_numbers]
+        for number, batch in zip(self._source_numbers, batches, strict=True):
+            population = self.network.populations[number]
+            if batch.sources.size and not 0 <= batch.sources.min() <= batch.sources.max() < population.size:
+                raise InternalError(f"population {population.name!r}: an event comes from a source that is not there")
         offsets = np.cumsum([0, *(batch.ticks.size for batch in batches)]).astype(np.int64)
         ticks = np.concatenate([np.zeros(0, np.int64), *(batch.ticks for batch in batches)])
         numbers = np.concatenate([np.zeros(0, np.int32), *(batch.sources for batch in batches)])

@@ -9,12 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnsim.backends.cpu.build import Group, PartStore
-from snnsim.backends.cpu.columns import RECEPTORS
+from snnsim.backends.cpu.columns import RECEPTORS, SIZE, SLOTS
 from snnsim.backends.cpu.learning_parts import Learning
 from snnsim.backends.cpu.long_parts import ROWS, SEGMENT_ROWS, TARGETS, WEIGHTS, Part, Shared
+from snnsim.backends.cpu.part_checks import check_rows, check_segments
 from snnsim.backends.cpu.partition import Partition
 from snnsim.backends.cpu.segment_kernels import count_segments, write_segments
 from snnsim.backends.cpu.step import SCRATCH
+from snnsim.errors import InternalError
 
 
 def packed(store: PartStore, sizes: Sequence[int]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
@@ -31,7 +33,31 @@ def packed(store: PartStore, sizes: Sequence[int]) -> tuple[NDArray[Any], NDArra
         mine = segment_rows[first : first + rows[g].size]
         place = write_segments(store.delays[store.delay_start[g] :], rows[g], segments, place, mine)
         first += rows[g].size
+    if place != segments.size:
+        raise InternalError(f"delays of a part take {place} segments, and {segments.size} were counted")
     return segments, segment_rows, begin
+
+
+def _check(
+    store: PartStore,
+    groups: Sequence[Group],
+    sizes: Sequence[int],
+    segments: NDArray[Any],
+    segment_rows: NDArray[Any],
+    begin: NDArray[np.int64],
+    accumulators: int,
+    longest: int,
+) -> None:
+    """Raise `InternalError` where the engine would leave the arrays of a part."""
+    ends = np.append(store.target_start[1:], store.targets.size)
+    for g, (group, size) in enumerate(zip(groups, sizes, strict=True)):
+        rows = store.rows[store.row_start[g] : store.row_start[g] + size + 1]
+        count = int(ends[g] - store.target_start[g])
+        targets = store.targets[store.target_start[g] :][:count]
+        weights = store.weights[max(store.weight_start[g], 0) :][: 0 if group.weight is not None else count]
+        check_rows(rows, targets, weights, 0, accumulators)
+        if begin[g] >= 0:
+            check_segments(rows, segment_rows[begin[g] :][: size + 1], segments, longest)
 
 
 def part_of(
@@ -44,8 +70,10 @@ def part_of(
     dtype: np.dtype[Any],
 ) -> Part:
     """Return a part for the engine; `store` is given up: its delays are packed into segments."""
-    sizes = [int(shared.populations[group.source, 1]) for group in groups]
+    sizes = [int(shared.populations[group.source, SIZE]) for group in groups]
     segments, segment_rows, begin = packed(store, sizes)
+    longest = int(shared.populations[:, SLOTS].max()) - 1
+    _check(store, groups, sizes, segments, segment_rows, begin, int(partition.sizes[number]), longest)
     table = np.full((len(groups), WEIGHTS + 1), -1, np.int64)
     table[:, ROWS], table[:, SEGMENT_ROWS] = store.row_start, begin
     table[:, TARGETS], table[:, WEIGHTS] = store.target_start, store.weight_start

@@ -12,6 +12,7 @@ from snnsim.backends.cpu.long_deliver import deliver_due, deliver_now
 from snnsim.backends.cpu.long_parts import TOUCHED, ZERO_DELAY
 from snnsim.backends.cpu.step import call_step
 from snnsim.backends.cpu.visits import silent_membrane, visit_population
+from snnsim.errors import InternalError
 
 # Columns of a part's table of traces: own neurons FIRST ... LAST - 1, PLACE of the first value, WIDTH of a record.
 (TRACE_POPULATION, TRACE_STATE, TRACE_EVERY, TRACE_FIRST, TRACE_LAST, TRACE_PLACE, TRACE_WIDTH, TRACE_RECORD) = range(8)
@@ -35,6 +36,8 @@ def load_ring(part, shared, run, tick, numbers):
                 if value != 0 and shared.by_events[p]:
                     slot = part.base[p] + j
                     if part.marks[slot] == 0:
+                        if numbers[TOUCHED] >= part.lists.shape[1]:
+                            raise InternalError("a part lists more neurons to visit than it has")
                         part.marks[slot] = 1
                         part.lists[0, numbers[TOUCHED]] = slot
                         numbers[TOUCHED] += 1
@@ -50,6 +53,8 @@ def record(part, shared, run, traces, tick):
         p = row[TRACE_POPULATION]
         states = shared.populations[p, STATES] + row[TRACE_STATE] * shared.populations[p, SIZE]
         place = row[TRACE_PLACE] + (tick // row[TRACE_EVERY] - row[TRACE_RECORD]) * row[TRACE_WIDTH]
+        if place < 0 or place + row[TRACE_WIDTH] > traces.values.size:
+            raise InternalError("a trace has more records than were counted")
         for k in range(row[TRACE_FIRST], row[TRACE_LAST]):
             neuron = traces.neurons[k]
             if shared.by_events[p]:
@@ -144,6 +149,8 @@ def advance_window(part, shared, run, senders, mail, box, traces, carried, first
             if learns:
                 fire(part, shared, p, count, tick, carried.flights)
             key = (tick - first) * n_populations + position
+            if sent + count > keys.size:
+                raise InternalError("neurons of a part fire more often in a window than their refractory times allow")
             for k in range(count):
                 keys[sent] = key
                 others[sent] = part.fired[k]

@@ -2,7 +2,8 @@
 
 The numbers are those of `snnsim.neurons.drives`. Random numbers and thresholds lie here as signed integers, lowered by
 2**31, because vectors of them can be compared. Thresholds lie in groups of `GROUP` rows; a group that no number of the
-chunk reaches ends the search, and one that all numbers pass is counted without a look at them.
+chunk reaches ends the search, and one that all numbers pass is counted without a look at them. Numbers that are left
+over at the top are rare, and counted again one by one.
 """
 
 from __future__ import annotations
@@ -11,15 +12,30 @@ import numpy as np
 
 from snnsim import rng
 from snnsim.backends.cpu._jit import jit
-from snnsim.backends.cpu.columns import DRIVE_COLUMNS, DRIVE_RECEPTOR, EDGES, GROUPS, KEY, STEP, THRESHOLDS, WEIGHT
+from snnsim.backends.cpu.columns import (
+    DRIVE_COLUMNS,
+    DRIVE_RECEPTOR,
+    EDGES,
+    GROUPS,
+    KEY,
+    LOWEST_TOP,
+    REMAINDER_ROWS,
+    REMAINDERS,
+    STEP,
+    THRESHOLDS,
+    TOPS,
+    WEIGHT,
+)
 from snnsim.backends.cpu.pointers import as_int32, at, like, moved, put
+from snnsim.neurons import SECOND, UNREACHED
 
 #: Rows of thresholds that are compared together.
 GROUP = 4
 
 _GOLDEN = rng.GOLDEN
 _LOWERED = np.uint64(0x8000000080000000)
-_HIGHEST = np.int32(2**31 - 2)
+_LARGEST, _SMALLEST = np.int32(2**31 - 1), np.int32(-(2**31))
+_SECOND, _S32, _MOST = np.uint64(SECOND), np.uint64(32), np.uint64(UNREACHED - 1)
 _mix = jit(rng.mix)
 
 
@@ -38,9 +54,10 @@ def add_noise(
     `words` (uint64, a pair of neurons each, and one more) and `counts` (int32) are room to work in.
     """
     entry = moved(drives, number * DRIVE_COLUMNS)
-    draw_pairs(_join(_join(np.uint64(at(entry, KEY)), recording), tick), first >> 1, (first + length + 1) >> 1, words)
+    now = _join(_join(np.uint64(at(entry, KEY)), recording), tick)
+    draw_pairs(now, first >> 1, (first + length + 1) >> 1, words)
     numbers = moved(as_int32(words), first & 1)
-    passed = count_events(entry, thresholds, first, length, numbers, counts)
+    passed = count_events(entry, thresholds, now, first, length, numbers, counts)
     here = moved(arrived, at(entry, DRIVE_RECEPTOR) * stride + first - low)
     weight = at(coefficients, at(entry, WEIGHT))
     for j in range(length):
@@ -57,16 +74,13 @@ def draw_pairs(key, start, stop, words):
 
 
 @jit
-def count_events(entry, thresholds, first, length, numbers, counts):
+def count_events(entry, thresholds, now, first, length, numbers, counts):
     """Count the thresholds that each number reaches: those in `counts`, and those returned, which all have passed."""
-    lowest, highest = _HIGHEST, np.int32(-(2**31))
+    lowest, highest = _LARGEST, _SMALLEST
     for j in range(length):
         number = at(numbers, j)
         lowest = number if number < lowest else lowest
         highest = number if number > highest else highest
-    if highest > _HIGHEST:
-        for j in range(length):
-            put(numbers, j, at(numbers, j) if at(numbers, j) < _HIGHEST else _HIGHEST)
     for j in range(length):
         put(counts, j, 0)
     step, passed = at(entry, STEP), 0
@@ -82,7 +96,24 @@ def count_events(entry, thresholds, first, length, numbers, counts):
             count_same(moved(thresholds, start), length, numbers, counts)
         else:
             count_each(moved(thresholds, start + first), step, length, numbers, counts)
+    if highest >= at(entry, LOWEST_TOP):
+        count_left_over(entry, thresholds, now, first, length, numbers, counts, passed)
     return passed
+
+
+@jit
+def count_left_over(entry, thresholds, now, first, length, numbers, counts, passed):
+    """Count the events of numbers that are left over by a second number of each; see `snnsim.neurons.drives`."""
+    step, rows = at(entry, STEP), at(entry, REMAINDER_ROWS)
+    second_key = _join(now, _SECOND)
+    for j in range(length):
+        column = 0 if step == 1 else first + j
+        if at(numbers, j) >= at(thresholds, at(entry, TOPS) + column):
+            second = min(_mix(second_key + np.uint64(first + j) * _GOLDEN + _GOLDEN) >> _S32, _MOST)
+            number, count = np.int32(np.int64(second) + _SMALLEST), 0
+            while count < rows and number >= at(thresholds, at(entry, REMAINDERS) + count * step + column):
+                count += 1
+            put(counts, j, count - passed)
 
 
 @jit

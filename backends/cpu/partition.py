@@ -101,6 +101,6 @@ def paying_threads(network: Network) -> int:
     synapses = 0.0
     for projection in network.projections:
         source, target = network.population(projection.source), network.population(projection.target)
-        synapses += projection.connectivity.expected(source.shape, target.shape)
+        synapses += projection.rule.expected(source.shape, target.shape)
     nanoseconds = window * (0.5 * neurons + 2.0 * synapses * 10.0 * network.dt)
     return max(1, min(cores(), int(nanoseconds / 1000.0)))

@@ -1,7 +1,9 @@
 """Memory by raw pointers, and calls by address, inside compiled functions.
 
 Step kernels use pointers in place of arrays: they are called for a few hundred neurons at a time, where counting the
-references to arrays and slicing them would cost as much as the neurons. Nothing checks an index.
+references to arrays and slicing them would cost as much as the neurons. Nothing checks an index, unless
+`snnsim.compilation.CHECKED`: then what goes for a pointer is an array, which knows where its memory ends, and a call by
+address passes the lengths of arrays along.
 """
 
 from __future__ import annotations
@@ -10,10 +12,50 @@ from typing import Any
 
 import numba
 from llvmlite import ir
-from numba.core import types
+from numba.core import cgutils, types
 from numba.core.extending import intrinsic
 
-from snnsim.backends.cpu._jit import jit
+from snnsim.backends.cpu._jit import OPTIONS, copied, jit, specialised
+from snnsim.compilation import CHECKED, compiled_c
+from snnsim.pointer_checks import check_inside
+
+_WORD = ir.IntType(64)
+
+
+def pointer_to(number: Any) -> Any:
+    """Return the type of a pointer to numbers of a type."""
+    return types.Array(number, 1, "C") if CHECKED else types.CPointer(number)
+
+
+def element(context: Any, builder: Any, kind: Any, pointer: Any, place: Any, count: int = 1) -> Any:
+    """Return the address of a place, from which on there are `count` elements."""
+    if isinstance(kind, types.CPointer):
+        return builder.gep(pointer, [place], inbounds=True)
+    array = context.make_array(kind)(context, builder, pointer)
+    check_inside(context, builder, array, place, count)
+    return builder.gep(array.data, [place])
+
+
+def pointer_from(context: Any, builder: Any, kind: Any, address: Any, count: Any) -> Any:
+    """Return the pointer to an address; `count` is how many elements there are, for a type that knows it."""
+    if isinstance(kind, types.CPointer):
+        return address
+    array = context.make_array(kind)(context, builder)
+    step = _WORD(context.get_abi_sizeof(context.get_data_type(kind.dtype)))
+    context.populate_array(array, data=address, shape=[count], strides=[step], itemsize=step, meminfo=None)
+    return array._getvalue()
+
+
+def rest(context: Any, builder: Any, kind: Any, pointer: Any, place: Any) -> Any:
+    """Return the pointer to a place, which may be the end."""
+    address = element(context, builder, kind, pointer, place, count=0)
+    return pointer_from(context, builder, kind, address, _less(context, builder, kind, pointer, place))
+
+
+def _less(context: Any, builder: Any, kind: Any, pointer: Any, place: Any) -> Any:
+    if isinstance(kind, types.CPointer):
+        return None
+    return builder.sub(context.make_array(kind)(context, builder, pointer).nitems, place)
 
 
 @intrinsic
@@ -22,8 +64,8 @@ def moved(typing_context: Any, pointer: Any, count: Any) -> Any:
     del typing_context
 
     def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        del context, signature
-        return builder.gep(values[0], [values[1]], inbounds=True)
+        del signature
+        return rest(context, builder, pointer, *values)
 
     return pointer(pointer, _index(count)), code
 
@@ -34,8 +76,8 @@ def at(typing_context: Any, pointer: Any, place: Any) -> Any:
     del typing_context
 
     def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        del context, signature
-        return builder.load(builder.gep(values[0], [values[1]], inbounds=True))
+        del signature
+        return builder.load(element(context, builder, pointer, *values))
 
     return pointer.dtype(pointer, _index(place)), code
 
@@ -46,8 +88,8 @@ def put(typing_context: Any, pointer: Any, place: Any, value: Any) -> Any:
     del typing_context
 
     def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        element = context.cast(builder, values[2], signature.args[2], pointer.dtype)
-        builder.store(element, builder.gep(values[0], [values[1]], inbounds=True))
+        stored = context.cast(builder, values[2], signature.args[2], pointer.dtype)
+        builder.store(stored, element(context, builder, pointer, *values[:2]))
         return context.get_dummy_value()
 
     return types.void(pointer, _index(place), value), code
@@ -76,7 +118,8 @@ def equal_bits(typing_context: Any, pointer: Any, wanted: Any) -> Any:
     def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         del signature
         kind = ir.VectorType(context.get_value_type(pointer.dtype), BLOCK)
-        elements = builder.load(builder.bitcast(values[0], kind.as_pointer()), align=4)
+        first = element(context, builder, pointer, values[0], _WORD(0), count=BLOCK)
+        elements = builder.load(builder.bitcast(first, kind.as_pointer()), align=4)
         one = builder.insert_element(ir.Constant(kind, ir.Undefined), values[1], ir.IntType(32)(0))
         places = ir.Constant(ir.VectorType(ir.IntType(32), BLOCK), [0] * BLOCK)
         same = builder.icmp_signed("==", elements, builder.shuffle_vector(one, one, places))
@@ -97,14 +140,20 @@ def lowest_bit(typing_context: Any, number: Any) -> Any:
     return types.int64(types.int64), code
 
 
-def _pointer_to(element: Any, name: str) -> Any:
+def _pointer_as(number: Any, name: str) -> Any:
     def typed(typing_context: Any, pointer: Any) -> Any:
         del typing_context
-        kind = types.CPointer(element)
+        kind = pointer_to(number)
 
         def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
             del signature
-            return builder.bitcast(values[0], context.get_value_type(kind))
+            start, before, after = _WORD(0), pointer.dtype.bitwidth, number.bitwidth
+            address = element(context, builder, pointer, values[0], start, count=0)
+            count = _less(context, builder, pointer, values[0], start)
+            if count is not None:
+                count = builder.sdiv(builder.mul(count, _WORD(before)), _WORD(after))
+            address = builder.bitcast(address, context.get_data_type(number).as_pointer())
+            return pointer_from(context, builder, kind, address, count)
 
         return kind(pointer), code
 
@@ -113,7 +162,7 @@ def _pointer_to(element: Any, name: str) -> Any:
 
 
 #: The same address as a pointer to elements of another type.
-as_int32, as_uint64 = _pointer_to(types.int32, "as_int32"), _pointer_to(types.uint64, "as_uint64")
+as_int32, as_uint64 = _pointer_as(types.int32, "as_int32"), _pointer_as(types.uint64, "as_uint64")
 
 
 def _index(kind: Any) -> Any:
@@ -122,13 +171,73 @@ def _index(kind: Any) -> Any:
 
 
 @jit
-def view(pointer, start, length):
+def _view_of_memory(pointer, start, length):
     """Return the array of `length` elements that begins `start` elements after the pointer."""
     return numba.carray(moved(pointer, start), length)
 
 
-def caller(name: str, n_arguments: int) -> Any:
+@jit
+def _view_of_array(pointer, start, length):
+    """Return as much of that as there is."""
+    whole = moved(pointer, start)
+    return whole[: min(length, whole.size)]
+
+
+view = _view_of_array if CHECKED else _view_of_memory
+
+# What `through_table` names.
+body: Any = None
+arguments: Any = None
+
+
+def through_table(table):
+    """Call a function whose pointers know their ends; see `caller`."""
+    return body(*arguments(table))
+
+
+def c_function(template: Any, name: str, kinds: tuple[Any, ...], **names: Any) -> Any:
+    """Compile a copy of `template` at once as a C function with an `address`, kept on disk under `name`.
+
+    Parameters
+    ----------
+    template : function
+    name : str
+        See `snnsim.backends.cpu._jit.specialised`.
+    kinds : tuple of types
+        Of its arguments, `pointer_to` a type or int64; it returns an int64.
+    **names
+        What some of the template's global names stand for.
+    """
+    if not CHECKED:
+        return compiled_c(copied(template, name, names), types.int64(*kinds), **OPTIONS)
+    inside = {"body": specialised(template, f"{name}_body", **names), "arguments": _unpacked(kinds)}
+    return compiled_c(copied(through_table, name, inside), types.int64(types.CPointer(types.int64)), **OPTIONS)
+
+
+def _unpacked(kinds: tuple[Any, ...]) -> Any:
+    def from_table(typing_context: Any, table: Any) -> Any:
+        del typing_context
+
+        def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            found = []
+            for i, kind in enumerate(kinds):
+                word, count = (builder.load(builder.gep(values[0], [_WORD(2 * i + k)])) for k in (0, 1))
+                if isinstance(kind, types.Array):
+                    address = builder.inttoptr(word, context.get_data_type(kind.dtype).as_pointer())
+                    word = pointer_from(context, builder, kind, address, count)
+                found.append(word)
+            return context.make_tuple(builder, signature.return_type, found)
+
+        return types.Tuple(kinds)(table), code
+
+    return intrinsic(from_table)
+
+
+def caller(name: str, n_arguments: int, *, foreign: bool = False) -> Any:
     """Return a function ``call(address, *arguments) -> int64`` for compiled code that calls a C function.
+
+    In a checked build the functions of `c_function` are given a table in place of their arguments: two words each, the
+    address of an array and how many elements it has, or a number and a zero.
 
     Parameters
     ----------
@@ -136,7 +245,9 @@ def caller(name: str, n_arguments: int) -> Any:
         For error messages.
     n_arguments : int
         How many arguments the function takes. An array is passed as a pointer to its first element, and an integer as
-        an int64, which may be an address.
+        an int64.
+    foreign : bool
+        Whether the function is not one of `c_function`.
     """
 
     def typed(typing_context: Any, address: Any, *arguments: Any) -> Any:
@@ -149,14 +260,24 @@ def caller(name: str, n_arguments: int) -> Any:
 
         def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
             del signature
-            given = []
+            given, lengths = [], []
             for i, kind in enumerate(arguments):
                 value = builder.extract_value(values[1], i)
                 if isinstance(kind, types.Array):
-                    given.append(context.make_array(kind)(context, builder, value).data)
+                    array = context.make_array(kind)(context, builder, value)
+                    given.append(array.data)
+                    lengths.append(array.nitems)
                 else:
                     given.append(context.cast(builder, value, kind, types.int64))
-            function = ir.FunctionType(ir.IntType(64), [value.type for value in given])
+                    lengths.append(_WORD(0))
+            if CHECKED and not foreign:
+                table = cgutils.alloca_once(builder, _WORD, size=2 * n_arguments)
+                for i, (value, length) in enumerate(zip(given, lengths, strict=True)):
+                    word = value if value.type == _WORD else builder.ptrtoint(value, _WORD)
+                    builder.store(word, builder.gep(table, [_WORD(2 * i)]))
+                    builder.store(length, builder.gep(table, [_WORD(2 * i + 1)]))
+                given = [table]
+            function = ir.FunctionType(_WORD, [value.type for value in given])
             return builder.call(builder.inttoptr(values[0], function.as_pointer()), given)
 
         return types.int64(types.int64, types.BaseTuple.from_types(arguments)), code

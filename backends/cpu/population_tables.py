@@ -13,7 +13,7 @@ from snnsim.backends.cpu import columns as c
 from snnsim.backends.cpu.noise import GROUP
 from snnsim.backends.layout import Layout
 from snnsim.network import Network
-from snnsim.neurons import UNREACHED, NeuronModel, drive_key
+from snnsim.neurons import UNREACHED, DriveTable, NeuronModel, drive_key
 
 Ints = NDArray[np.int64]
 
@@ -90,8 +90,7 @@ def population_tables(network: Network, layout: Layout, dtype: np.dtype[Any]) ->
             entry = [0] * c.DRIVE_COLUMNS
             entry[c.DRIVE_RECEPTOR], entry[c.WEIGHT] = drive.receptor_number(names), coefficients.add(drive.weight)
             entry[c.KEY] = int(drive_key(network.seed, population.name, index).view(np.int64))
-            where = _thresholds(drive.thresholds(network.dt), thresholds)
-            entry[c.THRESHOLDS], entry[c.EDGES], entry[c.GROUPS], entry[c.STEP] = where
+            _put_table(drive.table(network.dt), entry, thresholds)
             drives.append(entry)
     return PopulationTables(
         rows,
@@ -113,13 +112,21 @@ def _coefficients(values: tuple[Any, ...], size: int, each: bool, arena: Arena) 
     return arena.add(np.stack([np.broadcast_to(value, (size,)) if each else value for value in values]))
 
 
-def _thresholds(values: NDArray[np.uint32], arena: Arena) -> tuple[int, int, int, int]:
-    """Add thresholds and the edges of their groups as signed integers; return where both begin, groups and step.
+def _put_table(table: DriveTable, entry: list[int], arena: Arena) -> None:
+    """Add what a drive is drawn by as signed integers, and tell its entry where.
 
     The edges of a group are the lowest threshold of its first row and the highest of its last.
     """
-    more = -values.shape[0] % GROUP
-    padded = np.concatenate([values, np.full((more, values.shape[1]), UNREACHED, np.uint32)])
-    signed = (padded.astype(np.int64) - 2**31).astype(np.int32)
-    first, last = signed[::GROUP].min(axis=1), signed[GROUP - 1 :: GROUP].max(axis=1)
-    return arena.add(signed), arena.add(np.stack([first, last], axis=1)), first.size, values.shape[1]
+    rows = table.thresholds
+    more = -rows.shape[0] % GROUP
+    padded = _signed(np.concatenate([rows, np.full((more, rows.shape[1]), UNREACHED, np.uint32)]))
+    first, last = padded[::GROUP].min(axis=1), padded[GROUP - 1 :: GROUP].max(axis=1)
+    entry[c.THRESHOLDS], entry[c.EDGES] = arena.add(padded), arena.add(np.stack([first, last], axis=1))
+    entry[c.GROUPS], entry[c.STEP] = first.size, rows.shape[1]
+    entry[c.TOPS], entry[c.LOWEST_TOP] = arena.add(_signed(table.top)), int(_signed(table.top).min())
+    entry[c.REMAINDERS], entry[c.REMAINDER_ROWS] = arena.add(_signed(table.remainders)), table.remainders.shape[0]
+
+
+def _signed(numbers: NDArray[np.uint32]) -> NDArray[np.int32]:
+    """Lower numbers of 32 bits by 2**31."""
+    return (numbers.astype(np.int64) - 2**31).astype(np.int32)

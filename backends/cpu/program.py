@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import itertools
+import platform
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -12,16 +14,20 @@ from numpy.typing import NDArray
 
 from snnsim.backends.base import Capabilities, Program, RunOutput, RunRequest, State, Visit
 from snnsim.backends.cpu import engine as e
-from snnsim.backends.cpu import ranks
 from snnsim.backends.cpu.columns import RECORDED
+from snnsim.backends.cpu.forecast import forecast, of_recordings
 from snnsim.backends.cpu.long_run import LongRun, unsupported
 from snnsim.backends.cpu.partition import paying_threads
 from snnsim.backends.cpu.tables import Tables, tables_of
 from snnsim.backends.plastic import plastic_projections, refuse_recordings
-from snnsim.errors import CapabilityError
+from snnsim.errors import CapabilityError, one_of
 from snnsim.events import Events
+from snnsim.fingerprint import description
+from snnsim.memory import MemoryForecast, check_memory
 from snnsim.network import Network
 from snnsim.neurons import MODELS, RECEPTORS
+from snnsim.ranks import Ranks, world
+from snnsim.scores import SCORES
 
 #: Spikes that the log of a thread holds at first; it grows when full.
 _FIRST_LOG = 2**14
@@ -32,8 +38,21 @@ _NO_TRACES = np.zeros((0, e.TRACE_FIRST_RECORD + 1), np.int64)
 _NO_NEURONS = np.zeros(0, np.int64)
 
 
+def _nothing() -> None:
+    """Do what a rank has to do while the first one writes."""
+
+
 class CpuProgram(Program):
-    """Runs a network with the compiled engine."""
+    """Runs a network with the compiled engine.
+
+    Parameters
+    ----------
+    network, dtype, threads, visit, progress, memory_limit
+        See `Program`.
+    ranks : {"together", "separate"}
+        Of several processes that a launcher of MPI has started: all share one long run, which all of them must make and
+        call alike, or each runs a network of its own. Without a launcher both are the same.
+    """
 
     name = "cpu"
     capabilities = Capabilities(drives=True, plasticity=True, receptors=frozenset(RECEPTORS), models=frozenset(MODELS))
@@ -47,26 +66,57 @@ class CpuProgram(Program):
         visit: Visit = "auto",
         progress: bool = False,
         memory_limit: int | None = None,
+        ranks: str = "together",
     ) -> None:
+        one_of("ranks", ranks, ("together", "separate"))
+        self._alone, self._joined, self._neighbours = ranks == "separate", False, 1
+        self._long_threads = paying_threads(network) if threads is None else threads
+        self._in_parts = unsupported(network) is None
+        # Whether the long run is built with the simulation, not with its first run.
+        self._long_first = self._in_parts and bool(not network.inputs or plastic_projections(network))
+        if self._long_first:
+            self._join(network, {"dtype": str(dtype), "visit": repr(visit)})
         super().__init__(
             network, dtype=dtype, threads=threads, visit=visit, progress=progress, memory_limit=memory_limit
         )
         self._visit, self._progress = visit, progress
-        self._long_threads = paying_threads(network) if threads is None else threads
-        self._in_parts = unsupported(network) is None
         self._check_plasticity()
-        if self._in_parts and (not network.inputs or plastic_projections(network)):
-            _ = self._long  # built with the simulation, not with its first run
+        if self._long_first:
+            _ = self._long
+        else:
+            self.held = 0  # but a state, until the first run
         self._places = {place.population: place for place in self.layout.places}
         self._source_numbers = [i for i, p in enumerate(network.populations) if p.is_source]
         self._neurons = np.array([0 if p.is_source else p.size for p in network.populations], np.int64)
 
+    def forecast(self) -> MemoryForecast:
+        """Return what the first thing that is built takes: the long run, or the tables for recordings."""
+        if self._long_first:
+            return self._long_forecast()
+        return of_recordings(self.network, str(self.dtype))
+
+    def _long_forecast(self) -> MemoryForecast:
+        return forecast(self.network, dtype=str(self.dtype), threads=self._long_threads, ranks=self.ranks)
+
+    def _claim(self, forecast: MemoryForecast) -> int:
+        """Return the bytes that stay taken, or raise `ResourceError` where there is no room; on all ranks alike."""
+        claim = functools.partial(check_memory, forecast, self.memory_limit, self.held, self._neighbours)
+        if self._joined and self._together is not None:
+            self._together.together("Simulation(...)", claim)
+        else:
+            claim()
+        return forecast.kept
+
     @functools.cached_property
     def _tables(self) -> Tables:
+        self.held += super()._claim(of_recordings(self.network, str(self.dtype)))  # recordings are each process's own
         return tables_of(self.network, self.layout, self.dtype)
 
     @functools.cached_property
     def _long(self) -> LongRun:
+        if not self._long_first:
+            self._join(self.network, {"dtype": str(self.dtype), "visit": repr(self._visit)})
+            self.held += self._claim(self._long_forecast())
         return LongRun(
             self.network,
             self.layout,
@@ -74,7 +124,52 @@ class CpuProgram(Program):
             threads=self._long_threads,
             visit=self._visit,
             progress=self._progress,
+            ranks=self._together,
         )
+
+    # -- many processes ----------------------------------------------------------------------------------
+
+    @property
+    def _together(self) -> Ranks | None:
+        """The processes that share the long run, or None where this one is alone."""
+        return None if self._alone else world()
+
+    def _join(self, network: Network, facts: Mapping[str, str]) -> None:
+        """Check once that all ranks are about to run the same network in the same way."""
+        together = self._together
+        if together is None or self._joined:
+            return
+        machines = together.meet("Simulation(...)", description(network) | dict(facts), platform.node())
+        self._joined, self._neighbours = True, machines.count(platform.node())
+
+    @property
+    def ranks(self) -> int:
+        """How many processes share the long run."""
+        return 1 if self._together is None else self._together.size
+
+    @property
+    def writes_files(self) -> bool:
+        """Whether this process is the first of the ranks."""
+        return self._together is None or self._together.rank == 0
+
+    def meet(self, call: str, facts: Mapping[str, str]) -> None:
+        """Raise `RanksError` on all ranks unless all of them make the same call."""
+        if self._together is not None:
+            self._join(self.network, {"dtype": str(self.dtype), "visit": repr(self._visit)})
+            self._together.meet(call, facts)
+
+    def agree(self, value: int) -> int:
+        """Return the number of the first rank."""
+        return value if self._together is None else int(self._together.meet("Simulation.run", None, value)[0])
+
+    def first_only(self, call: str, work: Callable[[], Any]) -> None:
+        """Do some work on the first rank; what it raises there is raised on all."""
+        if self._together is None:
+            work()
+        else:
+            self._together.together(call, work if self._together.rank == 0 else _nothing)
+
+    # -- long runs ---------------------------------------------------------------------------------------
 
     def run_long(self, state: State, request: RunRequest) -> RunOutput:
         """Advance the one recording of a long run, on all threads.
@@ -87,17 +182,6 @@ class CpuProgram(Program):
     def stepped_neurons(self) -> int:
         """How many neurons a long run advances at every tick; others wait for events."""
         return self._long.stepped_neurons if self._in_parts else super().stepped_neurons
-
-    @property
-    def writes_files(self) -> bool:
-        """Whether this process is the first of the ranks."""
-        world = ranks.world()
-        return world is None or world.rank == 0
-
-    def agree(self, value: int) -> int:
-        """Return the number of the first rank."""
-        world = ranks.world()
-        return value if world is None else int(world.bcast(value))
 
     def _check_plasticity(self) -> None:
         """Raise `CapabilityError` where a plastic network cannot go in parts."""
@@ -113,16 +197,19 @@ class CpuProgram(Program):
     def settle(self, state: State) -> None:
         """Bring the weights of plastic projections into `state`."""
         if state.plastic and self._long.plastic is not None:
-            self._long.plastic.settle(state)
+            with self._long.sharing():
+                self._long.plastic.settle(state)
 
     def reward(self, state: State, projection: int, value: float) -> None:
         """Turn the eligibility of a plastic projection into weight."""
         assert self._long.plastic is not None
-        self._long.plastic.reward(state, projection, value)
+        with self._long.sharing():
+            self._long.plastic.reward(state, projection, value)
 
     def run(self, state: State, request: RunRequest) -> RunOutput:
         """Advance `state` in place and return what was recorded."""
-        refuse_recordings(self.network)
+        if self.learns:
+            refuse_recordings(self.network)
         recordings = state.floats.shape[0]
         t, events = self._tables, self._events(request, recordings)
         cells = t.cells
@@ -138,6 +225,7 @@ class CpuProgram(Program):
             np.zeros(0) if exit is None else np.ascontiguousarray(exit.thresholds, np.float64),
             1.0 if exit is None else float(exit.smoothing),
             -1 if exit is None else exit.population,
+            0 if exit is None else SCORES.index(exit.score),
             np.zeros((recordings, n_exit)),
         )
         counts = np.zeros((recordings, len(self.network.populations)), np.int64)
@@ -146,7 +234,7 @@ class CpuProgram(Program):
         # Room for every spike that can come, up to a size; and always for those of one tick.
         most = sum(self._places[number].size for number in engine_spikes)
         first_log = max(2 * most, min(_FIRST_LOG, most * request.n_ticks * recordings))
-        compiled = e.engine()
+        compiled, ends = e.engine(), request.ends_of(recordings)
 
         def part(bounds: tuple[int, int]) -> list[NDArray[np.int64]]:
             logs = []
@@ -160,7 +248,7 @@ class CpuProgram(Program):
                     bounds[0],
                     bounds[1],
                     state.tick,
-                    request.n_ticks,
+                    ends,
                     request.first_recording,
                     t.order,
                     t.steps,
@@ -244,8 +332,8 @@ class CpuProgram(Program):
             place += trace.records(state.tick, request.n_ticks) * trace.neurons.size
         parts = [trace.neurons for trace in request.traces]
         values = np.empty((recordings, place), self.dtype)
-        if request.exit is not None:
-            values.fill(np.nan)  # what a recording that left early does not write
+        if request.cut_short:
+            values.fill(np.nan)  # what a recording that is left early does not write
         return table, parts[0] if len(parts) == 1 else np.concatenate(parts), values
 
     @staticmethod
@@ -288,5 +376,6 @@ class CpuProgram(Program):
                 self.network.populations[number].size,
                 request.n_ticks,
                 self.network.dt,
+                exit_ticks,
             )
         return spikes

@@ -1,44 +1,20 @@
 """One network over the ranks of MPI: each process owns a part, and spikes are exchanged once a window.
 
 A script needs no change: started by ``mpiexec -n 2 python script.py`` every rank runs it, a long run is shared among
-them, and each of them gets the whole result, bit for bit that of one process.
+them, and each of them gets the whole result, bit for bit that of one process. What keeps them together is in
+`snnsim.ranks`.
 """
 
 from __future__ import annotations
 
 import ctypes
-import functools
-import os
 import traceback
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from snnsim.backends.cpu.long_parts import Mail
-from snnsim.errors import missing_dependency
-
-#: Variables by which launchers tell a process how many there are.
-_WORLD_SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMIX_SIZE", "MV2_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
-
-
-@functools.cache
-def world() -> Any:
-    """Return the communicator of all ranks, or None in a process that no launcher of MPI started with others.
-
-    Raises
-    ------
-    MissingDependencyError
-        A launcher started several processes, and mpi4py is not installed.
-    """
-    if not any(os.environ.get(name, "1") not in ("", "1") for name in _WORLD_SIZES):
-        return None
-    try:
-        from mpi4py import MPI
-    except ImportError as error:
-        raise missing_dependency("mpi4py", "mpi", "a run over several ranks") from error
-    return MPI.COMM_WORLD if MPI.COMM_WORLD.size > 1 else None
 
 
 class Exchange:
@@ -96,8 +72,3 @@ def summed(communicator: Any, values: NDArray[Any]) -> NDArray[Any]:
     total = np.empty_like(values)
     communicator.Allreduce(values, total)
     return total
-
-
-def gathered(communicator: Any, log: Any) -> Sequence[Any]:
-    """Return what every rank has, in order of ranks."""
-    return list(communicator.allgather(log))

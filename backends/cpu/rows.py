@@ -11,6 +11,8 @@ from typing import Any
 from numba.core import types
 from numba.core.extending import intrinsic
 
+from snnsim.backends.cpu.pointers import element, rest
+
 
 def rows_of(count: int) -> Any:
     """Return a function ``rows(pointer, first, stride)`` that gives `count` pointers, `stride` elements apart."""
@@ -21,7 +23,7 @@ def rows_of(count: int) -> Any:
         def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
             pointers, place = [], values[1]
             for _ in range(count):
-                pointers.append(builder.gep(values[0], [place], inbounds=True))
+                pointers.append(rest(context, builder, pointer, values[0], place))
                 place = builder.add(place, values[2])
             return context.make_tuple(builder, signature.return_type, pointers)
 
@@ -49,7 +51,7 @@ def record_at(kind: type[tuple[Any, ...]], *, each: bool) -> Any:
             step = values[2] if each else context.get_constant(types.int64, 1)
             numbers = []
             for _ in range(count):
-                numbers.append(builder.load(builder.gep(values[0], [place], inbounds=True)))
+                numbers.append(builder.load(element(context, builder, table, values[0], place)))
                 place = builder.add(place, step)
             return context.make_tuple(builder, signature.return_type, numbers)
 
@@ -64,7 +66,7 @@ def read(typing_context: Any, rows: Any, place: Any) -> Any:
     del typing_context, place
 
     def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        numbers = [builder.load(pointer) for pointer in _pointers(builder, rows, values)]
+        numbers = [builder.load(address) for address in _addresses(context, builder, rows, values)]
         return context.make_tuple(builder, signature.return_type, numbers)
 
     return types.UniTuple(rows.dtype.dtype, rows.count)(rows, types.int64), code
@@ -78,8 +80,8 @@ def write(typing_context: Any, rows: Any, place: Any, numbers: Any) -> Any:
 
     def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         del signature
-        for i, pointer in enumerate(_pointers(builder, rows, values)):
-            builder.store(builder.extract_value(values[2], i), pointer)
+        for i, address in enumerate(_addresses(context, builder, rows, values)):
+            builder.store(builder.extract_value(values[2], i), address)
         return context.get_dummy_value()
 
     return types.void(rows, types.int64, numbers), code
@@ -112,8 +114,9 @@ def choose(typing_context: Any, condition: Any, yes: Any, no: Any) -> Any:
     return yes(types.boolean, yes, no), code
 
 
-def _pointers(builder: Any, rows: Any, values: Any) -> list[Any]:
-    return [builder.gep(builder.extract_value(values[0], i), [values[1]], inbounds=True) for i in range(rows.count)]
+def _addresses(context: Any, builder: Any, rows: Any, values: Any) -> list[Any]:
+    pointers = [builder.extract_value(values[0], i) for i in range(rows.count)]
+    return [element(context, builder, rows.dtype, pointer, values[1]) for pointer in pointers]
 
 
 def _check(rows: Any, numbers: Any) -> None:

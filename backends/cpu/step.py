@@ -46,7 +46,7 @@ from numpy.typing import NDArray
 
 from snnsim import rng
 from snnsim.backends.cpu import _jit, columns, integrate, noise, pointers, receive, rows
-from snnsim.backends.cpu._jit import c_function, called_modules, digest
+from snnsim.backends.cpu._jit import called_modules, digest
 from snnsim.backends.cpu.columns import (
     BOUND,
     COEFFICIENTS,
@@ -59,13 +59,13 @@ from snnsim.backends.cpu.columns import (
 )
 from snnsim.backends.cpu.integrate import advance_for
 from snnsim.backends.cpu.noise import add_noise
-from snnsim.backends.cpu.pointers import as_int32, as_uint64, at, caller, moved
+from snnsim.backends.cpu.pointers import as_int32, as_uint64, at, c_function, caller, moved, pointer_to
 from snnsim.backends.cpu.population_tables import population_tables as population_tables
 from snnsim.backends.cpu.population_tables import varies
 from snnsim.backends.cpu.receive import receive_for
 from snnsim.backends.cpu.rows import rows_of
 from snnsim.network import Network
-from snnsim.neurons import Arithmetic, NeuronModel, Receptor
+from snnsim.neurons import Arithmetic, NeuronModel, Receptor, drives
 
 #: Neurons that are advanced together.
 CHUNK = 256
@@ -119,10 +119,9 @@ def step(
     return count
 
 
-def _signature(number: Any) -> tuple[Any, ...]:
-    """Return the types of the parameters of a step for states of a type."""
-    table, states, whole = types.CPointer(types.int64), types.CPointer(number), types.int64
-    index = types.CPointer(types.int32)
+def _arguments(number: Any) -> tuple[Any, ...]:
+    """Return the types of the arguments of a step for states of a type."""
+    table, states, whole, index = pointer_to(types.int64), pointer_to(number), types.int64, pointer_to(types.int32)
     return (table, table, table, states, index, states, index, states, *(whole,) * 5, states, index)
 
 
@@ -163,7 +162,7 @@ def steps_of(network: Network, dtype: np.dtype[Any]) -> NDArray[np.int64]:
 
 @functools.cache
 def _compiled(variant: Variant) -> Any:
-    modules = [rng, _jit, columns, integrate, noise, pointers, receive, rows]
+    modules = [rng, drives, _jit, columns, integrate, noise, pointers, receive, rows]
     modules += [sys.modules[name] for name in _sources(variant)]
     words = [variant.name, variant.arithmetic.integrate.__name__, *(kind.__name__ for kind in variant.receptors)]
     words += ["each" * variant.each + "held" * variant.held, variant.dtype, digest([*modules, sys.modules[__name__]])]
@@ -173,7 +172,7 @@ def _compiled(variant: Variant) -> Any:
     return c_function(
         step,
         name,
-        types.int64(*_signature(getattr(types, variant.dtype))),
+        _arguments(getattr(types, variant.dtype)),
         open_parts=receiving.open_parts,
         rows_of_states=rows_of(len(variant.arithmetic.states)),
         advance=passing,
@@ -192,6 +191,6 @@ def _sources(variant: Variant) -> list[str]:
     return sorted(set().union(*(called_modules(function) for function in functions if function is not None)))
 
 
-#: Call a step from compiled code, ``call_step(address, population, ..., fired)``. For a pointer an array may be given,
-#: to whose first element it then points, or an address as an integer.
+#: Call a step from compiled code, ``call_step(address, population, ..., fired)``. For a pointer an array is given, to
+#: whose first element it then points.
 call_step = caller("call_step", n_arguments=15)

@@ -35,12 +35,11 @@ import functools
 import sys
 from typing import Any
 
-import numba
 import numpy as np
 from numba.core import types
 
 from snnsim.backends.cpu import _jit, learning_parts, pointers
-from snnsim.backends.cpu._jit import bare, c_function, digest, jit, specialised
+from snnsim.backends.cpu._jit import bare, digest, jit, specialised
 from snnsim.backends.cpu.learning_parts import (
     BLOCK,
     EDGES,
@@ -60,7 +59,7 @@ from snnsim.backends.cpu.learning_parts import (
     SCRATCH,
     SPANS,
 )
-from snnsim.backends.cpu.pointers import caller, view
+from snnsim.backends.cpu.pointers import at, c_function, caller, pointer_to, view
 from snnsim.plasticity import arithmetic
 from snnsim.plasticity.arithmetic import DEPENDENCE
 from snnsim.plasticity.base import Coefficients
@@ -166,9 +165,9 @@ def replay_synapses(
 
 def replay(row, coefficients, history, gains, decays, eligibility, weights, targets, lists, count, last, values):
     """Let the spikes of the targets since the arrival before act on synapses; see the top of this file."""
-    table = numba.carray(row, LEARNING_COLUMNS)
-    numbers, room = numba.carray(coefficients, 6), numba.carray(lists, SCRATCH)
-    trace = numba.carray(values, 1)[0]
+    table = view(row, 0, LEARNING_COLUMNS)
+    numbers, room = view(coefficients, 0, 6), view(lists, 0, SCRATCH)
+    trace = at(values, 0)
     everything = 2**62
     for first in range(0, count, BLOCK):
         length = min(BLOCK, count - first)
@@ -207,12 +206,14 @@ def arrive(
     now,
 ):
     """Let a spike arrive at synapses: replay, depress, deliver; see the top of this file."""
-    table = numba.carray(row, LEARNING_COLUMNS)
-    numbers, room = numba.carray(coefficients, 6), numba.carray(lists, SCRATCH)
-    trace, loss = numba.carray(values, LOSS + 1)[0], numba.carray(values, LOSS + 1)[LOSS]
+    table = view(row, 0, LEARNING_COLUMNS)
+    numbers, room = view(coefficients, 0, 6), view(lists, 0, SCRATCH)
+    trace, loss = at(values, 0), at(values, LOSS)
     everything = 2**62
-    ticks, left = view(history, table[HISTORY] - table[PLANE], everything), view(decays, 0, everything)
-    traces, sums = view(post_traces, table[POST_TRACES] - table[PLANE], everything), numba.carray(plane, 2**16)
+    ticks, left = view(history, 0, everything), view(decays, 0, everything)
+    traces, sums = view(post_traces, 0, everything), view(plane, 0, 2**16)
+    # A place in the plane may come before those of the group's neurons: the sum of both counts, round 2**64.
+    own_ticks, own_traces = np.uint64(table[HISTORY] - table[PLANE]), np.uint64(table[POST_TRACES] - table[PLANE])
     c = Coefficients(numbers[0], numbers[1], numbers[2], numbers[3], numbers[4], numbers[5])
     start, span = table[POST_DECAY], table[SPANS + 2]
     slow, long = table[ELIGIBILITY_DECAY], table[SPANS + 4]
@@ -236,8 +237,8 @@ def arrive(
         i, end = np.uint64(0), np.uint64(length)
         while i < end:
             target = np.uint64(onto[i])
-            fired = np.int64(ticks[target])
-            seen = traces[target] * left_after(left, start, span, now - fired)
+            fired = np.int64(ticks[own_ticks + target])
+            seen = traces[own_traces + target] * left_after(left, start, span, now - fired)
             change = depression(own[i], seen, loss, c)
             if with_eligibility:
                 kept[i] = kept[i] * left_after(left, slow, long, now - max(last, fired)) - change
@@ -270,8 +271,8 @@ def kernels(dependence: str, triplets: bool, eligibility: bool, in_one: bool, dt
 @functools.cache
 def _compiled(dependence: str, triplets: bool, eligibility: bool, in_one: bool, dtype: str) -> tuple[Any, Any]:
     number: Any = getattr(types, dtype)
-    table, floats, whole = types.CPointer(types.int64), types.CPointer(number), types.int64
-    index, targets, lists = types.CPointer(types.int32), types.CPointer(types.uint16), types.CPointer(types.uint32)
+    table, floats, whole = pointer_to(types.int64), pointer_to(number), types.int64
+    index, targets, lists = pointer_to(types.int32), pointer_to(types.uint16), pointer_to(types.uint32)
     first = (table, floats, index, floats, floats, floats, floats, targets, lists, whole, whole, floats)
     version = digest([_jit, learning_parts, pointers, arithmetic, sys.modules[__name__]])
     name = f"{dependence}_{triplets}_{eligibility}_{in_one}_{dtype}_{version}"
@@ -284,8 +285,8 @@ def _compiled(dependence: str, triplets: bool, eligibility: bool, in_one: bool, 
     }
     chosen["replay_block"] = specialised(replay_synapses, f"replay_block_{name}", **chosen)
     return (
-        c_function(arrive, f"arrive_{name}", types.int64(*first, floats, floats, whole), **chosen),
-        c_function(replay, f"replay_{name}", types.int64(*first), **chosen),
+        c_function(arrive, f"arrive_{name}", (*first, floats, floats, whole), **chosen),
+        c_function(replay, f"replay_{name}", first, **chosen),
     )
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from snnsim.backends.cpu import columns as c
 from snnsim.backends.cpu.deliver import CONVOLUTION, DELAYED, DENSE, ONCE, SPARSE
+from snnsim.backends.cpu.part_checks import check_listed
 from snnsim.backends.cpu.population_tables import Arena, Ints, PopulationTables, population_tables
 from snnsim.backends.cpu.step import steps_of
 from snnsim.backends.layout import Layout
@@ -71,7 +72,7 @@ def _fill_projection(
     delays: Arena,
 ) -> None:
     source, target = network.population(projection.source), network.population(projection.target)
-    rule, key = projection.connectivity, network.key(projection)
+    rule, key = projection.rule, network.key(projection)
     if isinstance(projection.delay, float) and isinstance(rule, Dense):
         row[c.PROJECTION_KIND], row[c.WEIGHTS] = DENSE, weights.add(rule.matrix(source.shape, target.shape, key))
     elif isinstance(projection.delay, float) and isinstance(rule, Conv2d):
@@ -87,6 +88,7 @@ def _fill_projection(
         )
     else:
         synapses = network.synapses(projection)
+        check_listed(network, projection, synapses)
         row[c.PROJECTION_KIND] = SPARSE if synapses.delays is None else DELAYED
         if synapses.once:
             row[c.PROJECTION_KIND] = ONCE

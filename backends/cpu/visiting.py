@@ -7,10 +7,11 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from snnsim.backends.cpu.visits import SETTLED, THRESHOLD, can_be_visited, closed_form
+from snnsim.backends.closed_form import closed_form
+from snnsim.backends.cpu.visits import can_be_visited
 from snnsim.errors import CapabilityError
 from snnsim.network import Network
-from snnsim.neurons import Poisson
+from snnsim.neurons import NeuronModel, Poisson
 
 #: Spikes a second that a neuron is taken to send where nothing else is known.
 _ASSUMED_RATE = 10.0
@@ -49,8 +50,10 @@ def _is_quiet(network: Network, number: int) -> bool:
     """Return whether few events a tick are to be expected, and no neuron fires without any."""
     if network.dt >= _COARSE_TICK:
         return False
-    blocks = closed_form(network, number)
-    if np.any(np.asarray(blocks[SETTLED]) >= np.asarray(blocks[THRESHOLD])):
+    model = network.populations[number].model
+    assert isinstance(model, NeuronModel)
+    form = closed_form(model, network.dt)
+    if np.any(form.settled >= form.threshold):
         return False
     size, name = network.populations[number].size, network.populations[number].name
     events = 0.0
@@ -58,7 +61,7 @@ def _is_quiet(network: Network, number: int) -> bool:
         if projection.target == name:
             source = network.population(projection.source)
             model = source.model
-            expected = projection.connectivity.expected(source.shape, network.populations[number].shape)
+            expected = projection.rule.expected(source.shape, network.populations[number].shape)
             rate = float(np.mean(model.rate)) if isinstance(model, Poisson) else _ASSUMED_RATE
             events += rate * network.dt * expected / size
     return events < _FEW_EVENTS

@@ -1,26 +1,23 @@
-r"""Neurons visited only when an event reaches them.
+"""Neurons visited only when an event reaches them.
 
-Between events a leaky membrane V with exponential currents I_r has a closed form: after n ticks without input
+Between events a leaky membrane with exponential currents has a closed form (`snnsim.backends.closed_form`), so a neuron
+may be left alone until its next event, unless it can reach its threshold before: with V its membrane, b / (1 - λ)
+where that settles, g_r I_r what its currents add to it in a tick and R_r the response to them, it never exceeds
 
-.. math:: V_n = \lambda^n V + b \frac{1-\lambda^n}{1-\lambda}
-                + \sum_r g_r I_r \frac{\lambda^n-\rho_r^n}{\lambda-\rho_r}, \qquad I_{r,n} = \rho_r^n I_r
+    max(V, b / (1 - λ)) + Σ max(0, g_r I_r) max_n R_r(n)
 
-with b the offset of a tick, g_r gain times coupling of receptor r (Rotter and Diesmann 1999,
-doi:10.1007/s004220050570). So a neuron may be left alone until its next event, unless it can reach its threshold
-before: V never exceeds max(V, b / (1 - λ)) + Σ max(0, g_r I_r) max_n (λⁿ-ρ_rⁿ)/(λ-ρ_r). Where this bound reaches the
-threshold, the neuron is visited at the next tick too.
-
-The tick in which a neuron is visited is computed by the arithmetic of its model, as in every other tick.
+Where this bound reaches the threshold, the neuron is visited at the next tick too. The tick of a visit is computed by
+the arithmetic of the model, as every other tick.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from snnsim.backends.closed_form import closed_form, has_closed_form
 from snnsim.backends.cpu._jit import bare
 from snnsim.backends.cpu.columns import (
     BOUND,
@@ -40,32 +37,26 @@ from snnsim.backends.cpu.columns import (
     UNIFORM,
 )
 from snnsim.backends.cpu.long_parts import TOUCHED
+from snnsim.errors import InternalError
 from snnsim.network import Network
-from snnsim.neurons import LI, LIF, Delta, Exponential
+from snnsim.neurons import LIF, Delta, NeuronModel
 
 # Columns of the table of visits, and the blocks of values of a population: one number a block, or one a neuron.
 (FIRST_VALUE, STEP, LENGTH) = range(3)
 (LOG_DECAY, RISE, SETTLED, THRESHOLD, FIRST_CURRENT) = range(5)
-# Blocks of each exponential receptor after FIRST_CURRENT. DIFFERENCE is 1 / (λ - ρ), or 0 where both are the same.
-(LOG_CURRENT_DECAY, FACTOR, DIFFERENCE, PEAK) = range(4)
-_CURRENT_BLOCKS = 4
+# Blocks of each exponential receptor after FIRST_CURRENT.
+(LOG_CURRENT_DECAY, FACTOR, APART, SHARE, PEAK) = range(5)
+_CURRENT_BLOCKS = 5
 #: Place of Delta among the receptors of LIF and LI.
 _DELTA = LIF.receptor_kinds.index(Delta)
-#: Two decays closer than this are taken as one; the difference of their powers would hold noise.
-_SAME = 1e-9
-#: How far below the threshold, in shares of it, the bound must stay for a neuron to be left alone.
+#: How far below the threshold, in shares of what is added up, the bound must stay for a neuron to be left alone.
 _MARGIN = 1e-5
 
 
 def can_be_visited(network: Network, population: int) -> bool:
-    """Return whether a population's model has the closed form above."""
+    """Return whether a population's model has a closed form, and nothing reaches its neurons at every tick."""
     item = network.populations[population]
-    model = item.model
-    return (
-        isinstance(model, (LIF, LI))
-        and not getattr(item, "drive", ())
-        and all(type(receptor).__name__ in ("Delta", "Exponential") for receptor in model.receptors)
-    )
+    return has_closed_form(item.model) and not getattr(item, "drive", ())
 
 
 def visit_tables(network: Network, by_events: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -74,52 +65,17 @@ def visit_tables(network: Network, by_events: NDArray[np.int64]) -> tuple[NDArra
     values: list[NDArray[np.float64]] = [np.zeros(1)]
     start = 1
     for number in np.flatnonzero(by_events):
-        blocks = closed_form(network, int(number))
-        length = max(np.size(block) for block in blocks)
+        model = network.populations[number].model
+        assert isinstance(model, NeuronModel)
+        form = closed_form(model, network.dt)
+        blocks = [form.log_decay, form.rise, form.settled, form.threshold]
+        blocks += [block for current in form.currents for block in current]
+        length = max(block.size for block in blocks)
         table[number] = start, int(length > 1), length
         for block in blocks:
-            values.append(np.broadcast_to(np.asarray(block, np.float64), (length,)))
+            values.append(np.broadcast_to(block, (length,)))
             start += length
     return table, np.concatenate(values)
-
-
-def closed_form(network: Network, number: int) -> list[Any]:
-    """Return the blocks of values of a population: one number each, or one a neuron."""
-    model = network.populations[number].model
-    assert isinstance(model, (LIF, LI))
-    coefficients = model.coefficients(network.dt)
-    decay, offset = np.asarray(coefficients.decay, np.float64), np.asarray(coefficients.offset, np.float64)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        log_decay = np.log(decay)
-        leaks = decay < 1
-        rise = np.where(leaks, 1 / np.where(leaks, 1 - decay, 1.0), 0.0)
-        settled = np.where(leaks, offset * rise, np.where(offset > 0, np.inf, -np.inf))
-    threshold = np.asarray(getattr(coefficients, "threshold", np.inf), np.float64)
-    blocks: list[Any] = [log_decay, rise, settled, threshold]
-    for receptor in model.receptors:
-        if not isinstance(receptor, Exponential):
-            continue
-        current, coupling = model.receptor_coefficients(receptor, network.dt)
-        factor = np.asarray(coefficients.gain * coupling, np.float64)
-        apart = np.abs(decay - current) > _SAME
-        difference = np.where(apart, 1 / np.where(apart, decay - current, 1.0), 0.0)
-        blocks += [np.full_like(factor, math.log(current)), factor, difference, _peak(decay, current)]
-    return blocks
-
-
-def _peak(decay: NDArray[np.float64], current: float) -> NDArray[np.float64]:
-    """Return an upper bound of (decayⁿ - currentⁿ) / (decay - current) over n."""
-    peak = np.ones_like(decay)  # n = 1
-    for index in np.ndindex(decay.shape):
-        a, d = float(decay[index]), current
-        if a <= 0 or a >= 1:
-            peak[index] = 1.0 if a <= 0 else 1 / (1 - d)
-            continue
-        la, ld = math.log(a), math.log(d)
-        n = 1 / -la if abs(a - d) <= _SAME else math.log(ld / la) / (la - ld)
-        n = max(n, 1.0)
-        peak[index] = n * math.exp((n - 1) * la) if abs(a - d) <= _SAME else (a**n - d**n) / (a - d)
-    return np.maximum(peak, 1.0)
 
 
 @bare
@@ -129,13 +85,10 @@ def silent_current(current, ticks, log_decay):
 
 
 @bare
-def silent_response(ticks, log_decay, log_current_decay, difference):
-    """Return (λⁿ - ρⁿ) / (λ - ρ) for n ticks."""
-    if ticks == 0:
-        return 0.0
-    if difference == 0:
-        return ticks * math.exp((ticks - 1) * log_decay)
-    return (math.exp(ticks * log_decay) - math.exp(ticks * log_current_decay)) * difference
+def silent_response(ticks, log_decay, log_current_decay, apart, share):
+    """Return the response R to a current after ticks; see `snnsim.backends.closed_form`."""
+    grown = -math.expm1(-ticks * apart) * share if apart > 0 else np.float64(ticks)
+    return grown * math.exp((ticks - 1) * max(log_decay, log_current_decay)) if ticks > 1 else grown
 
 
 @bare
@@ -151,13 +104,13 @@ def silent_membrane(shared, run, p, neuron, ticks):
     held = min(ticks, np.int64(run.held[populations[p, COUNTERS] + neuron]))
     free = ticks - held
     if free > 0:
-        rise = values[place + RISE * length]
-        left = math.exp(free * log_decay)
         c = populations[p, COEFFICIENTS] + (0 if populations[p, UNIFORM] else neuron)
         width = 1 if populations[p, UNIFORM] else size
         offset = np.float64(shared.coefficients[c + 2 * width])
-        grown = (1 - left) * rise if rise > 0 else np.float64(free)
-        membrane = left * membrane + offset * grown
+        membrane *= math.exp(free * log_decay)
+        if offset != 0:
+            rise = values[place + RISE * length]
+            membrane += offset * (-math.expm1(free * log_decay) * rise if rise > 0 else np.float64(free))
         current_place = place + FIRST_CURRENT * length
         for r in range(populations[p, RECEPTORS]):
             row = populations[p, FIRST_RECEPTOR] + r
@@ -170,7 +123,13 @@ def silent_membrane(shared, run, p, neuron, ticks):
                 membrane += (
                     values[current_place + FACTOR * length]
                     * current
-                    * silent_response(free, log_decay, log_current, values[current_place + DIFFERENCE * length])
+                    * silent_response(
+                        free,
+                        log_decay,
+                        log_current,
+                        values[current_place + APART * length],
+                        values[current_place + SHARE * length],
+                    )
                 )
             current_place += _CURRENT_BLOCKS * length
     return membrane
@@ -209,6 +168,7 @@ def may_fire(shared, run, p, neuron):
     place = shared.visit_table[p, FIRST_VALUE] + neuron * step
     threshold = values[place + THRESHOLD * length]
     highest = max(np.float64(run.floats[populations[p, STATES] + neuron]), values[place + SETTLED * length])
+    size_of_all = abs(threshold) + abs(highest)
     current_place = place + FIRST_CURRENT * length
     for r in range(populations[p, RECEPTORS]):
         row = populations[p, FIRST_RECEPTOR] + r
@@ -218,8 +178,9 @@ def may_fire(shared, run, p, neuron):
         pull = values[current_place + FACTOR * length] * np.float64(run.floats[where])
         if pull > 0:
             highest += pull * values[current_place + PEAK * length]
+            size_of_all += pull * values[current_place + PEAK * length]
         current_place += _CURRENT_BLOCKS * length
-    return highest >= threshold - _MARGIN * abs(threshold)
+    return highest >= threshold - _MARGIN * size_of_all
 
 
 @bare
@@ -277,19 +238,31 @@ def sort_first(numbers, count):
 
 
 @bare
+def arrives(plane, place, own, n_receptors):
+    """Return whether any receptor of a neuron has input in this tick."""
+    found = False
+    for r in range(n_receptors):
+        found |= plane[place + r * own] != 0
+    return found
+
+
+@bare
 def visit_population(part, shared, run, numbers, tick, p, following):
     """Visit the listed neurons of a population; return how many fired, in `part.fired`, and how many are to be next.
 
     Neurons that may fire unaided go to the list of the next tick, from place `following` on.
     """
     low, own, base = part.low[p], part.high[p] - part.low[p], part.base[p]
-    counters = shared.populations[p, COUNTERS]
+    counters, n_receptors = shared.populations[p, COUNTERS], shared.populations[p, RECEPTORS]
     count = visits = 0
     for i in range(numbers[TOUCHED]):
         slot = part.lists[0, i]
         if slot < base or slot >= base + own:
             continue
         neuron = low + slot - base
+        # What adds up to nothing is no event: a run that goes on from a state cannot tell that it was on its way.
+        if not arrives(part.plane, slot, own, n_receptors) and not may_fire(shared, run, p, neuron):
+            continue
         pass_over(shared, run, p, neuron, tick - run.visited[counters + neuron])
         if one_tick(part, shared, run, p, neuron):
             part.fired[count] = neuron
@@ -297,6 +270,8 @@ def visit_population(part, shared, run, numbers, tick, p, following):
         run.visited[counters + neuron] = tick + 1
         visits += 1
         if may_fire(shared, run, p, neuron):
+            if following >= part.lists.shape[1]:
+                raise InternalError("a part lists more neurons to visit than it has")
             part.lists[1, following] = slot
             following += 1
     sort_first(part.fired, count)

@@ -9,6 +9,7 @@ that is off is off at every position.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnsim.connectivity import Conv2d
+from snnsim.delays import likely_longest
 from snnsim.errors import CapabilityError
 from snnsim.network import Network, Projection
 
@@ -49,6 +51,8 @@ class Block:
     delay : int
         Ticks from a spike to its targets.
     weights : ndarray, shape (rows, outputs)
+    present : ndarray of bool, shape (rows, outputs), or None
+        Which pairs have a synapse, of whatever weight; the cells of the others only fill the array. None: all.
     starts : ndarray of int64, shape (sources + 1,)
         A spike of source i switches on ``rows[starts[i]:starts[i + 1]]``, for the read at ``positions[...]``.
     rows, positions : ndarray of int64
@@ -59,10 +63,17 @@ class Block:
     projection: int
     delay: int
     weights: NDArray[np.float64]
+    present: NDArray[np.bool_] | None
     starts: NDArray[np.int64]
     rows: NDArray[np.int64]
     positions: NDArray[np.int64]
     targets: NDArray[np.int64]
+
+    def sizes(self, output: int | None = None) -> NDArray[np.float64]:
+        """Return the sizes of the weights that there are, of all outputs or of one."""
+        chosen = slice(None) if output is None else output
+        weights = np.abs(self.weights[:, chosen])
+        return weights.reshape(-1) if self.present is None else weights[self.present[:, chosen]]
 
     def reads(self, recording: NDArray[np.int64], sources: NDArray[np.int64]) -> Reads:
         """Return the reads for spikes.
@@ -119,6 +130,24 @@ def blocks_of(network: Network, number: int) -> list[Block]:
     return blocks
 
 
+def expected_pairs(network: Network, number: int) -> float:
+    """Return how many pairs of cells the blocks of a projection take, or somewhat more; nothing is drawn.
+
+    A delay has a block of its own, with a row for each source and a column for each target that has it.
+    """
+    projection = network.projections[number]
+    rule, delay = projection.connectivity, projection.delay
+    source, target = network.population(projection.source), network.population(projection.target)
+    if isinstance(rule, Conv2d) and isinstance(delay, float):
+        return math.prod(rule.kernel_shape(source.shape, target.shape))
+    count = projection.rule.expected(source.shape, target.shape)
+    delays = 1 if isinstance(delay, float) else likely_longest(network, projection)
+    if isinstance(delay, np.ndarray):
+        delays = np.unique(delay).size
+    each = count / max(delays, 1)
+    return delays * min(source.size, each) * min(target.size, each)
+
+
 def _matrix(
     projection: Projection,
     number: int,
@@ -137,11 +166,14 @@ def _matrix(
         )
     matrix = np.zeros((lines.size, outputs.size))
     np.add.at(matrix, (row, column), weights.astype(np.float64))
+    present = np.zeros(matrix.shape, np.bool_)
+    present[row, column] = True
     starts = np.zeros(n_sources + 1, np.int64)
     starts[lines + 1] = 1
     np.cumsum(starts, out=starts)
     rows = np.arange(lines.size)
-    return Block(number, delay, matrix, starts, rows, np.zeros_like(rows), outputs[None, :].astype(np.int64))
+    positions, behind = np.zeros_like(rows), outputs[None, :].astype(np.int64)
+    return Block(number, delay, matrix, _unless_all(present), starts, rows, positions, behind)
 
 
 def _kernels(network: Network, number: int, projection: Projection, rule: Conv2d) -> Block:
@@ -164,5 +196,12 @@ def _kernels(network: Network, number: int, projection: Projection, rule: Conv2d
     places = target[1] * target[2]
     targets = np.arange(out_channels)[None, :] * places + np.arange(places)[:, None]
     matrix = np.ascontiguousarray(kernels.reshape(out_channels, -1).T)
+    # Kernels may reach further than the image: what no position uses is no synapse.
+    used = np.zeros(matrix.shape, np.bool_)
+    used[np.unique(rows)] = True
     delay = network.minimum_delay(projection)
-    return Block(number, delay, matrix, starts, rows[order], positions[order], targets)
+    return Block(number, delay, matrix, _unless_all(used), starts, rows[order], positions[order], targets)
+
+
+def _unless_all(present: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
+    return None if present.all() else present

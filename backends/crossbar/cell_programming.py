@@ -11,10 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from snnsim import rng
 from snnsim.backends.crossbar import draws
 from snnsim.backends.crossbar.cell_state import CellState, blocks, copied, unwritten
-from snnsim.backends.crossbar.curves import Floats
+from snnsim.backends.crossbar.curves import Floats, exponential
 from snnsim.backends.crossbar.device import Device
+from snnsim.backends.crossbar.number_checks import number_array, tile_number
 from snnsim.errors import ParameterError, whole
 
 #: A target may be outside the range by this much of it: what rounding makes of a scaled weight.
@@ -46,7 +48,7 @@ def program(
         Targets outside the device's range, of another shape than `before`, or not a matrix.
     """
     wanted = _checked_targets(device, targets)
-    tile, cycle = whole("tile", tile), whole("cycle", cycle)
+    tile, cycle, seed = tile_number(tile), whole("cycle", cycle), whole("seed", seed)
     state = unwritten(wanted.shape) if before is None else copied(before, wanted.shape)
     for rows in blocks(wanted.shape):
         numbers = draws.cell_numbers(np.arange(rows.start, rows.stop), wanted.shape[1])
@@ -73,8 +75,7 @@ def _program_block(
     if device.drift is not None:
         seed, tile, cycle = key
         normal = draws.normal(draws.purpose_key(seed, "drift", tile, cycle), cells)
-        exponent = device.drift.exponents(level, normal)
-        state.exponent[where] = exponent if held is None else np.where(held, 0.0, exponent)
+        state.exponent[where] = device.drift.exponents(level, normal)
 
 
 @dataclass
@@ -136,7 +137,9 @@ class _Attempts:
 
 
 def _checked_targets(device: Device, targets: ArrayLike) -> Floats:
-    wanted = np.asarray(targets, np.float64)
+    if not isinstance(device, Device):
+        raise ParameterError(f"device={device!r}: expected a Device")
+    wanted = number_array("targets", targets)
     if wanted.ndim != 2 or wanted.size == 0:
         raise ParameterError(f"targets of shape {wanted.shape}: must be a matrix (rows, columns) with cells in it")
     slack = ROUNDING * (device.g_max - device.g_min)
@@ -154,8 +157,8 @@ def _checked_targets(device: Device, targets: ArrayLike) -> Floats:
 def _make_pristine(device: Device, state: CellState, numbers: draws.Cells, seed: int, tile: int) -> None:
     state.conductance[:] = device.g_min
     if device.spread:
-        state.gain += device.spread * draws.normal(draws.purpose_key(seed, "gain", tile), numbers)
-        np.maximum(state.gain, 0.0, out=state.gain)
+        normal = draws.normal(draws.purpose_key(seed, "gain", tile), numbers)
+        state.gain[:] = rng.log_normal(normal, device.spread, exponential)
     if device.stuck_on or device.stuck_off:
         chance = draws.uniform(draws.purpose_key(seed, "stuck", tile), numbers)
         state.stuck[chance < device.stuck_on + device.stuck_off] = -1

@@ -10,7 +10,10 @@ from snnsim.backends.crossbar.cell_state import CellState, blocks
 from snnsim.backends.crossbar.curves import Floats
 from snnsim.backends.crossbar.device import Device
 from snnsim.backends.crossbar.drift import REFERENCE_TEMPERATURE, ages
-from snnsim.errors import whole
+from snnsim.backends.crossbar.number_checks import finite, number_array, tile_number
+from snnsim.backends.crossbar.plausible import question_temperature
+from snnsim.backends.crossbar.read_checks import whole_numbers
+from snnsim.errors import ParameterError, whole
 
 
 def conductance_at(
@@ -37,18 +40,51 @@ def conductance_at(
     ParameterError
         A negative age, or a temperature that the drift model states nothing of.
     """
+    _check_device(device)
+    if not isinstance(state, CellState):
+        raise ParameterError(f"state={state!r}: expected a CellState, as program returns it")
     age = ages(seconds, state.conductance.shape)
     drift = device.drift
     if drift is None or not age.any():
         return state.conductance.copy()
-    acted = age * drift.acceleration(temperature)
+    acted = acted_seconds(device, age, temperature)
     result = np.empty(state.conductance.shape)
     for rows in blocks(result.shape):
         part, time = state.rows(rows), _part(acted, rows, result.shape)
         still = (part.stuck != 0) | np.isnan(part.target) | (time == 0)
         moved = drift.drifted(part.conductance, part.exponent, time)
         result[rows] = np.where(still, part.conductance, moved)
+    bad = ~(np.isfinite(result) & (result >= 0))
+    if bad.any():
+        row, column = (int(i) for i in np.argwhere(bad)[0])
+        raise ParameterError(
+            f"drift={drift!r}: leaves cell ({row}, {column}) with {result[row, column]:g} uS; must be finite and zero "
+            "or above"
+        )
     return result
+
+
+def acted_seconds(device: Device, seconds: Floats, temperature: float) -> Floats:
+    """Return how many seconds at 300 K some seconds at a temperature (K) are to the drift of a device.
+
+    Raises
+    ------
+    ParameterError
+        A temperature that the drift model states nothing of, or that no cell is kept at.
+    """
+    if device.drift is None:
+        return seconds
+    factor = device.drift.acceleration(temperature)
+    if not device.unusual:
+        question_temperature(temperature)
+    with np.errstate(over="ignore"):
+        acted = np.asarray(seconds * factor)
+    if not np.isfinite(acted).all():
+        raise ParameterError(
+            f"seconds={np.max(seconds):g}, temperature={temperature!r}: are {factor:.3g} times as many at "
+            f"{REFERENCE_TEMPERATURE:g} K, more than a number holds"
+        )
+    return acted
 
 
 def read_variance(
@@ -67,7 +103,12 @@ def read_variance(
         uS just after programming, on which the noise of some devices depends; default `conductance`, which is
         right for cells that have not drifted.
     """
-    conductance = np.asarray(conductance, np.float64)
+    _check_device(device)
+    conductance = number_array("conductance", conductance)
+    if programmed is not None:
+        programmed = number_array("programmed", programmed)
+        if programmed.shape != conductance.shape:
+            raise ParameterError(f"programmed of shape {programmed.shape}: must be that of conductance")
     age = ages(seconds, conductance.shape)
     if device.read_noise is None:
         return np.zeros(conductance.shape)
@@ -83,10 +124,12 @@ def read_variance(
 
 def effective_conductance(device: Device, conductance: Floats, voltage: float | None = None) -> Floats:
     """Return current over voltage (uS) of cells at a voltage (V; default the device's read voltage)."""
-    conductance = np.asarray(conductance, np.float64)
+    _check_device(device)
+    conductance = number_array("conductance", conductance)
     if device.current_voltage is None:
         return conductance
     volts = device.read_voltage if voltage is None else voltage
+    finite("voltage", volts)
     return np.asarray(device.current_voltage.current(conductance, volts) / volts)
 
 
@@ -110,20 +153,33 @@ def flicker(
     rows : ndarray of int64, optional
         Numbers of the rows that `conductance` holds; default 0, 1, ...
     """
-    conductance = np.asarray(conductance, np.float64)
-    tick, tile = whole("tick", tick), whole("tile", tile)
+    _check_device(device)
+    conductance = number_array("conductance", conductance)
+    if conductance.ndim != 2:
+        raise ParameterError(f"conductance of shape {conductance.shape}: must be (rows, columns)")
+    tick, tile, seed = whole("tick", tick), tile_number(tile), whole("seed", seed)
+    if rows is not None:
+        rows = whole_numbers("rows", rows)
+        if rows.shape != conductance.shape[:1]:
+            # The compiled sum goes by their numbers.
+            raise ParameterError(f"rows: {rows.size} numbers for {len(conductance)} rows; must be one for each")
     total = np.zeros(conductance.shape)
     model = device.flicker
     if model is None or model.deviation == 0:
         return total
     from snnsim.backends.crossbar.kernels import add_held
 
-    numbers = draws.cell_numbers(conductance.shape[0] if rows is None else np.asarray(rows), conductance.shape[1])
+    numbers = draws.cell_numbers(conductance.shape[0] if rows is None else rows, conductance.shape[1])
     octaves = range(model.octaves)
     keys = np.array([draws.purpose_key(seed, "flicker", tile, k, tick >> k) for k in octaves], np.uint64)
     add_held(keys, numbers.reshape(-1), model.deviation / float(np.sqrt(model.octaves)), total.reshape(-1))
     total *= conductance
     return total
+
+
+def _check_device(device: Device) -> None:
+    if not isinstance(device, Device):
+        raise ParameterError(f"device={device!r}: expected a Device")
 
 
 def _part(seconds: Floats, rows: slice, shape: tuple[int, ...]) -> Floats:

@@ -68,6 +68,8 @@ def unwritten(shape: tuple[int, ...]) -> CellState:
 
 def copied(before: CellState, shape: tuple[int, ...]) -> CellState:
     """Return a copy of cells, or raise `ParameterError` unless they are of that shape."""
+    if not isinstance(before, CellState):
+        raise ParameterError(f"before={before!r}: expected a CellState, as program returns it")
     if before.conductance.shape != shape:
         raise ParameterError(f"before has cells of shape {before.conductance.shape}: targets have {shape}")
     return CellState(

@@ -7,6 +7,7 @@ saved chip goes on as if it had never been away.
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnsim.backends.crossbar.cells import CellState, program
-from snnsim.backends.crossbar.chip_config import ChipConfig
+from snnsim.backends.crossbar.chip_config import STAGES, ChipConfig
 from snnsim.backends.crossbar.converter import Converters
 from snnsim.backends.crossbar.device import shown
 from snnsim.backends.crossbar.loop.protocol import LoopDevice, Status
+from snnsim.backends.crossbar.number_checks import number_array, tile_number
 from snnsim.backends.crossbar.tile import Tile
 from snnsim.errors import ParameterError, positive, whole
+from snnsim.fingerprint import fingerprint
 from snnsim.machine import cores
+
+
+def _facts_of(config: ChipConfig) -> tuple[str, str]:
+    """Return a fingerprint of what a chip is made of, and in words which stages it has."""
+    stages = [stage.replace("_", " ") for stage in STAGES if config.without(stage) != config]
+    return fingerprint(config), f"{config.device.name}, {', '.join(stages) or 'all stages off'}"
+
+
+_known_facts = functools.lru_cache(maxsize=64)(_facts_of)
+
+
+def _path(path: Any) -> str | Path:
+    if not isinstance(path, str | Path):
+        raise ParameterError(f"path={path!r}: must be the name of a file")
+    return path
 
 
 class Chip(LoopDevice):
@@ -42,6 +60,8 @@ class Chip(LoopDevice):
             raise ParameterError(f"config={shown(config)}: expected a ChipConfig, such as ChipConfig(device)")
         self.config = config or ChipConfig()
         self.seed, self.read_seed = whole("seed", seed), whole("read_seed", read_seed)
+        if not isinstance(name, str):
+            raise ParameterError(f"name={name!r}: must be a text")
         self.name = name
         self.threads = cores()
         self.tiles: dict[int, Tile] = {}
@@ -83,9 +103,9 @@ class Chip(LoopDevice):
         full_scale : float or ndarray of shape (columns // 2,), optional
             Largest current of the converters in uA; needed where the configuration has a converter without one.
         """
-        number = whole("tile", tile)
-        targets = np.asarray(targets, np.float64)
-        self._check_targets(number, targets)
+        number = tile_number(tile)
+        targets = number_array(f"tile {number}: targets", targets)
+        self.check_targets(number, targets)
         converters = self.converters(number, targets.shape[1] // 2, full_scale)
         before = self.tiles.get(number)
         cycle = 0 if before is None else before.cycle + 1
@@ -138,7 +158,7 @@ class Chip(LoopDevice):
 
     def holds(self, tile: int, targets: NDArray[np.float64], full_scale: Any = None) -> bool:
         """Return whether a tile has been programmed to these targets, with this range of the converters."""
-        own = self.tiles.get(tile)
+        own = self.tiles.get(whole("tile", tile))
         return (
             own is not None
             and np.array_equal(own.state.target, targets)
@@ -214,28 +234,55 @@ class Chip(LoopDevice):
         """Conversions that went beyond the range of the converters."""
         return sum(tile.saturated for tile in self.tiles.values())
 
+    def __repr__(self) -> str:
+        kind, words = self._facts
+        return f"Chip({words}; seed {self.seed}, read seed {self.read_seed}; {kind[:8]})"
+
+    def describe(self) -> str:
+        """Return what the chip is in a line, with a fingerprint of all that its reads follow from."""
+        config, words = self.config, self._facts[1]
+        return (
+            f"{self.name}: {words}; seed {self.seed}, read seed {self.read_seed}; {len(self.tiles)} tiles of "
+            f"{config.rows} x {config.columns}; {self.fingerprint()}"
+        )
+
+    def fingerprint(self) -> str:
+        """Return 16 digits that are equal where chips are: their kind, their seeds, and all cells as they are now."""
+        tiles = " ".join(f"{number} {tile.identity}" for number, tile in sorted(self.tiles.items()))
+        return fingerprint((self._facts[0], self.seed, self.read_seed, tiles))[:16]
+
+    @property
+    def _facts(self) -> tuple[str, str]:
+        try:
+            return _known_facts(self.config)
+        except TypeError:  # a model of one's own that cannot be looked up
+            return _facts_of(self.config)
+
     def save(self, path: str | Path) -> None:
         """Save the chip to an HDF5 file."""
         from snnsim.backends.crossbar.chip_storage import save
 
-        save(self, path)
+        save(self, _path(path))
 
     @classmethod
     def load(cls, path: str | Path) -> Chip:
         """Load what `save` saved."""
         from snnsim.backends.crossbar.chip_storage import load
 
-        return load(path)
+        return load(_path(path))
 
     # -- checks ------------------------------------------------------------------------------------------
 
     def _tile(self, tile: int) -> Tile:
-        if tile not in self.tiles:
+        number = tile if type(tile) is int else whole("tile", tile)
+        found = self.tiles.get(number)
+        if found is None:
             listed = ", ".join(map(str, sorted(self.tiles)[:8])) or "none"
             raise ParameterError(f"tile={tile!r} has not been programmed; programmed tiles: {listed}")
-        return self.tiles[tile]
+        return found
 
-    def _check_targets(self, tile: int, targets: NDArray[np.float64]) -> None:
+    def check_targets(self, tile: int, targets: NDArray[np.float64]) -> None:
+        """Raise `ParameterError` unless a tile may be programmed to these conductances."""
         most = (self.config.rows, self.config.columns)
         good = targets.ndim == 2 and 0 < targets.shape[0] <= most[0] and 0 < targets.shape[1] <= most[1]
         if not good or targets.shape[1] % 2:

@@ -9,6 +9,7 @@ from typing import Any
 from snnsim.backends.crossbar.converter import ADC
 from snnsim.backends.crossbar.device import STAGES as DEVICE_STAGES
 from snnsim.backends.crossbar.device import Device
+from snnsim.backends.crossbar.number_checks import settle_numbers
 from snnsim.backends.crossbar.presets import ideal
 from snnsim.backends.crossbar.wires import Wires
 from snnsim.errors import ParameterError, whole
@@ -40,6 +41,7 @@ class ChipConfig:
     columns: int = 512
 
     def __post_init__(self) -> None:
+        settle_numbers(self)
         for name, kind in (("device", Device), ("wires", Wires), ("adc", ADC)):
             value = getattr(self, name)
             if not (isinstance(value, kind) or (value is None and name != "device")):
@@ -48,6 +50,22 @@ class ChipConfig:
         whole("ChipConfig: columns", self.columns, at_least=2)
         if self.columns % 2:
             raise ParameterError(f"ChipConfig: columns={self.columns}: must be even, a pair of cells takes two")
+        adc, device = self.adc, self.device
+        if adc is not None and adc.full_scale is not None:
+            cell = (device.g_max - device.g_min) * device.read_voltage
+            if 1000 * adc.full_scale < cell:
+                raise ParameterError(
+                    f"ChipConfig: adc full_scale={adc.full_scale!r} uA: one cell alone gives up to {cell:.3g} uA; is "
+                    "it in mA, or A?"
+                )
+            most = self.rows * cell
+            # Bent cells may carry some times as much.
+            if adc.full_scale / adc.largest_code > 20 * most:
+                raise ParameterError(
+                    f"ChipConfig: adc full_scale={adc.full_scale!r} uA: all codes would be 0, for one stands for "
+                    f"{adc.full_scale / adc.largest_code:.3g} uA, and all {self.rows} rows together give {most:.3g}; "
+                    "is it in nA?"
+                )
 
     def only(self, *stages: str) -> ChipConfig:
         """Return the same chip with all stages off but these (of `STAGES`)."""
@@ -72,5 +90,5 @@ class ChipConfig:
     @staticmethod
     def _check(stages: Iterable[str]) -> None:
         for stage in stages:
-            if stage not in STAGES:
+            if not isinstance(stage, str) or stage not in STAGES:
                 raise ParameterError(f"stage {stage!r} is not known; there are: {', '.join(STAGES)}")

@@ -8,13 +8,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from snnsim.backends.crossbar.chip import Chip
+from snnsim.backends.crossbar.chip_checkpoint import description
 from snnsim.backends.crossbar.fabric import DigitalFabric
 from snnsim.backends.crossbar.loop.protocol import LoopDevice
 from snnsim.backends.crossbar.mapping import Mapping
 from snnsim.backends.crossbar.moments import READ_BITS, UNTIMED
 from snnsim.backends.crossbar.ranges import calibrated_ranges
 from snnsim.connectivity import Conv2d
+from snnsim.energy_activity import ChipActivity
 from snnsim.errors import CapabilityError, ParameterError
+from snnsim.fingerprint import fingerprint
 from snnsim.network import Network
 
 
@@ -58,6 +62,11 @@ class ChipFabric:
         if self._fabric.mapping.calibration is not None and "full_scale" in self._fabric.status.capabilities:
             self._ranges = calibrated_ranges(self._fabric, self._fabric.mapping.calibration)
 
+    def __repr__(self) -> str:
+        """Return which device it is, and how it is mapped: the same text for equal chips with the same seeds."""
+        device = repr(self.device) if type(self.device) is Chip else description(self._fabric)
+        return f"ChipFabric({device}, mapping #{fingerprint(self._fabric.mapping)[:8]})"
+
     @property
     def network(self) -> Network:
         """The network as it was described; its weights are not those on the device after `program`."""
@@ -77,8 +86,7 @@ class ChipFabric:
             for name, number in self._numbers.items()
         }
         for number, matrix in matrices.items():
-            (placed,) = self._fabric.placed[number]
-            self._fabric.reweigh(placed, matrix)
+            self._fabric.reweigh(number, matrix)
         self._fabric.program(self._ranges)
 
     def drive(
@@ -103,6 +111,10 @@ class ChipFabric:
             part.add_to(out)
         return out
 
+    def take_activity(self) -> ChipActivity:
+        """Return what the device has done since this was last asked, conversions beyond their range among it."""
+        return self._fabric.take_activity(1)
+
     def _matrix(self, number: int, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return weights in the shape of the block they are in."""
         network = self._fabric.network
@@ -124,5 +136,15 @@ class ChipFabric:
             )
         if isinstance(projection.connectivity, Conv2d):
             return np.ascontiguousarray(values.reshape(values.shape[0], -1).T)
-        rows = np.flatnonzero(np.diff(placed.block.starts))
-        return np.ascontiguousarray(values[np.ix_(rows, placed.block.targets[0])])
+        rows, outputs = np.flatnonzero(np.diff(placed.block.starts)), placed.block.targets[0]
+        matrix = np.ascontiguousarray(values[np.ix_(rows, outputs)])
+        on_chip = matrix if placed.block.present is None else matrix[placed.block.present]
+        if np.count_nonzero(on_chip) != np.count_nonzero(values):
+            present = np.zeros(values.shape, bool)
+            present[np.ix_(rows, outputs)] = True if placed.block.present is None else placed.block.present
+            first, second = (int(i) for i in np.argwhere((values != 0) & ~present)[0])
+            raise ParameterError(
+                f"weights of {projection.name!r}: {values[first, second]:g} at ({first}, {second}), where the network "
+                "has no synapse; must be 0 there"
+            )
+        return matrix

@@ -15,10 +15,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from snnsim import rng
+from snnsim.backends.crossbar.number_checks import number_array, settle_numbers, tile_number
 from snnsim.errors import DataError, ParameterError, positive, whole
 
 #: Steps of converters that are made are 2 to 14 bits; 20 leave room for what an ideal one would do.
 FEWEST_BITS, MOST_BITS = 2, 20
+#: Converters of a tile, and conversions of a calibration.
+MOST_COLUMNS = 2**20
 
 
 @dataclass(frozen=True)
@@ -32,9 +35,9 @@ class ADC:
     full_scale : float, optional
         Largest current that has a code, uA; None: chosen for each tile when it is programmed.
     offset_spread : float
-        Standard deviation of the offsets over converters, in steps.
+        Standard deviation of the offsets over converters, in steps; they are normal. At most the largest code.
     gain_spread : float
-        Standard deviation of the gains over converters, relative.
+        Standard deviation of the gains over converters, relative; they are log-normal, of mean 1. At most 1.
     calibrated : bool
         Whether offsets and gains are measured with known currents and corrected digitally; see
         `Converters.calibrated`.
@@ -52,12 +55,22 @@ class ADC:
     calibrated: bool = False
 
     def __post_init__(self) -> None:
+        settle_numbers(self)
         if whole("bits", self.bits, at_least=FEWEST_BITS) > MOST_BITS:
             raise ParameterError(f"bits={self.bits!r}: must be a whole number, {FEWEST_BITS} to {MOST_BITS}")
         if self.full_scale is not None:
             positive("full_scale", self.full_scale)
         positive("offset_spread", self.offset_spread, zero=True)
         positive("gain_spread", self.gain_spread, zero=True)
+        if self.offset_spread > self.largest_code:
+            raise ParameterError(
+                f"offset_spread={self.offset_spread!r}: is in steps, and codes of {self.bits} bits end at "
+                f"{self.largest_code}: most converters would be off their range"
+            )
+        if self.gain_spread > 1:
+            raise ParameterError(
+                f"gain_spread={self.gain_spread!r}: is relative, and must be at most 1; is it in per cent?"
+            )
         if not isinstance(self.calibrated, bool):
             raise ParameterError(f"calibrated={self.calibrated!r}: must be True or False")
 
@@ -86,12 +99,16 @@ class ADC:
             If no full scale is known, or a value is out of range.
         """
         columns = whole("columns", columns, at_least=1)
+        if columns > MOST_COLUMNS:
+            raise ParameterError(f"columns={columns}: a tile has at most {MOST_COLUMNS} converters")
+        seed, tile = whole("seed", seed), tile_number(tile)
         scale = self.full_scale if full_scale is None else full_scale
         if scale is None:
             raise ParameterError("full_scale=None: neither the ADC nor this call says which current (uA) is full scale")
         elements = np.arange(columns)
         offset = self.offset_spread * rng.normal(seed, rng.stream_number("crossbar", "adc offset"), elements, tile)
-        gain = 1.0 + self.gain_spread * rng.normal(seed, rng.stream_number("crossbar", "adc gain"), elements, tile)
+        drawn = rng.normal(seed, rng.stream_number("crossbar", "adc gain"), elements, tile)
+        gain = rng.log_normal(drawn, self.gain_spread)
         made = Converters(self.bits, scale, offset, gain)
         return made.calibrated() if self.calibrated else made
 
@@ -140,7 +157,7 @@ class Converters:
         self.offset = _numbers("offset", offset)
         self.columns = self.offset.size
         self.gain = _numbers("gain", gain, self.columns, above_zero=True)
-        scale = np.asarray(full_scale, np.float64)
+        scale = number_array("full_scale", full_scale)
         if scale.ndim == 0:
             scale = np.full(self.columns, scale)
         self.full_scale = _numbers("full_scale", scale, self.columns, above_zero=True)
@@ -163,7 +180,7 @@ class Converters:
         DataError
             If the last axis has another length, or a current is not a number.
         """
-        given = np.asarray(currents, np.float64)
+        given = number_array("currents", currents, DataError)
         if given.ndim == 0 or given.shape[-1] != self.columns:
             raise DataError(f"currents of shape {given.shape}: the last axis must be the {self.columns} converters")
         if np.isnan(given).any():
@@ -196,7 +213,9 @@ class Converters:
         """Return the same converters with a digital correction, found by converting known currents.
 
         A ramp of currents over 90 % of the range is converted, and a line fitted to the codes of each converter by
-        least squares. What is left is the error of that line: offsets and gains enter only through codes.
+        least squares. What is left is the error of that line: offsets and gains enter only through codes. A converter
+        whose codes do not rise with the ramp, for its offset is off the range or its gain below that of a step, is left
+        as it is.
 
         Parameters
         ----------
@@ -208,6 +227,9 @@ class Converters:
             Of that noise.
         """
         points, repeats = whole("points", points, at_least=2), whole("repeats", repeats, at_least=1)
+        if points * repeats > MOST_COLUMNS:
+            raise ParameterError(f"points={points} and repeats={repeats}: at most {MOST_COLUMNS} conversions together")
+        seed = whole("seed", seed)
         positive("noise", noise, zero=True)
         ramp = np.linspace(-0.9, 0.9, points) * self.largest_code
         tested = np.repeat(ramp, repeats)
@@ -220,7 +242,9 @@ class Converters:
         exact = np.rint((tested[:, None] + noise * drawn) * self.gain + self.offset)
         codes = np.clip(exact, -self.largest_code, self.largest_code)
         gain = (tested @ codes) / (tested @ tested)  # the ramp is symmetric: its mean is zero
-        return Converters(self.bits, self.full_scale, self.offset, self.gain, codes.mean(axis=0), gain)
+        rising = (np.ptp(codes, axis=0) > 0) & (gain > 0)
+        offset, gain = np.where(rising, codes.mean(axis=0), 0.0), np.where(rising, gain, 1.0)
+        return Converters(self.bits, self.full_scale, self.offset, self.gain, offset, gain)
 
 
 def range_for(currents: ArrayLike, percentile: float = 99.9) -> float:
@@ -239,7 +263,7 @@ def range_for(currents: ArrayLike, percentile: float = 99.9) -> float:
     positive("percentile", percentile)
     if percentile > 100:
         raise ParameterError(f"percentile={percentile!r}: must be at most 100")
-    sizes = np.abs(np.asarray(currents, np.float64)).ravel()
+    sizes = np.abs(number_array("currents", currents, DataError)).ravel()
     if not sizes.size or not np.isfinite(sizes).all():
         raise DataError("currents: there must be some, all finite, to choose a range for")
     found = float(np.percentile(sizes, percentile))
@@ -251,7 +275,7 @@ def range_for(currents: ArrayLike, percentile: float = 99.9) -> float:
 
 
 def _numbers(name: str, given: Any, count: int | None = None, *, above_zero: bool = False) -> NDArray[np.float64]:
-    numbers = np.array(given, np.float64)
+    numbers = np.array(number_array(name, given))
     if numbers.ndim != 1 or not numbers.size or (count is not None and numbers.size != count):
         wanted = "at least one number" if count is None else f"{count} numbers, one a converter"
         raise ParameterError(f"{name} of shape {numbers.shape}: must be {wanted}")

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from snnsim.backends.crossbar.curves import Floats, horner, logarithm, number_tuple
+from snnsim.backends.crossbar.curves import Floats, horner, logarithm
+from snnsim.backends.crossbar.number_checks import finite, number_tuple, settle_numbers
 from snnsim.errors import ParameterError, positive
 
 
@@ -40,6 +41,7 @@ class RelativePolynomial(CurrentVoltage):
     highest_voltage: float
 
     def __post_init__(self) -> None:
+        settle_numbers(self)
         number_tuple("coefficients", self.coefficients)
         positive("highest_voltage", self.highest_voltage)
 
@@ -76,6 +78,7 @@ class LogarithmicPolynomial(CurrentVoltage):
     highest_voltage: float
 
     def __post_init__(self) -> None:
+        settle_numbers(self)
         number_tuple("second", self.second)
         number_tuple("third", self.third)
         positive("low", self.low)
@@ -103,5 +106,6 @@ class LogarithmicPolynomial(CurrentVoltage):
 
 def check_voltage(voltage: float, highest: float) -> None:
     """Raise `ParameterError` unless the voltage is within the range of the model."""
+    finite("voltage", voltage)
     if not 0 < abs(voltage) <= highest:
         raise ParameterError(f"voltage={voltage!r}: must be within {highest:g} V of zero, and not zero")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from snnsim.backends.crossbar.number_checks import finite, number, number_tuple, settle_numbers
 from snnsim.errors import ParameterError, positive
 
 Floats = NDArray[np.float64]
@@ -21,6 +22,11 @@ SMALLEST = 1e-9
 
 class Curve(ABC):
     """Base of the functions of conductance; concrete ones are frozen dataclasses."""
+
+    @property
+    def least(self) -> float | None:
+        """No value is below this; None where only asking tells."""
+        return None
 
     @abstractmethod
     def __call__(self, conductance: Floats) -> Floats:
@@ -51,24 +57,6 @@ def exponential(values: ArrayLike) -> Floats:
     return results.reshape(np.shape(values))
 
 
-def finite(name: str, value: float) -> None:
-    """Raise `ParameterError` unless `value` is a finite number."""
-    try:
-        good = math.isfinite(value)
-    except TypeError:
-        good = False
-    if not good:
-        raise ParameterError(f"{name}={value!r}: must be a finite number")
-
-
-def number_tuple(name: str, values: tuple[float, ...], *, at_least: int = 1) -> None:
-    """Raise `ParameterError` unless `values` is a tuple of enough finite numbers."""
-    if not isinstance(values, tuple) or len(values) < at_least:
-        raise ParameterError(f"{name}={values!r}: must be a tuple of {at_least} or more numbers")
-    for place, value in enumerate(values):
-        finite(f"{name}[{place}]", value)
-
-
 def horner(coefficients: tuple[float, ...], x: Floats) -> Floats:
     """Return the polynomial with `coefficients` from low to high order."""
     result = np.full_like(x, coefficients[-1])
@@ -94,8 +82,14 @@ class Polynomial(Curve):
     reference: float = 1.0
 
     def __post_init__(self) -> None:
+        settle_numbers(self)
         number_tuple("coefficients", self.coefficients)
         positive("reference", self.reference)
+
+    @property
+    def least(self) -> float:
+        """No value is below zero."""
+        return 0.0
 
     def __call__(self, conductance: Floats) -> Floats:
         """Return the value at each conductance (uS)."""
@@ -132,15 +126,23 @@ class ClippedLogarithm(Curve):
     beyond: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
+        settle_numbers(self)
         finite("slope", self.slope)
         finite("offset", self.offset)
         positive("reference", self.reference)
+        for name in ("low", "high", "split"):
+            number(name, getattr(self, name))
         if not self.low <= self.high:
             raise ParameterError(f"low={self.low!r}: must not be above high={self.high!r}")
         if not self.split > 0:
             raise ParameterError(f"split={self.split!r}: must be above zero")
         if self.split < math.inf:
             number_tuple("beyond", self.beyond)
+
+    @property
+    def least(self) -> float:
+        """No value is below `low`, or zero beyond the split."""
+        return self.low if self.split == math.inf else min(self.low, 0.0)
 
     def __call__(self, conductance: Floats) -> Floats:
         """Return the value at each conductance (uS)."""
@@ -172,8 +174,14 @@ class ClippedPower(Curve):
     reference: float
 
     def __post_init__(self) -> None:
+        settle_numbers(self)
         for name in ("scale", "exponent", "floor", "high", "reference"):
             positive(name, getattr(self, name))
+
+    @property
+    def least(self) -> float:
+        """All values are above zero."""
+        return 0.0
 
     def __call__(self, conductance: Floats) -> Floats:
         """Return the value at each conductance (uS)."""
@@ -195,8 +203,14 @@ class Saturation(Curve):
     scale: float
 
     def __post_init__(self) -> None:
+        settle_numbers(self)
         positive("height", self.height)
         positive("scale", self.scale)
+
+    @property
+    def least(self) -> float:
+        """No value is below zero."""
+        return 0.0
 
     def __call__(self, conductance: Floats) -> Floats:
         """Return the value at each conductance (uS)."""
@@ -222,6 +236,7 @@ class Table(Curve):
     values: tuple[float, ...]
 
     def __post_init__(self) -> None:
+        settle_numbers(self)
         number_tuple("conductances", self.conductances)
         number_tuple("values", self.values)
         if len(self.values) != len(self.conductances):
@@ -230,6 +245,11 @@ class Table(Curve):
             )
         if any(b <= a for a, b in zip(self.conductances, self.conductances[1:], strict=False)):
             raise ParameterError(f"conductances={self.conductances!r}: must rise")
+
+    @property
+    def least(self) -> float:
+        """The smallest of the values."""
+        return min(self.values)
 
     def __call__(self, conductance: Floats) -> Floats:
         """Return the value at each conductance (uS)."""
@@ -242,6 +262,43 @@ class Table(Curve):
             f"table of {len(self.values)} from {low:g} to {high:g} uS, values {min(self.values):g} to "
             f"{max(self.values):g}, straight lines between"
         )
+
+
+def check_curve(name: str, value: object, *, negative: bool = False) -> None:
+    """Raise `ParameterError` unless `value` is a `Curve`, and one that is nowhere below zero unless it may be."""
+    if not isinstance(value, Curve):
+        raise ParameterError(f"{name}={value!r}: must be a Curve, such as curves.Polynomial((1.0,))")
+    if not negative and value.least is not None and value.least < 0:
+        raise ParameterError(f"{name}={value!r}: falls to {value.least:g}; must be zero or above everywhere")
+
+
+def check_values(name: str, curve: Curve, low: float, high: float, *, negative: bool = False) -> None:
+    """Raise `ParameterError` where a curve is not what it must be at conductances from `low` to `high` (uS).
+
+    A `Polynomial` that may be negative must not be, for it ends at zero; a curve of a class of one's own is asked.
+    """
+    at = np.linspace(float(low), float(high), 65)
+    if isinstance(curve, Polynomial) and negative:
+        values = horner(curve.coefficients, at / curve.reference)
+        if values.min() < 0:
+            raise ParameterError(
+                f"{name}={curve!r}: would be {values.min():g} at {at[values.argmin()]:g} uS, but a Polynomial ends at "
+                "zero; give a curves.Table, which may be negative"
+            )
+    if curve.least is not None:
+        return
+    try:
+        found = np.asarray(curve(at))
+    except Exception as error:  # a class of one's own may raise anything
+        raise ParameterError(f"{name}={curve!r}: {type(error).__name__} at {low:g} to {high:g} uS: {error}") from error
+    if found.shape != at.shape or found.dtype.kind not in "fiu":
+        raise ParameterError(
+            f"{name}={curve!r}: gave {found.dtype} {found.shape} for {at.size} conductances; must be a number for each"
+        )
+    bad = ~np.isfinite(found) if negative else ~(np.isfinite(found) & (found >= 0))
+    if bad.any():
+        bound = "finite" if negative else "finite and zero or above"
+        raise ParameterError(f"{name}={curve!r}: is {found[bad][0]} at {at[bad][0]:g} uS; must be {bound}")
 
 
 def _relative_to(reference: float, used: bool) -> str:

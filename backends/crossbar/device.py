@@ -15,8 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnsim.backends.crossbar.current_voltage import CurrentVoltage
+from snnsim.backends.crossbar.curves import check_values
 from snnsim.backends.crossbar.drift import Drift
 from snnsim.backends.crossbar.flicker_noise import Flicker
+from snnsim.backends.crossbar.number_checks import settle_numbers
+from snnsim.backends.crossbar.plausible import curves_of, question
 from snnsim.backends.crossbar.programming import FormedNoise, ProgrammingNoise, WriteVerify, nearest_levels
 from snnsim.backends.crossbar.read_noise import ReadNoise
 from snnsim.errors import ParameterError, one_of, positive, whole
@@ -54,8 +57,8 @@ class Device:
     verify : WriteVerify, optional
         Loop of programming and reading back; default one attempt.
     spread : float
-        Device-to-device: sd of a cell's lasting gain, of mean 1, which multiplies the conductance that a programming
-        attempt aims at. Noise is added after it.
+        Device-to-device: sd of a cell's lasting gain, log-normal of mean 1, which multiplies the conductance that a
+        programming attempt aims at. Noise is added after it.
     stuck_on, stuck_off : float
         Fractions of cells that stay at `g_max` and at `g_min` whatever is done to them, for ever and without drift.
     read_noise : ReadNoise, optional
@@ -67,11 +70,14 @@ class Device:
         Default: current is conductance times voltage.
     source : str
         Where the numbers are from.
+    unusual : bool
+        Take numbers that no cell is known to have, such as conductances of picosiemens: they are meant, and no slip of
+        units.
 
     Raises
     ------
     ParameterError
-        A value that is not allowed; the message names the parameter.
+        A value that is not allowed, or so unusual that its unit is questioned; the message names the parameter.
     """
 
     name: str
@@ -89,8 +95,10 @@ class Device:
     drift: Drift | None = None
     current_voltage: CurrentVoltage | None = None
     source: str = ""
+    unusual: bool = False
 
     def __post_init__(self) -> None:
+        settle_numbers(self)
         if not isinstance(self.name, str) or not self.name:
             raise ParameterError(f"name={self.name!r}: must be a text that is not empty")
         positive("g_min", self.g_min, zero=True)
@@ -120,6 +128,36 @@ class Device:
             )
         if not isinstance(self.source, str):
             raise ParameterError(f"source={self.source!r}: must be a text")
+        if not isinstance(self.unusual, bool):
+            raise ParameterError(f"unusual={self.unusual!r}: must be True or False")
+        for name, curve, _ in curves_of(self):
+            check_values(name, curve, self.g_min, self.g_max, negative=name.endswith("offset"))
+        if self.current_voltage is not None:
+            self._check_currents(self.current_voltage)
+        if not self.unusual:
+            question(self)
+
+    def _check_currents(self, model: CurrentVoltage) -> None:
+        """Raise `ParameterError` unless cells of the range carry a current along the read voltage."""
+        at = np.linspace(self.g_min, self.g_max, 65)
+        try:
+            found = np.asarray(model.current(at, self.read_voltage), np.float64)
+        except ParameterError:
+            raise
+        except Exception as error:  # a class of one's own may raise anything
+            raise ParameterError(
+                f"current_voltage={model!r}: {type(error).__name__} at {self.read_voltage:g} V: {error}"
+            ) from error
+        if found.shape != at.shape:
+            raise ParameterError(
+                f"current_voltage={model!r}: gave shape {found.shape} for {at.size} cells; must be a current for each"
+            )
+        bad = ~(np.isfinite(found) & (found >= 0)) | ((at > 0) & (found == 0))
+        if bad.any():
+            raise ParameterError(
+                f"current_voltage={model!r}: a cell of {at[bad][0]:g} uS carries {found[bad][0]:g} uA at "
+                f"read_voltage={self.read_voltage!r} V; must be above zero"
+            )
 
     @classmethod
     def from_measurements(cls, path: str | Path | Sequence[str | Path], **options: Any) -> Device:
@@ -160,7 +198,7 @@ class Device:
         lines = [f"{self.name}: {self.g_min:g} to {self.g_max:g} uS, read at {self.read_voltage:g} V"]
         texts = {
             "levels": f"{self.levels}, {self.step or 0:g} uS apart",
-            "spread": f"lasting gain of a cell, 1 +- {self.spread:g}, on what programming aims at",
+            "spread": f"lasting gain of a cell, log-normal, 1 +- {self.spread:g}, on what programming aims at",
             "stuck": f"{self.stuck_on:g} of cells at g_max, {self.stuck_off:g} at g_min",
         }
         for stage in STAGES:

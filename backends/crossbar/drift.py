@@ -14,14 +14,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from snnsim.backends.crossbar.curves import Curve, Floats, exponential, finite, logarithm
-from snnsim.backends.crossbar.programming import check_curve
+from snnsim.backends.crossbar.curves import Curve, Floats, check_curve, exponential, logarithm
+from snnsim.backends.crossbar.number_checks import finite, number_array, settle_numbers
 from snnsim.errors import ParameterError, positive
 
 #: eV / K (CODATA 2018).
 BOLTZMANN = 8.617333262e-5
 #: Kelvin at which the models of drift are taken to hold.
 REFERENCE_TEMPERATURE = 300.0
+#: Of e in the law of Arrhenius: a second more would be older than any number.
+_LARGEST_POWER = 600.0
 
 
 class Drift(ABC):
@@ -53,6 +55,11 @@ class Drift(ABC):
                 "activation_energy=...) (eV)"
             )
         power = self.activation_energy / BOLTZMANN * (1.0 / REFERENCE_TEMPERATURE - 1.0 / temperature)
+        if power > _LARGEST_POWER:
+            raise ParameterError(
+                f"temperature={temperature!r}: with an activation energy of {self.activation_energy:g} eV time would "
+                f"pass exp({power:.3g}) times faster than at {REFERENCE_TEMPERATURE:g} K; is the energy in meV?"
+            )
         return math.exp(power)
 
     def _check_energy(self) -> None:
@@ -84,6 +91,7 @@ class PowerLawDrift(Drift):
     activation_energy: float | None = None
 
     def __post_init__(self) -> None:
+        settle_numbers(self)
         check_curve("mean", self.mean)
         check_curve("deviation", self.deviation)
         positive("reference_time", self.reference_time)
@@ -129,6 +137,7 @@ class LogarithmicDrift(Drift):
     activation_energy: float | None = None
 
     def __post_init__(self) -> None:
+        settle_numbers(self)
         finite("slope", self.slope)
         positive("spread_slope", self.spread_slope, zero=True)
         positive("spread", self.spread, zero=True)
@@ -154,7 +163,7 @@ class LogarithmicDrift(Drift):
 
 def ages(seconds: ArrayLike, shape: tuple[int, ...]) -> Floats:
     """Return seconds since programming as an array, after checking that cells of that shape can have them."""
-    age = np.asarray(seconds, np.float64)
+    age = number_array("seconds", seconds)
     if not (np.isfinite(age).all() and (age >= 0).all()):
         raise ParameterError(f"seconds={seconds!r}: must be finite and zero or above")
     try:

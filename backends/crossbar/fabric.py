@@ -12,18 +12,20 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from snnsim import rng
 from snnsim.backends.crossbar.blocks import DIGITAL_RULES, Reads, blocks_of
 from snnsim.backends.crossbar.chip import Chip
+from snnsim.backends.crossbar.compensation import measured_gains
+from snnsim.backends.crossbar.loop.checks import Geometry
+from snnsim.backends.crossbar.loop.failures import failure, status_of
 from snnsim.backends.crossbar.loop.protocol import LoopDevice
 from snnsim.backends.crossbar.mapping import Mapping
-from snnsim.backends.crossbar.moments import PROBES
 from snnsim.backends.crossbar.placement import Activity, Delivery, Placed, Tile
+from snnsim.energy_activity import ChipActivity, ProjectionActivity
 from snnsim.errors import DeviceError, NetworkError, ParameterError
 from snnsim.network import Network
 
-#: Share of rows in a vector that a tile is compensated with, and how many of them.
-PROBE_ACTIVITY, PROBE_VECTORS = 0.1, 64
+#: Share of a range by which a current at its end may fall short of it in rounding.
+_AT_END = 1e-6
 
 
 class DigitalFabric:
@@ -40,6 +42,8 @@ class DigitalFabric:
     ----------
     activity : dict of int to Activity
         For each projection on the chip.
+    ranges : dict of int to float
+        Largest current of the converters of each tile in uA, where they were chosen here.
     """
 
     def __init__(self, network: Network, device: LoopDevice, mapping: Mapping | None = None) -> None:
@@ -49,7 +53,9 @@ class DigitalFabric:
         for name in mapping.digital:
             if name not in known:
                 raise NetworkError(f"Mapping(digital=...): no projection {name!r}; there are: {', '.join(known)}")
-        self.status = device.status()
+        self.status = device.status() if type(device) is Chip else status_of(device)
+        #: What answers of devices other than a `Chip` are held to.
+        self._geometry = Geometry(self.status)
         if self.outputs_a_tile < 1:
             raise ParameterError(
                 f"slices={mapping.slices}: an array of {self.status.columns} columns has no room for one output"
@@ -59,13 +65,15 @@ class DigitalFabric:
         self._owners: dict[int, object] = {}
         self.placed: dict[int, list[Placed]] = {}
         self.activity: dict[int, Activity] = {}
+        self.ranges: dict[int, float] = {}
         tile = 0
         for number, projection in enumerate(network.projections):
             if type(projection.connectivity).__name__ in DIGITAL_RULES or projection.name in mapping.digital:
                 continue
             self.placed[number] = []
-            for block in blocks_of(network, number):
-                placed = Placed(block, self._reference(block.weights))
+            blocks = blocks_of(network, number)
+            for block, reference in zip(blocks, mapping.references(blocks), strict=True):
+                placed = Placed(block, reference)
                 tile = self._cut(placed, tile)
                 self.placed[number].append(placed)
             self.activity[number] = Activity(tiles=sum(len(placed.tiles) for placed in self.placed[number]))
@@ -79,15 +87,6 @@ class DigitalFabric:
     def outputs_a_tile(self) -> int:
         """Outputs that an array has room for."""
         return self.status.columns // 2 // self.mapping.slices
-
-    def _reference(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the weight that takes the whole range, for each output."""
-        sizes = np.abs(weights)
-        axis = 0 if self.mapping.per_output else None
-        largest = np.percentile(sizes, self.mapping.clip, axis=axis) if sizes.size else np.ones(())
-        largest = np.where(largest > 0, largest, np.max(sizes, axis=axis, initial=0.0))
-        largest = np.where(largest > 0, largest, 1.0)
-        return np.broadcast_to(largest, weights.shape[1:]).astype(np.float64)
 
     def _targets_of(self, weights: NDArray[np.float64], reference: NDArray[np.float64]) -> NDArray[np.float64]:
         return self.mapping.conductances(weights, reference, self.status.g_min, self.status.g_max)
@@ -117,16 +116,45 @@ class DigitalFabric:
         full_scale : mapping of int to float, optional
             Largest current of each tile's converters in uA; default what `Mapping.activity` leads to.
         """
-        for _, placed, tile in self.tiles():
+        self.ranges = {}
+        for number, placed, tile in self.tiles():
             targets = self.tile_targets(placed, tile)
             scale = None
             if "full_scale" in self.status.capabilities:
                 scale = (full_scale or {}).get(tile.number) or self._expected_range(targets)
+                self.ranges[tile.number] = scale
             if isinstance(self.device, Chip):
                 self._program_chip(self.device, tile.number, targets, scale)
             else:
-                self.device.program(tile.number, targets, scale)
+                try:
+                    self.device.program(tile.number, targets, scale)
+                except Exception as error:  # a driver may raise anything
+                    raise self._failed(error, number, tile.number, "programming") from error
+            self._geometry.programmed(tile.number, targets)
         self.compensate()
+
+    def adopt(self, ranges: MappingOf[int, float], gains: MappingOf[int, NDArray[np.float64]]) -> None:
+        """Take the tiles of a chip as they are, with what was measured and chosen when they were programmed."""
+        assert isinstance(self.device, Chip)
+        self.ranges = dict(ranges)
+        self.restore_gains(gains)
+        for _, _, tile in self.tiles():
+            # Whoever has programmed the tile for these weights before may go on, too.
+            self._owners[tile.number] = self.device.owners.setdefault(tile.number, object())
+
+    def restore_gains(self, gains: MappingOf[int, NDArray[np.float64]]) -> None:
+        """Take the factors of each tile's outputs that were measured before."""
+        for _, placed, tile in self.tiles():
+            placed.gains[placed.tiles.index(tile)] = np.array(gains[tile.number], np.float64)
+
+    def gains(self) -> dict[int, NDArray[np.float64]]:
+        """Return the factor of each output of each tile, as `compensate` has measured it."""
+        return {
+            tile.number: placed.gains[index]
+            for blocks in self.placed.values()
+            for placed in blocks
+            for index, tile in enumerate(placed.tiles)
+        }
 
     def _program_chip(self, chip: Chip, tile: int, targets: NDArray[np.float64], scale: float | None) -> None:
         """Change what has to be changed: cells that hold their targets keep their age."""
@@ -170,42 +198,49 @@ class DigitalFabric:
         # One row alone must fit, however few are expected.
         return max(largest, float(np.max(np.abs(current), initial=0.0))) or 1.0
 
-    def reweigh(self, placed: Placed, weights: NDArray[np.float64]) -> None:
-        """Give a block other weights, of the same shape; `program` brings them to the chip."""
+    def reweigh(self, number: int, weights: NDArray[np.float64]) -> None:
+        """Give the one block of a projection other weights, of the same shape; `program` brings them to the chip."""
+        (placed,) = self.placed[number]
         placed.block = replace(placed.block, weights=weights)
-        placed.reference = self._reference(weights)
+        (placed.reference,) = self.mapping.references([placed.block])
 
     def compensate(self) -> None:
         """Measure by which factor the currents of each tile, or of each output, have shrunk."""
-        if self.mapping.compensate is None:
-            return
-        for _, placed, tile in self.tiles():
-            targets = self.tile_targets(placed, tile)
-            rows = targets.shape[0]
-            drawn = rng.uniform(0, rng.stream_number("crossbar probes"), np.arange(PROBE_VECTORS * rows))
-            active = drawn.reshape(PROBE_VECTORS, rows) < max(PROBE_ACTIVITY, 1 / rows)
-            offsets = np.concatenate(([0], np.cumsum(active.sum(1)))).astype(np.int64)
-            keys = PROBES + np.arange(PROBE_VECTORS, dtype=np.uint64)
-            found = self._read(tile.number, offsets, np.nonzero(active)[1], keys, targets.shape[1] // 2)
-            found = self._weights_of(found / self.status.read_voltage, placed.reference[tile.outputs])
-            # Against the weights as the cells were told, so that what slices round is no loss.
-            told = self._weights_of(targets[:, 0::2] - targets[:, 1::2], placed.reference[tile.outputs])
-            wanted = active.astype(np.float64) @ told
-            axis = 0 if self.mapping.compensate == "output" else None
-            above, below = np.sum(found * wanted, axis=axis), np.sum(wanted**2, axis=axis)
-            gain = np.divide(above, below, out=np.ones_like(below), where=below > 0)
-            if np.any(gain <= 0):
-                gain = np.where(gain > 0, gain, 1.0)
-            index = placed.tiles.index(tile)
-            placed.gains[index] = np.broadcast_to(gain, placed.gains[index].shape).copy()
+        if self.mapping.compensate is not None:
+            self.restore_gains(measured_gains(self))
 
     # -- reading -----------------------------------------------------------------------------------------
 
-    def take_activity(self) -> dict[int, Activity]:
-        """Return what each projection has made the chip do since this was last asked."""
-        done = self.activity
+    def take_activity(self, inferences: int) -> ChipActivity:
+        """Return what the chip has done in so many recordings since this was last asked."""
+        done, held = self.activity, self.device.tiles if isinstance(self.device, Chip) else {}
         self.activity = {number: Activity(tiles=one.tiles) for number, one in done.items()}
-        return done
+        chip, adc = (
+            (self.device.config.device, self.device.config.adc) if isinstance(self.device, Chip) else (None, None)
+        )
+        parts = []
+        for number, one in done.items():
+            tiles = [tile.number for placed in self.placed[number] for tile in placed.tiles]
+            parts.append(
+                ProjectionActivity(
+                    self.network.projections[number].name,
+                    max(one.tiles, 1),
+                    one.reads,
+                    one.active_rows,
+                    one.cell_reads,
+                    one.conversions,
+                    None if adc is None else adc.bits,
+                    additions=one.conversions,
+                    read_watts=one.watts,
+                    busiest_reads=max(one.reads_of.values(), default=0),
+                    programming_pulses=sum(held[tile].pulses for tile in tiles if tile in held),
+                    saturated=one.saturated,
+                    of_tiles=one.of_tiles(),
+                )
+            )
+        status = self.status
+        name = status.name if chip is None else f"{chip.name}: {chip.source}"
+        return ChipActivity(tuple(parts), max(inferences, 1), status.rows, status.columns, status.read_voltage, name)
 
     def deliver(
         self,
@@ -239,14 +274,9 @@ class DigitalFabric:
                 chosen, offsets, rows = self._part(number, placed, tile, reads)
                 if not chosen.size or (self.ideal and not read_ideal):
                     continue
-                pairs = (tile.outputs.stop - tile.outputs.start) * self.mapping.slices
                 before = self._saturated(tile.number)
-                currents = self._read(tile.number, offsets, rows, keys[chosen], pairs)
-                after, activity = self._saturated(tile.number), self.activity[number]
-                if before is None or after is None or activity.saturated is None:
-                    activity.saturated = None
-                else:
-                    activity.saturated += after - before
+                currents = self.read(number, tile.number, offsets, rows, keys[chosen])
+                self._count_saturated(number, tile.number, before, currents)
                 read = self._weights_of(currents / self.status.read_voltage, placed.reference[tile.outputs])
                 values[chosen, tile.outputs] += read / placed.gains[index]
             if read_ideal or not self.ideal:
@@ -272,8 +302,11 @@ class DigitalFabric:
         activity.reads += int(chosen.size)
         activity.active_rows += int(rows.size)
         activity.cell_reads += int(rows.size) * 2 * pairs
-        activity.conversions += int(chosen.size) * pairs
-        activity.reads_of[tile.number] = activity.reads_of.get(tile.number, 0) + int(chosen.size)
+        of_reads, of_conversions, vectors = activity.reads_of, activity.conversions_of, int(chosen.size)
+        of_reads[tile.number] = of_reads.get(tile.number, 0) + vectors
+        of_conversions[tile.number] = of_conversions.get(tile.number, 0) + vectors * pairs
+        if isinstance(self.device, Chip) or tile.number in self.ranges:
+            activity.saturated_of.setdefault(tile.number, 0)
         power = getattr(self.device, "row_power", None)
         if power is None:
             activity.watts = None
@@ -285,12 +318,29 @@ class DigitalFabric:
         """Return the conversions of a tile that went beyond the range so far; None where the device does not tell."""
         return self.device.tiles[tile].saturated if isinstance(self.device, Chip) else None
 
-    def _read(
-        self, tile: int, offsets: NDArray[np.int64], rows: NDArray[np.int64], keys: NDArray[np.uint64], pairs: int
+    def _count_saturated(self, number: int, tile: int, before: int | None, currents: NDArray[np.float64]) -> None:
+        after, counts = self._saturated(tile), self.activity[number].saturated_of
+        if before is not None and after is not None:
+            beyond = after - before
+        elif tile in self.ranges:
+            # A device that was told the range, and not by how much it was exceeded: what came lies at its end.
+            beyond = int(np.count_nonzero(np.abs(currents) >= self.ranges[tile] * (1 - _AT_END)))
+        else:
+            return
+        counts[tile] += beyond
+
+    def read(
+        self, number: int, tile: int, offsets: NDArray[np.int64], rows: NDArray[np.int64], keys: NDArray[np.uint64]
     ) -> NDArray[np.float64]:
-        currents = self.device.read(tile, offsets, rows, keys)
-        if currents.shape != (keys.size, pairs):
-            raise DeviceError(
-                f"{self.status.name}: read of tile {tile} gave shape {currents.shape}, expected {(keys.size, pairs)}"
-            )
-        return currents
+        """Return the currents of a tile of a projection; whatever goes wrong is a `DeviceError` that says where."""
+        if type(self.device) is Chip:
+            return self.device.read(tile, offsets, rows, keys)
+        try:
+            return self._geometry.currents(tile, keys.size, self.device.read(tile, offsets, rows, keys))
+        except Exception as error:  # a driver may raise anything
+            raise self._failed(error, number, tile, f"reading {keys.size} vectors") from error
+
+    def _failed(self, error: Exception, number: int, tile: int, call: str) -> DeviceError:
+        """Return what a device raised as an error that says where it was."""
+        name, projection = type(self.device).__name__, self.network.projections[number].name
+        return failure(error, f"projection {projection!r}, {call} of tile {tile} on {name} {self.status.name!r}")

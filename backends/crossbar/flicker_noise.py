@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from snnsim.backends.crossbar.number_checks import settle_numbers
 from snnsim.errors import ParameterError, positive, whole
 
 #: Ticks are 64-bit whole numbers.
@@ -35,6 +36,7 @@ class Flicker:
     octaves: int = 16
 
     def __post_init__(self) -> None:
+        settle_numbers(self)
         positive("deviation", self.deviation, zero=True)
         if whole("octaves", self.octaves, at_least=1) > MOST_OCTAVES:
             raise ParameterError(f"octaves={self.octaves!r}: must be at most {MOST_OCTAVES}")

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from snnsim.backends.crossbar.blocks import Block
+from snnsim.backends.crossbar.number_checks import settle_numbers
 from snnsim.errors import ParameterError, one_of, positive, whole
 from snnsim.events import Events
 
@@ -30,10 +32,10 @@ class Mapping:
     slice_bits : int, optional
         Bits of a slice; needed with more than one.
     clip : float
-        Percentile of the sizes of a projection's weights that takes the whole range of conductance; larger ones are
-        cut.
+        Percentile (above 1, to 100) of the sizes of a projection's weights that takes the whole range of conductance;
+        larger ones are cut. Synapses of weight zero count, pairs without a synapse do not.
     per_output : bool
-        A range for each output, rather than one for the projection.
+        A range for each output, or channel of a convolution, rather than one for the projection.
     compensate : {"tile", "output"}, optional
         Measure with known vectors by which factor currents have shrunk (drift, wires, nonlinear cells), for a tile or
         for each of its outputs, and divide by it.
@@ -57,6 +59,7 @@ class Mapping:
     digital: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        settle_numbers(self)
         whole("slices", self.slices, at_least=1)
         if self.slices > 1 and self.slice_bits is None:
             raise ParameterError(f"slices={self.slices}: give slice_bits, the bits of a slice, too")
@@ -68,9 +71,16 @@ class Mapping:
             positive(name, getattr(self, name))
             if getattr(self, name) > 100:
                 raise ParameterError(f"{name}={getattr(self, name)!r}: a percentile, at most 100")
+            if getattr(self, name) <= 1:
+                raise ParameterError(
+                    f"{name}={getattr(self, name)!r}: a percentile, above 1 and at most 100; as a share it would be "
+                    f"{name}={100 * getattr(self, name):g}"
+                )
         positive("activity", self.activity)
         if self.activity > 1:
             raise ParameterError(f"activity={self.activity!r}: a share of the rows, at most 1")
+        if not isinstance(self.per_output, bool):
+            raise ParameterError(f"per_output={self.per_output!r}: must be True or False")
         one_of("compensate", self.compensate, (None, "tile", "output"))
         given: Any = self.digital
         names = (given,) if isinstance(given, str) else given
@@ -90,6 +100,32 @@ class Mapping:
     def base(self) -> int:
         """Values of one slice."""
         return int(2 ** (self.slice_bits or 0))
+
+    def references(self, blocks: Sequence[Block]) -> list[NDArray[np.float64]]:
+        """Return the weight that takes the whole range of conductance, for each output of each block of a projection.
+
+        Where the percentile is zero it is the largest weight, and one where all are zero.
+        """
+        if not self.per_output:
+            largest = self._largest(np.concatenate([block.sizes() for block in blocks])) if blocks else 1.0
+            return [np.full(block.weights.shape[1], largest) for block in blocks]
+        if len(blocks) == 1 and blocks[0].present is None:
+            return [np.asarray(self._largest(np.abs(blocks[0].weights)))]
+        # Blocks of other delays may hold further synapses of the same neuron.
+        sizes: dict[int, list[NDArray[np.float64]]] = {}
+        for block in blocks:
+            for output, neuron in enumerate(block.targets[0]):
+                sizes.setdefault(int(neuron), []).append(block.sizes(output))
+        found = {neuron: self._largest(np.concatenate(parts)) for neuron, parts in sizes.items()}
+        return [np.array([found[int(neuron)] for neuron in block.targets[0]], np.float64) for block in blocks]
+
+    def _largest(self, sizes: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the percentile of sizes along their first axis."""
+        if not sizes.shape[0]:
+            return np.ones(sizes.shape[1:])
+        largest = np.percentile(sizes, self.clip, axis=0) if self.clip < 100 else sizes.max(axis=0)
+        largest = np.where(largest > 0, largest, sizes.max(axis=0))
+        return np.where(largest > 0, largest, 1.0)
 
     def conductances(
         self, weights: NDArray[np.float64], reference: NDArray[np.float64], low: float, high: float

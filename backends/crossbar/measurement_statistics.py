@@ -65,25 +65,51 @@ def sort_out(table: MeasurementTable, n_bins: int) -> CellTable:
     target, measured = table.numbers["target_uS"], table.numbers["measured_uS"]
     time = table.numbers.get("time_s", np.zeros(target.size))
     read = table.numbers.get("read", np.zeros(target.size))
-    label = _order(target, time, read, table) if table.device is None else table.device
+    label = table.labels.get("device")
+    if label is None:
+        label = _order(target, time, read, table)
+    _refuse_repeated(table)
     targets, of_target = np.unique(target, return_inverse=True)
     times, of_time = np.unique(time, return_inverse=True)
     n_labels = int(label.max()) + 1
     keys, cell = np.unique(of_target * n_labels + label, return_inverse=True)
     moments, moment = np.unique(cell * times.size + of_time, return_inverse=True)
     reads = np.bincount(moment)
-    if "read" not in table.numbers and reads.max() > 1:
-        line = int(table.lines[np.nonzero(moment == int(reads.argmax()))[0][1]])
-        raise DataError(
-            f"{table.path}, line {line}: this device was measured before under the same target and time; a column "
-            "'read' must number repeated reads"
-        )
     mean = np.bincount(moment, measured) / reads
     squares = np.bincount(moment, (measured - mean[moment]) ** 2)
     variance = np.where(reads > 1, squares / np.maximum(reads - 1, 1), np.nan)
     cell_target = targets[keys // n_labels]
     bins = _bins(table, cell_target, n_bins)
     return CellTable(moments // times.size, cell_target, times[moments % times.size], mean, variance, reads, bins)
+
+
+def _refuse_repeated(table: MeasurementTable) -> None:
+    """Raise `DataError` where rows would count as more measurements than were made."""
+    if "device" not in table.labels:
+        copies = table.copies()
+        if copies > 1:
+            raise DataError(
+                f"{table.path}: each row is there {copies} times, as if tables had been put together that hold the "
+                "same; take the copies out, or name the cells in a column 'device'"
+            )
+        return
+    key = ("target_uS", "time_s", "read", "device")
+    twice = table.twice(key)
+    if twice is None:
+        return
+    row, first = twice
+    line, before = int(table.lines[row]), int(table.lines[first])
+    if "read" not in table.numbers:
+        raise DataError(
+            f"{table.path}, line {line}: this device was measured before under the same target and time, in line "
+            f"{before}; a column 'read' must number repeated reads"
+        )
+    values = table.value(first, "measured_uS"), table.value(row, "measured_uS")
+    other = "with the same value" if values[0] == values[1] else f"with another value, {values[0]} for {values[1]} uS"
+    raise DataError(
+        f"{table.path}, line {line}: {table.row(row, key)} stands in line {before} already, {other}; take one of them "
+        "out, or give the second read a number of its own"
+    )
 
 
 def _order(target: Floats, time: Floats, read: Floats, table: MeasurementTable) -> _Index:

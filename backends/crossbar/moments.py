@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from snnsim.errors import ParameterError, whole
+
 #: A key holds recording, tick and number of the read within the tick; the highest two bits mark other reads.
 TICK_BITS, READ_BITS = 24, 20
 #: Keys of reads that measure the chip, and of reads that nobody gave a moment for.
@@ -19,7 +21,20 @@ def moment(recording: int | NDArray[Any], tick: int) -> Any:
     Noise is drawn anew for each key. Recordings count as ``2**TICK_BITS`` ticks apart, and from recording 2**18 on keys
     come again.
     """
-    number = (np.asarray(recording, np.uint64) << np.uint64(TICK_BITS)) + np.uint64(tick)
+    try:
+        given = np.asarray(recording)
+    except (TypeError, ValueError):
+        given = np.empty(0, object)
+    if given.dtype.kind not in "iu" or (given.dtype.kind == "i" and np.any(given < 0)):
+        raise ParameterError(f"recording={recording!r}: must be whole numbers, zero or above")
+    if whole("tick", tick) >= 2**62:
+        raise ParameterError(f"tick={tick}: must be below 2**62")
+    return moments_of(given, tick)
+
+
+def moments_of(recordings: NDArray[Any], tick: int) -> Any:
+    """Return what `moment` returns, of numbers that are known to be such."""
+    number = (recordings.astype(np.uint64) << np.uint64(TICK_BITS)) + np.uint64(tick)
     return number << np.uint64(READ_BITS) & (UNTIMED - np.uint64(1))
 
 

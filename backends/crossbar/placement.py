@@ -48,18 +48,38 @@ class Delivery(NamedTuple):
 class Activity:
     """What a projection has made the chip do since it was last asked.
 
-    `watts` is voltage times current of every cell read, summed over the reads, and `saturated` the conversions beyond
-    the range, None where the device does not tell; `reads_of` are the reads of each tile.
+    `watts` is voltage times current of every cell read, summed over the reads, None where the device does not tell.
+    `reads_of` are the reads of each tile, `conversions_of` its conversions, and `saturated_of` those beyond its range,
+    for tiles of which that is known.
     """
 
     tiles: int = 0
     reads: int = 0
     active_rows: int = 0
     cell_reads: int = 0
-    conversions: int = 0
     watts: float | None = 0.0
-    saturated: int | None = 0
     reads_of: dict[int, int] = field(default_factory=dict)
+    conversions_of: dict[int, int] = field(default_factory=dict)
+    saturated_of: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def conversions(self) -> int:
+        """Conversions of all tiles."""
+        return sum(self.conversions_of.values())
+
+    @property
+    def saturated(self) -> int | None:
+        """Conversions beyond the range; None where that is not known of every tile."""
+        known = self.saturated_of.keys() == self.conversions_of.keys()
+        return sum(self.saturated_of.values()) if known else None
+
+    def of_tiles(self) -> tuple[tuple[int, int, int], ...]:
+        """Return number, conversions and conversions beyond the range of each tile read of which they are known."""
+        return tuple(
+            (tile, count, self.saturated_of[tile])
+            for tile, count in sorted(self.conversions_of.items())
+            if count and tile in self.saturated_of
+        )
 
 
 @dataclass(eq=False)

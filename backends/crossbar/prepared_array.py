@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from snnsim.backends.crossbar import read
 from snnsim.backends.crossbar.converter import Converters
+from snnsim.backends.crossbar.number_checks import number_array
 from snnsim.backends.crossbar.read import run_exactly, transfer_of
 from snnsim.backends.crossbar.read_checks import (
     check_vectors,
@@ -16,6 +17,7 @@ from snnsim.backends.crossbar.read_checks import (
     checked_matrix,
     checked_variances,
     checked_vectors,
+    several,
     whole_numbers,
 )
 from snnsim.errors import DataError, ParameterError, one_of
@@ -117,7 +119,7 @@ class PreparedArray:
         used = checked_keys(keys, vectors)
         result = np.empty((vectors, self.outputs), np.float32) if out is None else _place(out, (vectors, self.outputs))
         given = (*self._prepared[:2], starts, active, used, *self._prepared[2:])
-        if threads > 1 and (active.size / 20 + vectors) * self.outputs > read.WORTH_SHARING:
+        if several(threads) and (active.size / 20 + vectors) * self.outputs > read.WORTH_SHARING:
             saturated = read.share(lambda begin, end: self._kernel(*given, begin, end, result), vectors, threads)
         else:
             saturated = self._kernel(*given, 0, vectors, result)
@@ -130,7 +132,7 @@ class PreparedArray:
     ) -> tuple[NDArray[np.float64], int]:
         """Add the noise of the active rows to currents from elsewhere, and convert, as the function `finish`."""
         starts, active = checked_vectors(offsets, rows_active, self.rows)
-        result = np.array(currents, np.float64, order="C")
+        result = np.array(number_array("currents", currents, DataError), order="C")
         if result.shape != (starts.size - 1, self.outputs) or not np.isfinite(result).all():
             raise DataError(
                 f"currents of shape {result.shape}: must be finite, of shape {(starts.size - 1, self.outputs)}"
@@ -190,6 +192,8 @@ def _by_groups(transfer: NDArray[np.float64], converting: bool, records: NDArray
 def _place(out: NDArray[Any] | None, shape: tuple[int, int], kind: type[np.floating[Any]] = np.float32) -> NDArray[Any]:
     if out is None:
         return np.empty(shape, kind)
+    if not isinstance(out, np.ndarray):
+        raise DataError(f"out={out!r}: must be an array to write to, or None")
     if out.shape != shape or out.dtype not in (np.float32, np.float64) or not out.flags.c_contiguous:
         raise DataError(
             f"out of shape {out.shape} and type {out.dtype}: must be contiguous, float32 or float64, of shape {shape}"

@@ -11,6 +11,7 @@ from snnsim.backends.crossbar.current_voltage import LogarithmicPolynomial
 from snnsim.backends.crossbar.curves import ClippedLogarithm, ClippedPower, Polynomial, Saturation
 from snnsim.backends.crossbar.device import Device
 from snnsim.backends.crossbar.drift import LogarithmicDrift, PowerLawDrift
+from snnsim.backends.crossbar.plausible import CONDUCTANCE
 from snnsim.backends.crossbar.programming import FormedNoise, ProgrammingNoise
 from snnsim.backends.crossbar.read_noise import ReadNoise, constant
 from snnsim.errors import ParameterError, one_of, positive
@@ -44,7 +45,9 @@ def ideal(g_max: float = 64.0) -> Device:
     positive("g_max", g_max)
     if math.frexp(g_max)[0] != 0.5:
         raise ParameterError(f"g_max={g_max!r}: must be a power of two, such as 64.0")
-    return Device("ideal", 0.0, g_max, source="none: no imperfection at all")
+    # A power of two may be any: it stands for nothing that was measured.
+    unusual = not CONDUCTANCE.low <= g_max <= CONDUCTANCE.high
+    return Device("ideal", 0.0, g_max, source="none: no imperfection at all", unusual=unusual)
 
 
 def pcm(g_max: float = 25.0) -> Device:
@@ -53,6 +56,7 @@ def pcm(g_max: float = 25.0) -> Device:
     Error and exponent depend on the target; the read noise on the conductance that programming left. Age counts from
     20 s after programming.
     """
+    positive("g_max", g_max)
     return Device(
         "PCM",
         0.0,
@@ -247,5 +251,4 @@ def resistive_switching() -> Device:
 
 
 def _scaled(coefficients: tuple[float, ...], factor: float) -> tuple[float, ...]:
-    positive("g_max", factor * 25.0)
     return tuple(coefficient * factor for coefficient in coefficients)

@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
 from typing import Any
 
+import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from snnsim.backends.base import Capabilities, Program, RunOutput, RunRequest, State, Visit
+from snnsim.backends.crossbar.blocks import DIGITAL_RULES, expected_pairs
 from snnsim.backends.crossbar.chip import Chip
+from snnsim.backends.crossbar.chip_checkpoint import Resumption, description, device_of, go_on, read, write
 from snnsim.backends.crossbar.device import shown
 from snnsim.backends.crossbar.fabric import DigitalFabric
+from snnsim.backends.crossbar.loop.failures import failure
 from snnsim.backends.crossbar.loop.protocol import LoopDevice
 from snnsim.backends.crossbar.mapping import Mapping
-from snnsim.backends.crossbar.moments import moment
+from snnsim.backends.crossbar.moments import moments_of
 from snnsim.backends.crossbar.ranges import calibrated_ranges
 from snnsim.backends.layout import Place
 from snnsim.backends.reference.deliver import Row, deliver, rows_of
 from snnsim.backends.reference.integrate import add_drives, advance_all, coefficients_of, drives_of
 from snnsim.backends.reference.program import is_sure
-from snnsim.energy_activity import ChipActivity, ProjectionActivity
-from snnsim.errors import ParameterError
+from snnsim.energy_activity import ChipActivity
+from snnsim.errors import DeviceError, ParameterError, SnnsimError
 from snnsim.events import Events
+from snnsim.memory import MemoryForecast
 from snnsim.network import Network
 from snnsim.neurons import MODELS, RECEPTORS, NeuronModel
+from snnsim.scores import RunningScore
+
+#: Bytes of a weight in the matrix of its block, and of a pair of cells with all that is kept of them.
+_A_WEIGHT, _A_PAIR = 8, 130
 
 
 class CrossbarProgram(Program):
@@ -34,7 +45,8 @@ class CrossbarProgram(Program):
     network, dtype, threads, visit, progress, memory_limit
         See `Program`.
     chip : LoopDevice, optional
-        Default an ideal `Chip`, whose every stage is off: it gives what the reference gives, bit for bit.
+        Default an ideal `Chip`, whose every stage is off: it gives what the reference gives, bit for bit. A run that
+        goes on from a checkpoint is on the chip in it (`Resumption`), unless another one is given.
     mapping : Mapping, optional
         How the network is laid on the chip.
 
@@ -57,24 +69,31 @@ class CrossbarProgram(Program):
         visit: Visit = "auto",
         progress: bool = False,
         memory_limit: int | None = None,
-        chip: LoopDevice | None = None,
+        chip: LoopDevice | Resumption | None = None,
         mapping: Mapping | None = None,
     ) -> None:
-        super().__init__(
-            network, dtype=dtype, threads=threads, visit=visit, progress=progress, memory_limit=memory_limit
-        )
+        kept = None
+        if isinstance(chip, Resumption):
+            kept, chip = chip.kept, device_of(chip)
         if chip is not None and not isinstance(chip, LoopDevice):
             raise ParameterError(f"chip={shown(chip)}: expected a Chip, or a device with program, read and status")
         if mapping is not None and not isinstance(mapping, Mapping):
             raise ParameterError(f"mapping={mapping!r}: expected a Mapping")
         self.chip = Chip() if chip is None else chip
+        self._mapping = mapping or (Mapping() if kept is None else kept.mapping)
+        super().__init__(
+            network, dtype=dtype, threads=threads, visit=visit, progress=progress, memory_limit=memory_limit
+        )
         if isinstance(self.chip, Chip):
             self.chip.threads = self.threads
-        self.fabric = DigitalFabric(network, self.chip, mapping)
+        self.fabric = DigitalFabric(network, self.chip, self._mapping)
         ranges = None
         if self.fabric.mapping.calibration is not None and "full_scale" in self.fabric.status.capabilities:
             ranges = calibrated_ranges(self.fabric, self.fabric.mapping.calibration)
-        self.fabric.program(ranges)
+        if kept is None:
+            self.fabric.program(ranges)
+        else:
+            go_on(self.fabric, kept, ranges, own_mapping=mapping is not None)
         self._inferences = 0
         self._places: dict[int, Place] = {place.population: place for place in self.layout.places}
         self._coefficients = {
@@ -87,47 +106,66 @@ class CrossbarProgram(Program):
             row = rows_of(network, projection, self.dtype)
             self._outgoing[network.population_number(projection.source)].append((number, row))
 
+    @property
+    def hardware(self) -> str:
+        """What the device is, with a fingerprint of a simulated chip."""
+        return description(self.fabric)
+
+    def write_hardware(self, group: h5py.Group) -> None:
+        """Write the chip, and how the network lies on it; see `chip_checkpoint`."""
+        write(self.fabric, group)
+
+    @classmethod
+    def options_on(cls, hardware: h5py.Group | None, where: object, options: dict[str, Any]) -> dict[str, Any]:
+        """Return the options with the chip of a checkpoint."""
+        if hardware is None:
+            if options.get("chip") is None:
+                raise ParameterError(f"chip: is missing; {where} does not say what the run was on: give chip=...")
+            return options
+        return {**options, "chip": Resumption(read(hardware, where), options.get("chip"))}
+
+    def forecast(self) -> MemoryForecast:
+        """Return what the program takes: lists of synapses, their matrices, the cells of a simulated chip, two states.
+
+        A long run keeps the state from before a block, which may fail.
+        """
+        lists = super().forecast()
+        on_chip = [
+            number
+            for number, projection in enumerate(self.network.projections)
+            if not (type(projection.connectivity).__name__ in DIGITAL_RULES or projection.name in self._mapping.digital)
+        ]
+        pairs = sum(expected_pairs(self.network, number) for number in on_chip)
+        a_pair = _A_WEIGHT + (_A_PAIR * self._mapping.slices if isinstance(self.chip, Chip) else 0)
+        return replace(lists, synapses=lists.synapses + round(a_pair * pairs), state=2 * lists.state)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The device and the mapping that the program is on."""
+        return {"chip": self.chip, "mapping": self.fabric.mapping}
+
     def run(self, state: State, request: RunRequest) -> RunOutput:
         """Advance `state` in place and return what was recorded."""
         self.fabric.check()
         self._inferences += state.floats.shape[0]
-        return _Run(self, state, request).run()
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what diverges is found in the state
+            return _Run(self, state, request).run()
 
     def run_long(self, state: State, request: RunRequest) -> RunOutput:
-        """Advance a long run, which is one inference in however many blocks."""
-        output = super().run_long(state, request)
+        """Advance a long run, which is one inference in however many blocks; where one fails, all is as before it."""
+        before = state.floats.copy(), state.counters.copy(), copy.deepcopy(self.fabric.activity)
+        try:
+            output = super().run_long(state, request)
+        except SnnsimError:
+            state.floats[...], state.counters[...], self.fabric.activity = before
+            raise
         self._inferences = 1
         return output
 
     def take_activity(self) -> ChipActivity:
         """Return what the chip has done since this was last asked; `snnsim.energy` works out what it costs."""
-        device = self.chip.config.device if isinstance(self.chip, Chip) else None
-        bits = self.chip.config.adc.bits if isinstance(self.chip, Chip) and self.chip.config.adc is not None else None
-        parts = []
-        for number, done in self.fabric.take_activity().items():
-            tiles = [tile.number for placed in self.fabric.placed[number] for tile in placed.tiles]
-            held = self.chip.tiles if isinstance(self.chip, Chip) else {}
-            pulses = sum(held[tile].pulses for tile in tiles if tile in held)
-            parts.append(
-                ProjectionActivity(
-                    self.network.projections[number].name,
-                    max(done.tiles, 1),
-                    done.reads,
-                    done.active_rows,
-                    done.cell_reads,
-                    done.conversions,
-                    bits,
-                    additions=done.conversions,
-                    read_watts=done.watts,
-                    busiest_reads=max(done.reads_of.values(), default=0),
-                    programming_pulses=pulses,
-                    saturated=done.saturated,
-                )
-            )
-        status = self.fabric.status
-        name = status.name if device is None else f"{device.name}: {device.source}"
-        inferences, self._inferences = max(self._inferences, 1), 0
-        return ChipActivity(tuple(parts), inferences, status.rows, status.columns, status.read_voltage, name)
+        inferences, self._inferences = self._inferences, 0
+        return self.fabric.take_activity(inferences)
 
 
 class _Run:
@@ -148,13 +186,14 @@ class _Run:
         self.membrane_updates = np.zeros((n, len(network.populations)), np.int64)
         self.synaptic_operations = np.zeros((n, len(network.projections)), np.int64)
         self.ticks = np.zeros(n, np.int64)
-        self.sums: Any = 0.0
+        self.ends = request.ends_of(n)
+        self.scores = None if request.exit is None else RunningScore(request.exit.score, self.ends)
 
     def run(self) -> RunOutput:
         """Run all ticks."""
         for step in range(self.request.n_ticks):
             self._tick(step)
-            if self.request.exit is not None:
+            if self.request.cut_short:
                 self._leave(step)
                 if not self.alive.size:
                     break
@@ -165,7 +204,7 @@ class _Run:
     def _tick(self, step: int) -> None:
         program, network, request = self.program, self.program.network, self.request
         tick = self.state.tick + step
-        moments = moment(request.first_recording + self.alive, tick)
+        moments = moments_of(request.first_recording + self.alive, tick)
         for number in network.order:
             if number in program._places:
                 recording, neurons = self._advance(number, tick)
@@ -233,24 +272,30 @@ class _Run:
                 operations[self.alive[one], projection] += deliver(ring[one], row, spikes, tick)
         if not on_chip:
             return
-        for part in fabric.deliver(projection, recording, neurons, moments, read_ideal=False):
-            part.add_to(ring[:, (tick + part.delay) % ring.shape[1], row.receptor])
+        try:
+            for part in fabric.deliver(projection, recording, neurons, moments, read_ideal=False):
+                part.add_to(ring[:, (tick + part.delay) % ring.shape[1], row.receptor])
+        except DeviceError as error:
+            first, last = (self.request.first_recording + int(self.alive[i]) for i in (0, -1))
+            which = f", recordings {first} to {last}" if self.request.first_recording or last else ""
+            raise failure(error, f"tick {tick}{which}") from error
         if not fabric.ideal:
             fan_out = np.diff(row.synapses.offsets)[neurons]
             np.add.at(operations[:, projection], self.alive[recording], fan_out)
 
     def _leave(self, step: int) -> None:
-        """Take recordings out that are sure."""
-        rule = self.request.exit
-        assert rule is not None
-        place = self.program._places[rule.population]
-        self.sums = self.sums + self.program.layout.states(self.floats, place)[:, 0].astype(np.float64)
-        sure = np.array([is_sure(sums, rule, step) for sums in self.sums], bool)
-        if not np.any(sure):
+        """Take recordings out that are sure, or at their end."""
+        rule, leaving = self.request.exit, self.ends[self.alive] <= step + 1
+        if rule is not None and self.scores is not None:
+            readout = self.program.layout.states(self.floats, self.program._places[rule.population])[:, 0]
+            leaving |= np.array([is_sure(scores, rule, step) for scores in self.scores.add(readout)], bool)
+        if not np.any(leaving):
             return
-        self._write_back(sure)
-        stay = ~sure
-        self.alive, self.sums = self.alive[stay], self.sums[stay]
+        self._write_back(leaving)
+        stay = ~leaving
+        if self.scores is not None:
+            self.scores.keep(stay)
+        self.alive = self.alive[stay]
         self.floats, self.counters = self.floats[stay], self.counters[stay]
 
     def _write_back(self, chosen: NDArray[np.bool_]) -> None:
@@ -268,7 +313,9 @@ class _Run:
             order = np.argsort(recording, kind="stable")
             offsets = np.searchsorted(recording[order], np.arange(n + 1)).astype(np.int64)
             size = network.populations[number].size
-            spikes[number] = Events(ticks[order], neurons[order], offsets, size, self.request.n_ticks, network.dt)
+            spikes[number] = Events(
+                ticks[order], neurons[order], offsets, size, self.request.n_ticks, network.dt, self.ticks
+            )
         return RunOutput(
             spikes,
             list(self.traces),

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from snnsim.backends.crossbar.curves import Curve, Floats
+from snnsim.backends.crossbar.curves import Curve, Floats, check_curve
+from snnsim.backends.crossbar.number_checks import settle_numbers
 from snnsim.errors import ParameterError, positive, whole
 
 
@@ -28,9 +29,10 @@ class ProgrammingNoise:
     offset: Curve | None = None
 
     def __post_init__(self) -> None:
+        settle_numbers(self)
         check_curve("deviation", self.deviation)
         if self.offset is not None:
-            check_curve("offset", self.offset)
+            check_curve("offset", self.offset, negative=True)
 
     def sigma(self, target: Floats) -> Floats:
         """Return the standard deviation (uS) at each target (uS)."""
@@ -57,15 +59,22 @@ class FormedNoise:
     average : float
         Mean conductance of a formed cell, uS.
     deviation : float
-        Its standard deviation from cell to cell and from attempt to attempt, uS.
+        Its standard deviation from cell to cell and from attempt to attempt, uS; at most half the average, so that few
+        cells are cut at zero, which would not be formed.
     """
 
     average: float
     deviation: float
 
     def __post_init__(self) -> None:
+        settle_numbers(self)
         positive("average", self.average)
         positive("deviation", self.deviation, zero=True)
+        if self.deviation > self.average / 2:
+            raise ParameterError(
+                f"deviation={self.deviation!r}: must be at most half of average={self.average!r}; a normal number so "
+                "wide is below zero for too many cells, which formed ones are not"
+            )
 
     def sigma(self, target: Floats) -> Floats:
         """Return the standard deviation (uS) at each target (uS)."""
@@ -103,6 +112,7 @@ class WriteVerify:
     correction: float = 0.5
 
     def __post_init__(self) -> None:
+        settle_numbers(self)
         positive("tolerance", self.tolerance)
         whole("iterations", self.iterations, at_least=1)
         positive("correction", self.correction, zero=True)
@@ -123,9 +133,3 @@ def nearest_levels(target: Floats, levels: int | None, low: float, high: float) 
         return target
     step = (high - low) / (levels - 1)
     return np.asarray(low + np.rint((target - low) / step) * step)
-
-
-def check_curve(name: str, value: object) -> None:
-    """Raise `ParameterError` unless `value` is a `Curve`."""
-    if not isinstance(value, Curve):
-        raise ParameterError(f"{name}={value!r}: must be a Curve, such as curves.Polynomial((1.0,))")

@@ -25,7 +25,8 @@ def calibrated_ranges(fabric: DigitalFabric, given: Events | MappingOf[str, Even
     """Return the full scale of each tile in uA: a percentile of what its pairs of columns carry on recordings.
 
     The network is run on the cpu backend, with weights as they are; the currents are those of cells that hold their
-    targets exactly. A tile that no spike reaches is left out.
+    targets exactly. A tile that no spike reaches is left out; so are, vector by vector, pairs that no active row has
+    a synapse with.
 
     Parameters
     ----------
@@ -37,10 +38,10 @@ def calibrated_ranges(fabric: DigitalFabric, given: Events | MappingOf[str, Even
     inputs = inputs_by_number(network, given)
     program = get("cpu")(network)
     recordings = len(next(iter(inputs.values())))
-    n_ticks = max(events.n_ticks for events in inputs.values())
+    ends = RunInputs(network).ends(inputs)
     sources = {network.population_number(network.projections[number].source) for number in fabric.placed}
     wanted = tuple(sorted(number for number in sources if number not in inputs))
-    output = program.run(program.initial_state(recordings), RunRequest(n_ticks, inputs, wanted))
+    output = program.run(program.initial_state(recordings), RunRequest(int(ends.max()), inputs, wanted, ends=ends))
     spikes = {**inputs, **output.spikes}
     ranges: dict[int, float] = {}
     for number, blocks in fabric.placed.items():
@@ -55,25 +56,38 @@ def calibrated_ranges(fabric: DigitalFabric, given: Events | MappingOf[str, Even
             for tile in placed.tiles:
                 targets = fabric.tile_targets(placed, tile)
                 currents = (targets[:, 0::2] - targets[:, 1::2]) * fabric.status.read_voltage
-                found = _sums(currents, reads.offsets, reads.rows, chosen, tile.rows)
+                present = placed.block.present
+                if present is not None:
+                    present = np.repeat(present[tile.rows, tile.outputs], fabric.mapping.slices, axis=1)
+                found = _sums(currents, present, reads.offsets, reads.rows, chosen, tile.rows)
                 if np.any(found):
                     ranges[tile.number] = range_for(found, fabric.mapping.percentile)
+    if not ranges:
+        raise ParameterError("Mapping calibration: no spike of the recordings reaches a tile; give others, or none")
     return ranges
 
 
 def _sums(
     currents: NDArray[np.float64],
+    present: NDArray[np.bool_] | None,
     offsets: NDArray[np.int64],
     rows: NDArray[np.int64],
     chosen: NDArray[np.int64],
     inside: slice,
 ) -> NDArray[np.float64]:
-    sums = np.zeros((chosen.size, currents.shape[1]))
-    for place, vector in enumerate(chosen):
+    """Return what pairs of columns carry in the chosen vectors, one after another.
+
+    A pair that has no synapse with any active row carries nothing in that vector: counted, such pairs would make the
+    percentile one of how sparse the projection is.
+    """
+    sums = [np.zeros(0)]
+    for vector in chosen:
         active = rows[offsets[vector] : offsets[vector + 1]]
         active = active[(active >= inside.start) & (active < inside.stop)] - inside.start
-        sums[place] = currents[active].sum(0)
-    return sums[np.any(sums != 0, axis=1)]
+        if active.size:
+            one = currents[active].sum(0)
+            sums.append(one if present is None else one[present[active].any(0)])
+    return np.concatenate(sums)
 
 
 def inputs_by_number(network: Network, given: Events | MappingOf[str, Events]) -> dict[int, Events]:

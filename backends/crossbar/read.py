@@ -17,12 +17,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from snnsim.backends.crossbar.converter import Converters
+from snnsim.backends.crossbar.number_checks import number_array
 from snnsim.backends.crossbar.read_checks import (
     check_vectors,
     checked_keys,
     checked_matrix,
     checked_variances,
     checked_vectors,
+    several,
 )
 from snnsim.errors import DataError, ParameterError
 
@@ -97,7 +99,7 @@ def finish(
 
     As `read_sums`, with the noiseless sums given: `currents`, of shape (vectors, outputs), uA.
     """
-    out = np.array(currents, np.float64, order="C")
+    out = np.array(number_array("currents", currents, DataError), order="C")
     if out.ndim != 2 or not np.isfinite(out).all():
         raise DataError(f"currents of shape {out.shape}: must be finite and of shape (vectors, outputs)")
     variances = None if variance is None else checked_variances(variance, None)
@@ -175,7 +177,7 @@ def run_exactly(
             sums,
         )
 
-    shared = threads > 1 and (active.size / 10 + vectors) * out.shape[1] > WORTH_SHARING
+    shared = several(threads) and (active.size / 10 + vectors) * out.shape[1] > WORTH_SHARING
     saturated = share(part, vectors, threads) if shared else part(0, vectors)
     if sums is not out:
         out[...] = sums
@@ -199,6 +201,8 @@ def transfer_of(converters: Converters | None, outputs: int) -> tuple[NDArray[np
     """Return input scale and shift, output scale and shift of converters, and their largest code (0: none)."""
     if converters is None:
         return _NOTHING, 0.0
+    if not isinstance(converters, Converters):
+        raise ParameterError(f"converters={converters!r}: must be None, or as ADC(...).converters(...) makes them")
     if converters.columns != outputs:
         raise ParameterError(f"converters: there are {converters.columns} for {outputs} outputs; must be one each")
     parts = (converters.input_scale, converters.offset, converters.output_scale, converters.output_shift)

@@ -7,14 +7,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from snnsim.errors import DataError, ParameterError
+from snnsim.backends.crossbar.number_checks import number_array
+from snnsim.errors import DataError, ParameterError, whole
 
 _INT64, _UINT64 = np.dtype(np.int64), np.dtype(np.uint64)
 
 
 def checked_matrix(name: str, given: ArrayLike) -> NDArray[np.float64]:
     """Return a matrix of finite float64."""
-    matrix = np.ascontiguousarray(given, np.float64)
+    matrix = np.ascontiguousarray(number_array(name, given, DataError))
     if matrix.ndim != 2 or not matrix.size:
         raise DataError(f"{name} of shape {matrix.shape}: must be (rows, outputs), with at least one of each")
     if not np.isfinite(matrix).all():
@@ -56,12 +57,21 @@ def whole_numbers(name: str, given: Any) -> NDArray[np.int64]:
     """Return a list of int64."""
     if type(given) is np.ndarray and given.dtype is _INT64 and given.ndim == 1 and given.flags.c_contiguous:
         return given  # the usual case, at once: reads of single vectors take a few microseconds
-    numbers = np.asarray(given)
+    try:
+        numbers = np.asarray(given)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{name}={str(given)[:60]!r}: must be whole numbers in one row") from error
     if numbers.ndim != 1:
         raise DataError(f"{name} of shape {numbers.shape}: must be one-dimensional")
     if numbers.size and numbers.dtype.kind not in "iu":
         raise DataError(f"{name} of type {numbers.dtype}: must be whole numbers")
     return np.ascontiguousarray(numbers, np.int64)
+
+
+def several(threads: int) -> bool:
+    """Return whether work may be shared, or raise `ParameterError` where that is no number of threads."""
+    # One thread is looked at first: a read of one vector takes a few microseconds.
+    return not (type(threads) is int and threads == 1) and whole("threads", threads, at_least=1) > 1
 
 
 def checked_keys(keys: ArrayLike | None, vectors: int) -> NDArray[np.uint64]:
@@ -70,7 +80,10 @@ def checked_keys(keys: ArrayLike | None, vectors: int) -> NDArray[np.uint64]:
         raise ParameterError("keys=None: an array with read noise needs one key a vector")
     if type(keys) is np.ndarray and keys.dtype is _UINT64 and keys.shape == (vectors,) and keys.flags.c_contiguous:
         return keys
-    given = np.ascontiguousarray(keys)
+    try:
+        given = np.ascontiguousarray(keys)
+    except (TypeError, ValueError):
+        given = np.empty(0, object)
     if given.dtype.kind not in "ui" or given.shape != (vectors,):
         raise DataError(f"keys of shape {given.shape} and type {given.dtype}: must be {vectors} whole numbers")
     return given.astype(np.uint64, copy=False)

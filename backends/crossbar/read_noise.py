@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from snnsim.backends.crossbar.curves import Curve, Floats, Polynomial, logarithm
-from snnsim.backends.crossbar.programming import check_curve
+from snnsim.backends.crossbar.curves import Curve, Floats, Polynomial, check_curve, logarithm
+from snnsim.backends.crossbar.number_checks import settle_numbers
 from snnsim.errors import ParameterError, one_of, positive
 
 OF_STATES = ("programmed", "now")
@@ -43,6 +43,7 @@ class ReadNoise:
     reference_time: float = 0.0
 
     def __post_init__(self) -> None:
+        settle_numbers(self)
         check_curve("curve", self.curve)
         one_of("state", self.state, OF_STATES)
         if self.read_time is not None:

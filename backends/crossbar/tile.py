@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ from snnsim.backends.crossbar.converter import Converters
 from snnsim.backends.crossbar.moments import tick_of, untimed
 from snnsim.backends.crossbar.prepared_array import PreparedArray
 from snnsim.backends.crossbar.read import read_sums
+from snnsim.backends.crossbar.read_checks import checked_keys, whole_numbers
+from snnsim.fingerprint import fingerprint
 
 if TYPE_CHECKING:
     from snnsim.backends.crossbar.chip_config import ChipConfig
@@ -75,16 +78,33 @@ class Tile:
 
     def age(self, seconds: float, temperature: float) -> None:
         """Let time pass."""
-        drift = self.config.device.drift
-        acted = seconds if drift is None else seconds * drift.acceleration(temperature)
+        acted = float(cells.acted_seconds(self.config.device, np.asarray(seconds), temperature))
         self.seconds, self.drift_seconds = self.seconds + seconds, self.drift_seconds + acted
-        for name in ("conductance", "effective", "currents", "row_power", "array"):
+        for name in ("conductance", "effective", "currents", "row_power", "array", "identity"):
             self.__dict__.pop(name, None)
 
     def set_range(self, converters: Converters | None, full_scale: Any) -> None:
         """Give the array other converters; its cells stay as they are."""
         self.converters, self.full_scale = converters, full_scale
-        self.__dict__.pop("array", None)
+        for name in ("array", "identity"):
+            self.__dict__.pop(name, None)
+
+    @cached_property
+    def identity(self) -> str:
+        """Of what reads follow from, beside the kind and seeds of the chip: which cells, their age, and the range."""
+        scale = None if self.full_scale is None else np.asarray(self.full_scale, np.float64)
+        ages = np.asarray(self.seconds), np.asarray(self.drift_seconds)
+        return fingerprint((self.cycle, self._cells, ages, scale))
+
+    @cached_property
+    def _cells(self) -> str:
+        return fingerprint(self.state.conductance)
+
+    def is_like(self, other: Tile) -> bool:
+        """Return whether cells are the same and as old."""
+        pairs = [(getattr(self.state, part.name), getattr(other.state, part.name)) for part in fields(CellState)]
+        pairs += [(self.seconds, other.seconds), (self.drift_seconds, other.drift_seconds)]
+        return all(np.array_equal(one, two, equal_nan=True) for one, two in pairs)
 
     # -- what the array is now ---------------------------------------------------------------------------
 
@@ -138,10 +158,13 @@ class Tile:
         threads: int,
     ) -> NDArray[np.float64]:
         """Read the array; see `Chip.read`."""
-        vectors = len(offsets) - 1
+        offsets = whole_numbers("offsets", offsets)
+        vectors = max(offsets.size - 1, 0)
         if keys is None:
             keys = untimed(self.own_reads, vectors)
             self.own_reads += vectors
+        else:
+            keys = checked_keys(keys, vectors)
         noise = rng.bits(self.seed, rng.stream_number("crossbar read", read_seed, self.number), keys)
         config = self.config
         gated = config.wires is not None and config.wires.unselected == "gated"
@@ -149,6 +172,7 @@ class Tile:
             found, saturated = self.array.read(offsets, rows, noise, threads=threads)
             self.saturated += saturated
             return np.asarray(found, np.float64)
+        rows = whole_numbers("rows", rows)
         if gated:
             assert config.wires is not None
             solve = wires.exact_currents if config.wires.solver == "exact" else wires.fast_currents

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from snnsim.backends.crossbar.number_checks import finite, number_array
 from snnsim.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -162,7 +163,7 @@ def _settings(wires: Wires, voltage: float) -> tuple[bool, float, float, float, 
 
 def checked_conductance(conductance: ArrayLike) -> Matrix:
     """Return the conductances as `wire_kernels` takes them."""
-    g = np.ascontiguousarray(conductance, np.float64)
+    g = np.ascontiguousarray(number_array("conductance", conductance))
     if g.ndim != 2 or g.size == 0:
         raise ParameterError(f"conductance has the shape {g.shape}: must be (rows, columns), at least one of each")
     return g
@@ -172,8 +173,7 @@ def checked(
     conductance: ArrayLike, offsets: ArrayLike, rows_active: ArrayLike
 ) -> tuple[Matrix, NDArray[np.int64], NDArray[np.int64]]:
     """Return contiguous arrays; what is in them is checked where it is read."""
-    begins = np.ascontiguousarray(offsets, np.int64)
-    rows = np.ascontiguousarray(rows_active, np.int64)
+    begins, rows = whole_rows("offsets", offsets), whole_rows("rows_active", rows_active)
     if rows.ndim != 1 or begins.ndim != 1 or begins.size == 0 or begins[0] != 0 or begins[-1] != rows.size:
         raise ParameterError(
             f"offsets (shape {begins.shape}) must begin with 0 and end with the number of active rows ({rows.size})"
@@ -181,6 +181,28 @@ def checked(
     if begins.size > 2 and np.any(begins[1:] < begins[:-1]):
         raise ParameterError("offsets fall; they must rise from vector to vector, or stay")
     return checked_conductance(conductance), begins, rows
+
+
+def checked_circuit(voltage: float, wires: Wires) -> float:
+    """Return the voltage, or raise `ParameterError` unless it and the wires are such."""
+    from snnsim.backends.crossbar.wires import Wires
+
+    finite("voltage", voltage)
+    if not isinstance(wires, Wires):
+        raise ParameterError(f"wires={wires!r}: expected Wires(row, column)")
+    return float(voltage)
+
+
+def whole_rows(name: str, given: ArrayLike) -> NDArray[np.int64]:
+    """Return whole numbers as an array, or raise `ParameterError`."""
+    try:
+        numbers = np.asarray(given)
+        good = numbers.dtype.kind in "iu" or not numbers.size
+    except (TypeError, ValueError):
+        good = False
+    if not good:
+        raise ParameterError(f"{name}={str(given)[:60]!r}: must be whole numbers")
+    return np.ascontiguousarray(numbers, np.int64)
 
 
 def refuse(what: int, vector: int, g: Matrix, begins: NDArray[np.int64], rows: NDArray[np.int64]) -> None:

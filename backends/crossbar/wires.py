@@ -25,6 +25,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from snnsim.backends.crossbar.number_checks import finite, settle_numbers
 from snnsim.backends.crossbar.wire_solving import (
     EXACT,
     FAST,
@@ -33,12 +34,14 @@ from snnsim.backends.crossbar.wire_solving import (
     Solution,
     between,
     checked,
+    checked_circuit,
     checked_conductance,
     linear,
     refuse,
     row_wire,
     settled,
     solve_range,
+    whole_rows,
 )
 from snnsim.errors import ParameterError, one_of, positive, whole
 
@@ -68,6 +71,7 @@ class Wires:
     solver: Literal["fast", "exact"] = "fast"
 
     def __post_init__(self) -> None:
+        settle_numbers(self)
         for name in ("row", "column", "driver", "sink"):
             positive(name, getattr(self, name), zero=True)
         one_of("unselected", self.unselected, ("gated", "grounded"))
@@ -113,10 +117,10 @@ def exact_currents(
         A conductance is negative or not finite, a row does not exist or is listed twice, shapes do not fit; cells do
         not settle.
     """
+    voltage = checked_circuit(voltage, wires)
     if cell is not None:
-        begins = np.asarray(offsets)
-        vectors = [np.asarray(rows_active)[a:b] for a, b in itertools.pairwise(begins)]
-        g, _, _ = checked(conductance, offsets, rows_active)
+        g, begins, listed = checked(conductance, offsets, rows_active)
+        vectors = [listed[a:b] for a, b in itertools.pairwise(begins)]
         found = [settled(g, rows, voltage, wires, cell)[0] for rows in vectors]
         return np.array(found).reshape(len(vectors), g.shape[1])
     return solve_wires(conductance, offsets, rows_active, voltage, wires, tolerance=EXACT, threads=threads).currents
@@ -147,6 +151,7 @@ def fast_currents(
         rows then, without error.
     """
     positive("tolerance", tolerance)
+    voltage, tolerance = checked_circuit(voltage, wires), float(tolerance)
     if transfer is not None:
         if wires.unselected != "grounded":
             raise ParameterError("transfer: only grounded rows have one matrix for all vectors; wires are 'gated'")
@@ -198,6 +203,7 @@ def transfer_matrix(conductance: ArrayLike, wires: Wires) -> Matrix:
     """
     from snnsim.backends.crossbar.wire_elimination import eliminate
 
+    checked_circuit(0.0, wires)
     if wires.unselected != "grounded":
         raise ParameterError(
             f"wires.unselected={wires.unselected!r}: which rows are cut off changes with every vector, and the matrix "
@@ -212,6 +218,7 @@ def apply_transfer(transfer: Matrix, offsets: ArrayLike, rows_active: ArrayLike,
     """Return the column currents (vectors, columns), microamperes, from what `transfer_matrix` returned."""
     from snnsim.backends.crossbar import wire_kernels
 
+    finite("voltage", voltage)
     matrix, begins, rows = checked(transfer, offsets, rows_active)
     currents = np.empty((begins.size - 1, matrix.shape[1]))
     what, vector = wire_kernels.sum_rows(matrix, begins, rows, float(voltage), currents)
@@ -232,6 +239,7 @@ def cell_voltages(
 
     Cells of rows that are cut off have zero. Parameters as for `exact_currents`, for one vector.
     """
-    rows = np.asarray(rows_active)
-    g, _, rows = checked(conductance, (0, rows.size), rows)
+    voltage = checked_circuit(voltage, wires)
+    listed = whole_rows("rows_active", rows_active)
+    g, _, rows = checked(conductance, (0, listed.size), listed)
     return (linear(g, rows, voltage, wires) if cell is None else settled(g, rows, voltage, wires, cell))[1]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnsim.network import Network, Population
-from snnsim.neurons import NeuronModel, Source, drive_counts, drive_key
+from snnsim.neurons import DriveTable, NeuronModel, Source, drive_counts, drive_key
 
 
 class PopulationCoefficients(NamedTuple):
@@ -38,7 +38,7 @@ class Drive(NamedTuple):
     """A Poisson drive of a population in the precision of the run."""
 
     key: np.uint64
-    thresholds: NDArray[np.uint32]
+    table: DriveTable
     receptor: int
     weight: Any
 
@@ -49,7 +49,7 @@ def drives_of(network: Network, population: Population, dtype: np.dtype[Any]) ->
     return [
         Drive(
             drive_key(network.seed, population.name, number),
-            drive.thresholds(network.dt),
+            drive.table(network.dt),
             drive.receptor_number(names),
             dtype.type(drive.weight),
         )
@@ -60,7 +60,7 @@ def drives_of(network: Network, population: Population, dtype: np.dtype[Any]) ->
 def add_drives(drives: list[Drive], arrived: NDArray[Any], recording: int, tick: int) -> None:
     """Add the events of Poisson drives to what has arrived, shape (receptors, neurons)."""
     for drive in drives:
-        counts = drive_counts(drive.key, drive.thresholds, recording, tick, arrived.shape[1])
+        counts = drive_counts(drive.key, drive.table, recording, tick, arrived.shape[1])
         arrived[drive.receptor] += drive.weight * counts.astype(arrived.dtype)
 
 

@@ -13,6 +13,7 @@ from snnsim.backends.reference.deliver import rows_of
 from snnsim.network import Network
 from snnsim.plasticity.arithmetic import DEPENDENCE
 from snnsim.plasticity.decay import DecayTable
+from snnsim.plasticity.normalisation import NOTHING
 
 
 class Plasticity:
@@ -90,7 +91,7 @@ class PlasticProjection:
         self.targets = synapses.targets.astype(np.int64)
         self.delays = np.full(self.targets.shape, row.delay) if synapses.delays is None else synapses.delays
         self.delays = self.delays.astype(np.int64)
-        self.longest = int(self.delays.max(initial=0))
+        self.longest = network.longest_delay(projection)
         self.constants = Constants.of(network, projection, dtype)
         self.change = DEPENDENCE[self.constants.rule.weight_dependence]
         # Sums over a target are made in the order of source, then delay.
@@ -198,15 +199,16 @@ class PlasticProjection:
         state.post_ticks[spikes] = tick
 
     def normalise(self, tick: int) -> None:
-        """Scale the weights of each target to their sum at the end of a tick, where it is time."""
+        """Scale the weights of each target to their sum of sizes at the end of a tick, where it is time."""
         every, rule = self.constants.normalise_every, self.constants.rule
         if every == 0 or (tick + 1) % every != 0:
             return
         assert rule.normalisation is not None
         sums = np.zeros(self.state.post_ticks.size)
         order = self.summing_order
-        np.add.at(sums, self.targets[order], self.weights[order].astype(np.float64))
-        factors = np.divide(rule.normalisation.total, sums, out=np.ones_like(sums), where=sums != 0)
+        np.add.at(sums, self.targets[order], np.abs(self.weights[order].astype(np.float64)))
+        total = rule.normalisation.total
+        factors = np.divide(total, sums, out=np.ones_like(sums), where=sums > NOTHING * total)
         self._set(self.weights * factors.astype(self.weights.dtype)[self.targets])
 
     def reward(self, value: float, tick: int) -> None:

@@ -16,6 +16,7 @@ from snnsim.backends.reference.plasticity import Plasticity
 from snnsim.events import Events
 from snnsim.network import Network
 from snnsim.neurons import MODELS, RECEPTORS, NeuronModel
+from snnsim.scores import RunningScore
 
 
 @dataclass
@@ -65,7 +66,8 @@ class ReferenceProgram(Program):
         """Advance `state` in place and return what was recorded."""
         start = state.tick
         self._plasticity.begin(state.plastic, start)
-        recordings = [self._run_one(state, i, request) for i in range(state.floats.shape[0])]
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what diverges is found in the state
+            recordings = [self._run_one(state, i, request) for i in range(state.floats.shape[0])]
         state.tick += request.n_ticks
         self._plasticity.end(state.tick)
         return self._collect(recordings, request, start)
@@ -86,8 +88,9 @@ class ReferenceProgram(Program):
             np.zeros(len(network.projections), np.int64),
         )
         arriving = {number: events[recording] for number, events in request.inputs.items()}
-        sums = 0.0
-        for step in range(request.n_ticks):
+        end = request.ends_of(state.floats.shape[0])[recording : recording + 1]
+        scores = None if request.exit is None else RunningScore(request.exit.score, end)
+        for step in range(int(end[0])):
             tick = state.tick + step
             self._plasticity.arrive(lambda p: self.layout.ring(state.floats, self._places[p])[recording], tick)
             fired = {}
@@ -115,10 +118,9 @@ class ReferenceProgram(Program):
                     values = self.layout.states(state.floats, self._places[trace.population])[recording, trace.state]
                     kept.append(values[trace.neurons].copy())
             out.ticks = step + 1
-            if request.exit is not None:
-                place = self._places[request.exit.population]
-                sums = sums + self.layout.states(state.floats, place)[recording, 0].astype(np.float64)
-                if is_sure(sums, request.exit, step):
+            if request.exit is not None and scores is not None:
+                readout = self.layout.states(state.floats, self._places[request.exit.population])[recording, 0]
+                if is_sure(scores.add(readout[None])[0], request.exit, step):
                     break
         return out
 
@@ -154,6 +156,7 @@ class ReferenceProgram(Program):
                 self.network.populations[number].size,
                 request.n_ticks,
                 self.network.dt,
+                [out.ticks for out in recordings],
             )
         traces = []
         for i, trace in enumerate(request.traces):
@@ -173,8 +176,8 @@ class ReferenceProgram(Program):
         )
 
 
-def is_sure(sums: NDArray[np.float64] | float, exit: ExitRequest, step: int) -> bool:
-    """Return whether the softmax of the summed readout exceeds the threshold of this tick."""
+def is_sure(scores: NDArray[np.float64], exit: ExitRequest, step: int) -> bool:
+    """Return whether the softmax of the scores exceeds the threshold of this tick."""
     # Class after class, as `snnsim.early_exit.softmax_maximum` adds them: np.sum would add in pairs.
-    confidence = 1.0 / np.cumsum(np.exp((sums - np.max(sums)) / exit.smoothing))[-1]
+    confidence = 1.0 / np.cumsum(np.exp((scores - np.max(scores)) / exit.smoothing))[-1]
     return bool(confidence > exit.thresholds[step])

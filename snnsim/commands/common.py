@@ -7,9 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snnsim.errors import DataError, ParameterError
+from snnsim.timebase import same_dt
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from snnsim.datasets import EventDataset
+    from snnsim.network import Network
 
 
 def add_data_options(command: argparse.ArgumentParser, *, default: str | None) -> None:
@@ -63,10 +67,42 @@ def load_data(name: str, split: str, dt: float) -> EventDataset:
         if holds_spike_trains(path):
             return datasets.read_spikes_hdf5(path, dt=dt)
         found = datasets.EventDataset.load(path)
-        return found if found.events.dt == dt else found.with_dt(dt)
+        return found if same_dt(found.events.dt, dt) else found.with_dt(dt)
     if path.suffix == ".bin":
         return _one_recording(path, dt)
     return datasets.load_nmnist(path, split=split, dt=dt)
+
+
+def has_splits(name: str) -> bool:
+    """Return whether data of that name or path come divided into splits: a single file does not."""
+    return not Path(name).is_file() or Path(name).suffix == ".zip"
+
+
+def check_fits(network: Network, data: EventDataset, where: str) -> None:
+    """Raise `ParameterError` where a network was made for another sensor, or for other classes, than the data have."""
+    if len(network.inputs) != 1:
+        raise ParameterError(f"{where}: has {len(network.inputs)} Input populations; needs one")
+    shape, output = network.inputs[0].shape, network.output
+    if data.events.n_sources != network.inputs[0].size or (len(shape) > 1 and shape != data.sensor_shape):
+        raise ParameterError(
+            f"{where}: was made for a sensor of {_extent(shape)}, {data.name} has {_extent(data.sensor_shape)}"
+        )
+    if len(data.classes) > 1 and output.size != len(data.classes):
+        raise ParameterError(
+            f"{where}: its output {output.name!r} tells {output.size} classes apart, "
+            f"{data.name} has {len(data.classes)}"
+        )
+
+
+def _extent(shape: tuple[int, ...]) -> str:
+    return "x".join(str(extent) for extent in shape)
+
+
+def refuse_idle(options: argparse.Namespace, names: Iterable[str], why: str) -> None:
+    """Raise `ParameterError` for options that were given and would do nothing."""
+    idle = ["--" + name.replace("_", "-") for name in names if getattr(options, name) is not None]
+    if idle:
+        raise ParameterError(f"{', '.join(idle)}: has no effect {why}")
 
 
 def holds_spike_trains(path: Path) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from snnsim.commands.common import check_outputs, load_data, save_figure
+from snnsim.commands.common import check_outputs, has_splits, load_data, refuse_idle, save_figure
 from snnsim.errors import ParameterError
 from snnsim.tables import table
 
@@ -30,7 +30,7 @@ def add_parser(commands: Any) -> None:
     fetch.set_defaults(function=fetch_data)
     show = actions.add_parser("show", help="summarise a data set and draw one of its recordings")
     show.add_argument("name", metavar="NAME|PATH", help="digits, nmnist, shd, ssc, or a path")
-    show.add_argument("--split", choices=SPLITS, default="test", help="default: test")
+    show.add_argument("--split", choices=SPLITS, help="default: test; a single file has no splits")
     show.add_argument("--dt", type=float, default=1e-3, metavar="SECONDS", help="default: 0.001")
     show.add_argument("--sample", type=int, default=0, help="which recording to draw")
     show.add_argument("--figure", metavar="FILE", help="save frames or spikes of the recording (PNG, PDF, SVG)")
@@ -62,7 +62,9 @@ def fetch_data(options: argparse.Namespace) -> int:
 def show_data(options: argparse.Namespace) -> int:
     """Print the summary of a data set, and draw one recording on request."""
     check_outputs(None, options.figure)
-    data = load_data(options.name, options.split, options.dt)
+    if not has_splits(options.name):
+        refuse_idle(options, ("split",), f"on {options.name}, a single file")
+    data = load_data(options.name, options.split or "test", options.dt)
     print(data.summary())
     if options.figure:
         from snnsim import plot

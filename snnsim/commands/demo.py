@@ -11,6 +11,7 @@ import numpy as np
 
 from snnsim.commands.common import save_figure
 from snnsim.errors import missing_dependency
+from snnsim.storage import make_folder
 
 
 def add_parser(commands: Any) -> None:
@@ -22,7 +23,7 @@ def add_parser(commands: Any) -> None:
         "event-driven on the CPU, check it against the reference, stop each recording as soon as it is sure, and draw "
         "what happened. Writes the networks, the results and the figures.",
     )
-    command.add_argument("--out", default="out/demo", metavar="FOLDER", help="default: %(default)s")
+    command.add_argument("--out", default="demo", metavar="FOLDER", help="default: %(default)s")
     command.add_argument("--epochs", type=int, default=8, help="default: %(default)s")
     command.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     command.add_argument("--quick", action="store_true", help="fewer recordings and epochs, in seconds")
@@ -48,7 +49,7 @@ def main(options: argparse.Namespace) -> int:
 
     began = time.perf_counter()
     out = Path(options.out)
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     dt = 10e-3
 
     _title("1. data: handwritten digits as a simulated event camera sees them")
@@ -93,24 +94,23 @@ def main(options: argparse.Namespace) -> int:
     result = simulation.run_samples(test.events, record=record)
     result.save(out / "result.h5")
     print(result)
-    print(f"\naccuracy on the test recordings: {100 * result.accuracy(test.labels, 'output'):.1f} %")
+    print(f"\naccuracy on the test recordings: {100 * result.accuracy(test.labels):.1f} %")
     print(f"spikes of the first 20 recordings on cpu and reference: {'identical' if same else 'DIFFERENT'}")
     save_figure(plot.raster(result, population="hidden1"), out / "raster.png")
 
     _title("5. stop as soon as the network is sure")
-    calibration = calibrate(Simulation(trained).run_samples(held_out.events).readout(), held_out.labels)
+    calibration = calibrate(Simulation(trained).run_samples(held_out.events), held_out.labels)
     calibration.rule.save(out / "early_exit.h5")
     print(f"calibrated on {calibration.n_samples} held-out recordings: {calibration.rule}\n")
     measured = measure_early_exit(trained, test.events, test.labels, calibration.rule)
     print(measured)
-    readout = measured.full.readout()
-    report = calibration.rule.evaluate(readout, test.labels)
+    report = calibration.rule.evaluate(measured.full, test.labels)
     from snnsim.exit_curves import accuracy_latency_curve
 
-    curve = accuracy_latency_curve(readout, test.labels, calibration.rule.smoothing, calibration.curve.thresholds)
+    curve = accuracy_latency_curve(measured.full, test.labels, calibration.rule.smoothing, calibration.curve.thresholds)
     save_figure(plot.accuracy_latency(curve, measured.oracle, report), out / "accuracy_latency.png")
     shown = np.linspace(0, len(test) - 1, 8).astype(int)
-    save_figure(plot.confidence(readout, test.labels, calibration.rule, list(shown)), out / "confidence.png")
+    save_figure(plot.confidence(measured.full, test.labels, calibration.rule, list(shown)), out / "confidence.png")
 
     print(f"\neverything is in {out} ({time.perf_counter() - began:.0f} s):")
     for path in sorted(out.iterdir()):

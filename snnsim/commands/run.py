@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from snnsim.commands.common import add_backend_options, add_data_options, check_outputs, load_data, save_figure
+from snnsim.commands.common import (
+    add_backend_options,
+    add_data_options,
+    check_fits,
+    check_outputs,
+    has_splits,
+    load_data,
+    refuse_idle,
+    save_figure,
+)
+from snnsim.commands.trained_on import trained_on
 from snnsim.early_exit import DynamicConfidence
-from snnsim.errors import ParameterError
+from snnsim.errors import ParameterError, exactly
 from snnsim.network import Network
 from snnsim.result import Result
 from snnsim.simulation import Simulation
+from snnsim.timebase import same_dt
+
+if TYPE_CHECKING:
+    from snnsim.datasets import EventDataset
 
 
 def add_parser(commands: Any) -> None:
@@ -23,7 +37,11 @@ def add_parser(commands: Any) -> None:
     )
     command.add_argument("network", help="HDF5 file of a network, as `snnsim train` writes it")
     add_data_options(command, default=None)
-    command.add_argument("--split", default="test", choices=("train", "test"), help="default: test")
+    command.add_argument(
+        "--split",
+        choices=("train", "test", "all"),
+        help="default: test, which of a file that was trained on is what was held out then, and all of another file",
+    )
     command.add_argument("--samples", type=int, default=None, metavar="N", help="only the first N recordings")
     command.add_argument("--duration", type=float, default=None, metavar="SECONDS", help="for a network without inputs")
     add_backend_options(command)
@@ -38,12 +56,9 @@ def main(options: argparse.Namespace) -> int:
     """Run the network and print the outcome."""
     check_outputs(options.out, options.figure)
     if options.data is None:
-        unused = [name for name in ("dt", "samples", "early_exit") if getattr(options, name) is not None]
+        refuse_idle(options, ("dt", "samples", "early_exit", "split"), "without --data")
     else:
-        unused = ["duration"] if options.duration is not None else []
-    if unused:
-        listed = ", ".join("--" + name.replace("_", "-") for name in unused)
-        raise ParameterError(f"{listed}: has no effect {'without' if options.data is None else 'with'} --data")
+        refuse_idle(options, ("duration",), "with --data")
     network = Network.load(options.network)
     simulation = Simulation(network, options.backend, dtype=options.dtype, threads=options.threads)
     if options.data is None:
@@ -64,25 +79,43 @@ def main(options: argparse.Namespace) -> int:
 
 def _run_data(simulation: Simulation, options: argparse.Namespace) -> Result:
     network = simulation.network
-    if options.dt is not None and options.dt != network.dt:
-        raise ParameterError(f"--dt {options.dt:g}: the network was made for ticks of {network.dt:g} s")
-    data = load_data(options.data, options.split, network.dt)
+    if options.dt is not None and not same_dt(options.dt, network.dt):
+        raise ParameterError(f"--dt {exactly(options.dt)}: the network was made for ticks of {exactly(network.dt)} s")
+    data = _data(options, network.dt)
+    check_fits(network, data, options.network)
     if options.samples is not None:
         if options.samples < 1:
             raise ParameterError(f"--samples {options.samples}: must be 1 or above")
         data = data[: options.samples]
     rule = DynamicConfidence.load(options.early_exit) if options.early_exit else None
-    record: Any = None
-    if options.record:
-        from snnsim.recording import output_probes
-
-        record = (*options.record, *output_probes(network))
-    result = simulation.run_samples(data.events, record=record, early_exit=rule, progress=True)
+    result = simulation.run_samples(data.events, record=options.record or None, early_exit=rule, progress=True)
     print(result)
-    output = network.output.name
     if len(data.classes) > 1:
-        print(f"\naccuracy {100 * result.accuracy(data.labels, output):.1f} % of {len(data)} recordings")
+        print(f"\naccuracy {100 * result.accuracy(data.labels):.1f} % of {len(data)} recordings")
     return result
+
+
+def _data(options: argparse.Namespace, dt: float) -> EventDataset:
+    """Return the recordings to run: of a file that the network was trained on, those that were held out."""
+    if has_splits(options.data):
+        if options.split == "all":
+            raise ParameterError(f"--split all: {options.data} comes in splits; choose train or test")
+        return load_data(options.data, options.split or "test", dt)
+    data, origin = load_data(options.data, "test", dt), trained_on(options.network)
+    if options.split == "all":
+        return data
+    divided = None if origin is None else origin.divided(data)
+    if divided is not None:
+        learned, held_out = divided
+        chosen, what = (learned, "learned from") if options.split == "train" else (held_out, "held out")
+        print(f"{options.network} was trained on {options.data}: the {len(chosen)} recordings that were {what}\n")
+        return chosen
+    if options.split is not None:
+        raise ParameterError(
+            f"--split {options.split}: {options.data} has no splits, and {options.network} was not trained on it; "
+            "leave --split out to run all of its recordings"
+        )
+    return data
 
 
 def _raster(result: Result, path: str) -> None:

@@ -51,9 +51,11 @@ def main(options: argparse.Namespace) -> int:
         def ready(host: str, port: int) -> None:
             print(f"serving {name} at {host}:{port}; Ctrl-C ends it", flush=True)
 
-        serve(device, options.host, options.port, ready=ready)
-    if options.save:
-        served.save(options.save)
+        try:
+            serve(device, options.host, options.port, ready=ready)
+        finally:
+            if options.save:
+                served.save(options.save)
     print("stopped" + f"; saved {options.save}" * bool(options.save), flush=True)
     return 0
 

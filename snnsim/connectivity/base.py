@@ -32,7 +32,7 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Synapses:
-    """All synapses of a projection, row by row of sources.
+    """All synapses of a projection, row by row of sources; the arrays are read-only.
 
     Parameters
     ----------
@@ -55,6 +55,15 @@ class Synapses:
     once: bool = False
     order: NDArray[np.int64] | None = None
 
+    def __post_init__(self) -> None:
+        # Read-only, since an array may be the one that the network holds; and so all are of one type to the kernels.
+        for name in ("offsets", "targets", "weights", "delays", "order"):
+            array = getattr(self, name)
+            if array is not None:
+                view = array.view()
+                view.setflags(write=False)
+                object.__setattr__(self, name, view)
+
 
 class Connectivity(ABC):
     """Base of all connection rules; concrete rules are frozen dataclasses."""
@@ -73,6 +82,10 @@ class Connectivity(ABC):
     @abstractmethod
     def count(self, source: Shape, target: Shape) -> int | None:
         """Return the number of synapses, or None where only building tells."""
+
+    def between_populations(self) -> Connectivity:
+        """Return the rule as it acts where source and target are not one population."""
+        return self
 
     def plan(self, source: Shape, target: Shape, key: Key) -> Plan | None:
         """Return how the synapses are drawn, or None where they are given one by one."""

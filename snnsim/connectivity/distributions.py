@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -13,7 +14,15 @@ from numpy.typing import NDArray
 from snnsim import elementary, rng
 from snnsim.connectivity.recipe import CONSTANT, KAIMING, LOG_NORMAL, NORMAL, UNIFORM
 from snnsim.connectivity.recipe import Values as Recipe
-from snnsim.errors import ParameterError, positive
+from snnsim.errors import ParameterError, exactly, positive
+
+#: A distribution that holds less than this between its bounds is refused: it would be a slip of a sign or a unit.
+LEAST_SHARE = 1e-6
+#: No normal number that is drawn is further from zero: sqrt(2 log 2**53), of 53 bits.
+_FURTHEST = 8.58
+_LARGEST = 1e308
+#: Most means in a standard deviation of a log-normal distribution: its square must be a float64.
+_WIDEST = 1e150
 
 
 class Distribution(ABC):
@@ -31,21 +40,26 @@ class Distribution(ABC):
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """Lowest and highest value; what is drawn outside is drawn again."""
+        """Lowest and highest value; the distribution is cut off there, and nothing is moved to a bound."""
         return -np.inf, np.inf
 
-    def likely_highest(self, n: float, fan_in: float) -> float:
-        """Return a value that hardly any of `n` draws exceeds; nothing is drawn."""
+    @property
+    def share(self) -> float:
+        """What of the whole distribution lies between the bounds."""
+        return 1.0
+
+    def reach(self, n: float, fan_in: float) -> tuple[float, float]:
+        """Return values between which nearly all of `n` draws lie; nothing is drawn."""
         kind, a, b = self.form(fan_in)
-        # The largest of n standard normal numbers is rarely above sqrt(2 log n).
-        largest = math.sqrt(2.0 * math.log(max(n, 1.0))) + 0.5
-        highest = {
-            NORMAL: a + b * largest,
-            LOG_NORMAL: float(elementary.exp(np.float64(a + b * largest))),
-            UNIFORM: a + b,
-            KAIMING: a,
+        # The largest of n standard normal numbers is rarely above sqrt(2 log n); n within bounds are of so many more.
+        largest = math.sqrt(2.0 * math.log(max(n / self.share, 1.0))) + 0.5
+        lowest, highest = {
+            NORMAL: (a - b * largest, a + b * largest),
+            LOG_NORMAL: (0.0, float(elementary.exp(np.float64(a + b * largest)))),
+            UNIFORM: (a, a + b),
+            KAIMING: (-a, a),
         }[kind]
-        return min(highest, self.bounds[1])
+        return max(lowest, self.bounds[0]), min(highest, self.bounds[1])
 
     def recipe(self, seed: int, stream: int, fan_in: float) -> Recipe:
         """Return what the drawing kernels need to know."""
@@ -72,14 +86,14 @@ class Distribution(ABC):
 
 @dataclass(frozen=True)
 class Normal(Distribution):
-    """Normal distribution, optionally cut off at bounds by drawing on the allowed side again.
+    """Normal distribution, optionally cut off at bounds: what is left of it keeps its form.
 
     Parameters
     ----------
     mean, sd : float
-        Mean and standard deviation.
+        Mean and standard deviation, of the whole distribution.
     low, high : float
-        Values outside are drawn again (at most 100 times, then clipped).
+        Bounds; at least a millionth of the distribution must lie between them.
     """
 
     mean: float = 0.0
@@ -92,17 +106,35 @@ class Normal(Distribution):
         positive("Normal sd", self.sd, zero=True)
         for name, bound in (("low", self.low), ("high", self.high)):
             _number(f"Normal {name}", bound)
+        _keep_as_floats(self)
         if not self.low < self.high:
-            raise ParameterError(f"Normal low={self.low:g} must be below high={self.high:g}")
+            raise ParameterError(f"Normal low={exactly(self.low)} must be below high={exactly(self.high)}")
+        _in_range("Normal", abs(self.mean) + _FURTHEST * self.sd)
+        if self.share < LEAST_SHARE:
+            raise ParameterError(
+                f"Normal(mean={exactly(self.mean)}, sd={exactly(self.sd)}): a share of {self.share:.2g} lies between "
+                f"low={exactly(self.low)} and high={exactly(self.high)}, at least {LEAST_SHARE:g} must; check signs "
+                "and units, or move the bounds"
+            )
+
+    @property
+    def share(self) -> float:
+        """What of the whole distribution lies between the bounds."""
+        return _normal_share(self._standard(self.low), self._standard(self.high))
+
+    def _standard(self, value: float) -> float:
+        """Return how many standard deviations a value lies from the mean."""
+        distance = value - self.mean
+        return distance / self.sd if self.sd else math.copysign(math.inf, distance) if distance else 0.0
 
     @property
     def bounds(self) -> tuple[float, float]:
         """Lowest and highest value."""
-        return float(self.low), float(self.high)
+        return self.low, self.high
 
     def form(self, fan_in: float) -> tuple[int, float, float]:
         """Return mean and standard deviation."""
-        return NORMAL, float(self.mean), float(self.sd)
+        return NORMAL, self.mean, self.sd
 
 
 @dataclass(frozen=True)
@@ -115,6 +147,13 @@ class LogNormal(Distribution):
     def __post_init__(self) -> None:
         positive("LogNormal mean", self.mean)
         positive("LogNormal sd", self.sd, zero=True)
+        _keep_as_floats(self)
+        if self.sd / self.mean > _WIDEST:
+            raise ParameterError(
+                f"LogNormal sd={exactly(self.sd)}: at most {_WIDEST:g} times mean={exactly(self.mean)}"
+            )
+        _, a, b = self.form(1.0)
+        _in_range("LogNormal", math.exp(min(a + _FURTHEST * b, 709.7)))
 
     def form(self, fan_in: float) -> tuple[int, float, float]:
         """Return mean and standard deviation of the logarithm."""
@@ -132,12 +171,14 @@ class Uniform(Distribution):
     def __post_init__(self) -> None:
         _finite("Uniform low", self.low)
         _finite("Uniform high", self.high)
+        _keep_as_floats(self)
         if not self.low <= self.high:
-            raise ParameterError(f"Uniform low={self.low:g} must not be above high={self.high:g}")
+            raise ParameterError(f"Uniform low={exactly(self.low)} must not be above high={exactly(self.high)}")
+        _in_range("Uniform", self.high - self.low)
 
     def form(self, fan_in: float) -> tuple[int, float, float]:
         """Return the lower end and the length."""
-        return UNIFORM, float(self.low), float(self.high - self.low)
+        return UNIFORM, self.low, self.high - self.low
 
 
 @dataclass(frozen=True)
@@ -151,20 +192,47 @@ class Kaiming(Distribution):
 
     def __post_init__(self) -> None:
         positive("Kaiming gain", self.gain)
+        _keep_as_floats(self)
+        _in_range("Kaiming", 2.0 * self.gain)
 
     def form(self, fan_in: float) -> tuple[int, float, float]:
         """Return the bound."""
         return KAIMING, self.gain * math.sqrt(3.0 / max(fan_in, 1.0)), 0.0
 
 
-def _number(name: str, value: object) -> None:
-    if not isinstance(value, Real):
-        raise ParameterError(f"{name}={value!r}: must be a number")
+def _keep_as_floats(distribution: Distribution) -> None:
+    """Keep numbers that have been checked as Python's floats: with those of NumPy float32 would spread from them."""
+    for field in dataclasses.fields(distribution):  # type: ignore[arg-type]
+        object.__setattr__(distribution, field.name, float(getattr(distribution, field.name)))
 
 
-def _finite(name: str, value: float) -> None:
-    _number(name, value)
-    if not np.isfinite(value):
+def _normal_share(low: float, high: float) -> float:
+    """Return the share of a standard normal distribution between two bounds, to full precision in its tails."""
+    if low > 0.0:
+        return 0.5 * (math.erfc(low / math.sqrt(2.0)) - math.erfc(high / math.sqrt(2.0)))
+    if high < 0.0:
+        return _normal_share(-high, -low)
+    return 0.5 * (math.erf(high / math.sqrt(2.0)) - math.erf(low / math.sqrt(2.0)))
+
+
+def _in_range(kind: str, furthest: float) -> None:
+    """Raise `ParameterError` where a distribution reaches as far as no float64 does."""
+    if furthest > _LARGEST:
+        raise ParameterError(f"{kind}: its numbers would reach {furthest:.3g}; at most {_LARGEST:g}")
+
+
+def _number(name: str, value: object) -> float:
+    """Return a number as Python's float, or raise `ParameterError`."""
+    try:
+        if isinstance(value, Real):
+            return float(value)
+    except OverflowError:  # a whole number beyond all floats
+        pass
+    raise ParameterError(f"{name}={value!r}: must be a number")
+
+
+def _finite(name: str, value: object) -> None:
+    if not math.isfinite(_number(name, value)):
         raise ParameterError(f"{name}={value!r}: must be finite")
 
 
@@ -175,18 +243,21 @@ Values = float | NDArray[np.float64] | Distribution
 
 
 def as_values(name: str, value: object) -> Values:
-    """Return weights or delays in one of the three forms, or raise `ParameterError`."""
+    """Return weights or delays in one of the three forms, an array read-only, or raise `ParameterError`."""
     if isinstance(value, Distribution):
         return value
     try:
         array = np.array(value, dtype=np.float64)  # a copy: a network does not change with the caller's array
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ParameterError(f"{name}={value!r}: expected a number, an array or a Distribution") from error
     if not np.all(np.isfinite(array)):
         kind = "NaN" if np.any(np.isnan(array)) else "infinite values"
         count = int(np.sum(~np.isfinite(array)))
         raise ParameterError(f"{name} holds {kind} ({count} of {array.size}); every one must be finite")
-    return float(array) if array.ndim == 0 else array
+    if array.ndim == 0:
+        return float(array)
+    array.setflags(write=False)  # written to, it would have no effect on what runs already
+    return array
 
 
 def recipe_of(values: float | Distribution, seed: int, stream: int, fan_in: float) -> Recipe:

@@ -52,7 +52,7 @@ class Plan:
     def room(self) -> Room:
         """Return arrays for the synapses of one target; each thread needs its own."""
         n = self.largest_in_degree
-        return Room(np.empty(n, np.int32), np.empty(n), np.empty(n))
+        return Room(np.empty(n, np.int32), np.empty(n), np.empty(n), np.empty(n, np.int64))
 
     def chunks(self, low: int, high: int) -> Iterator[tuple[int, int]]:
         """Cut a range of targets so that each piece has about `CHUNK` synapses."""

@@ -142,8 +142,10 @@ class Sparse(Connectivity):
         weights = as_values("Sparse weights", self.weights)
         if isinstance(weights, np.ndarray) and weights.shape != sources.shape:
             raise ParameterError(f"Sparse: weights have shape {weights.shape}, expected one number or {sources.shape}")
-        object.__setattr__(self, "sources", sources.astype(np.int64))
-        object.__setattr__(self, "targets", targets.astype(np.int32))
+        for name, given, dtype in (("sources", sources, np.int64), ("targets", targets, np.int32)):
+            kept = given.astype(dtype)  # a copy, as `as_values` makes one
+            kept.setflags(write=False)
+            object.__setattr__(self, name, kept)
         object.__setattr__(self, "weights", weights)
 
     @classmethod

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -69,7 +69,7 @@ class FixedProbability(_Random):
         Between 0 and 1.
     weights : float or Distribution
     self_connections : bool
-        Whether neuron i of a population may connect to neuron i of the target.
+        Whether a neuron may connect to itself; without effect between two populations.
     """
 
     probability: float = 0.1
@@ -81,6 +81,11 @@ class FixedProbability(_Random):
         positive("FixedProbability probability", self.probability, zero=True)
         if self.probability > 1:
             raise ParameterError(f"FixedProbability probability={self.probability!r}: must lie between 0 and 1")
+        object.__setattr__(self, "probability", float(self.probability))
+
+    def between_populations(self) -> FixedProbability:
+        """Return the rule with all pairs."""
+        return self if self.self_connections else replace(self, self_connections=True)
 
     def check(self, source: Shape, target: Shape, where: str) -> None:
         """Fits every pair of populations."""
@@ -112,7 +117,7 @@ class FixedInDegree(_Random):
         Synapses a target.
     weights : float or Distribution
     self_connections : bool
-        Whether neuron i may be drawn as a source of neuron i.
+        Whether a neuron may be drawn as a source of itself; without effect between two populations.
     """
 
     in_degree: int = 1
@@ -122,6 +127,10 @@ class FixedInDegree(_Random):
     def __post_init__(self) -> None:
         self._normalise()
         whole("FixedInDegree in_degree", self.in_degree)
+
+    def between_populations(self) -> FixedInDegree:
+        """Return the rule with all pairs."""
+        return self if self.self_connections else replace(self, self_connections=True)
 
     def check(self, source: Shape, target: Shape, where: str) -> None:
         """Check that there is a source to draw."""

@@ -41,8 +41,9 @@ class Values(NamedTuple):
 
 
 class Room(NamedTuple):
-    """Arrays for the synapses of one target."""
+    """Arrays for the synapses of one target; `places` are those in the rows of their sources."""
 
     sources: NDArray[np.int32]
     weights: NDArray[np.float64]
     delays: NDArray[np.float64]
+    places: NDArray[np.int64]

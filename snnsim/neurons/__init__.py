@@ -4,7 +4,9 @@ from snnsim.neurons.adaptive_lif import AdaptiveLIF as AdaptiveLIF
 from snnsim.neurons.base import Arithmetic as Arithmetic
 from snnsim.neurons.base import NeuronModel as NeuronModel
 from snnsim.neurons.conductance_lif import ConductanceLIF as ConductanceLIF
+from snnsim.neurons.drives import SECOND as SECOND
 from snnsim.neurons.drives import UNREACHED as UNREACHED
+from snnsim.neurons.drives import DriveTable as DriveTable
 from snnsim.neurons.drives import PoissonDrive as PoissonDrive
 from snnsim.neurons.drives import drive_counts as drive_counts
 from snnsim.neurons.drives import drive_key as drive_key

@@ -13,12 +13,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from snnsim.errors import positive
 from snnsim.neurons.base import Arithmetic
 from snnsim.neurons.leaky import LeakyModel
 from snnsim.neurons.parameters import Parameter, as_parameter, membrane_decay
 from snnsim.neurons.receptors import Delta, Receptor
-from snnsim.neurons.resets import check_reset, reset_coefficients
+from snnsim.neurons.resets import check_landing, check_reset, reset_coefficients
 
 
 class Coefficients(NamedTuple):
@@ -91,6 +93,8 @@ class AdaptiveLIF(LeakyModel):
         tau = as_parameter("adaptation_time_constant", self.adaptation_time_constant, above=0.0, infinite=True)
         object.__setattr__(self, "adaptation_time_constant", tau)
         object.__setattr__(self, "reset", check_reset(self.reset))
+        fall = np.maximum(-np.asarray(self.adaptation), 0.0)
+        check_landing(self.reset, self.threshold, self.strict, fall=fall, forgets=self.forgets)
         positive("refractory", self.refractory, zero=True)
 
     def coefficients(self, dt: float) -> Coefficients:

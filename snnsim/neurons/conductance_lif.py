@@ -30,9 +30,11 @@ from snnsim.neurons.receptors import (
     receptor_decay,
 )
 from snnsim.neurons.relaxation import PARTS, relaxed
-from snnsim.neurons.resets import check_reset, reset_coefficients
+from snnsim.neurons.resets import check_landing, check_reset, reset_coefficients
 
-_ONE = 1.0
+_ZERO, _ONE = 0.0, 1.0
+#: Conductances that both precisions hold.
+_MOST = 1e38
 
 
 class Coefficients(NamedTuple):
@@ -45,6 +47,17 @@ class Coefficients(NamedTuple):
     reset_value: Any
 
 
+class EulerCoefficients(NamedTuple):
+    """The same for forward Euler, which is unstable where the conductances of a tick add up to `most`: 2 τ/Δt - 1."""
+
+    share: Any
+    offset: Any
+    threshold: Any
+    subtract: Any
+    reset_value: Any
+    most: Any
+
+
 def integrate(membrane: Any, drive: Any, conductance: Any, c: Any) -> Any:
     """Relax to where the conductances of the tick would take the membrane."""
     total = _ONE + conductance
@@ -52,13 +65,15 @@ def integrate(membrane: Any, drive: Any, conductance: Any, c: Any) -> Any:
 
 
 def integrate_euler(membrane: Any, drive: Any, conductance: Any, c: Any) -> Any:
-    """Follow the slope at the start of the tick."""
-    return (membrane + c.share * ((c.offset + drive - membrane) - conductance * membrane),)
+    """Follow the slope at the start of the tick; not finite, and so found, where that leads further and further off."""
+    room = c.most - conductance
+    one = room / np.maximum(room, _ZERO)
+    return (membrane + c.share * ((c.offset + drive - membrane) - conductance * membrane) * one,)
 
 
 _INPUTS = ("drive", "conductance")
 _EXACT = Arithmetic(("membrane",), Coefficients, integrate, distance, reset, _INPUTS)
-_EULER = Arithmetic(("membrane",), Coefficients, integrate_euler, distance, reset, _INPUTS)
+_EULER = Arithmetic(("membrane",), EulerCoefficients, integrate_euler, distance, reset, _INPUTS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,18 +123,27 @@ class ConductanceLIF(NeuronModel):
             keep(self, "initial", as_parameter("initial", self.initial))
         if self.reset is not None:
             keep(self, "reset", check_reset(self.reset))
+        check_landing(self.landing, self.threshold, self.strict)
         positive("refractory", self.refractory, zero=True)
         one_of("integration", self.integration, ("exact", "euler"))
         keep(self, "receptors", check_receptors(self.receptors, self.receptor_kinds))
         if self.integration == "euler":
             keep(self, "arithmetic", _EULER)
 
-    def coefficients(self, dt: float) -> Coefficients:
-        """Return share, offset, threshold and the two numbers of the reset."""
+    @property
+    def landing(self) -> str | Parameter:
+        """Where the membrane goes after a spike."""
+        return self.rest if self.reset is None else self.reset
+
+    def coefficients(self, dt: float) -> Coefficients | EulerCoefficients:
+        """Return share, offset, threshold and the two numbers of the reset; for forward Euler its limit, too."""
         membrane_decay(self.time_constant, dt, self.integration)  # refuses forward Euler where it is unstable
-        share = dt / np.asarray(self.time_constant) / (1.0 if self.integration == "euler" else PARTS)
-        subtract, value = reset_coefficients(self.rest if self.reset is None else self.reset)
-        return Coefficients(plain(share), self.rest + self.bias, self.threshold, subtract, value)
+        share = dt / np.asarray(self.time_constant)
+        others = self.rest + self.bias, self.threshold, *reset_coefficients(self.landing)
+        if self.integration == "euler":
+            with np.errstate(over="ignore", divide="ignore"):
+                return EulerCoefficients(plain(share), *others, plain(np.minimum(2.0 / share - 1.0, _MOST)))
+        return Coefficients(plain(share / PARTS), *others)
 
     def initial_states(self) -> tuple[Parameter, ...]:
         """Return the initial membrane."""

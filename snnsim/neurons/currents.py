@@ -13,8 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnsim.errors import ParameterError
-from snnsim.neurons.parameters import Parameter, plain
+from snnsim.neurons.parameters import Parameter, plain, quotient
 from snnsim.neurons.receptors import Alpha, AlphaCoefficients, Exponential, ExponentialCoefficients, receptor_decay
+
+#: Time constants a tick beyond which nothing is left of anything; its square is still a number.
+_FASTEST = 1e150
 
 
 def exponential_receptor(
@@ -46,14 +49,15 @@ def alpha_receptor(receptor: Alpha, time_constant: Parameter, dt: float, integra
     decay = _decay(receptor, time_constant, dt, integration)
     if integration == "euler":
         return AlphaCoefficients(decay, math.e * dt / tau_s, plain(dt / tau), 0.0)
-    feed = math.e * dt / tau_s * decay
+    rate = min(float(quotient(math.e * dt, tau_s)), _FASTEST)
+    feed = rate * decay
     # With x = dt (1/tau_s - 1/tau) the integral of s exp(-s/tau_s) exp(-(dt-s)/tau) over a tick is dt^2 times
     # exp(-dt/tau) (1 - (1+x) exp(-x))/x^2, or exp(-dt/tau_s) (exp(x) - 1 - x)/x^2 where x is negative.
-    leaks = tau > 0
+    leaks = quotient(dt, tau) < _FASTEST
     safe = np.where(leaks, tau, 1.0)
-    x = dt * (safe - tau_s) / (safe * tau_s)
+    x = np.sign(safe - tau_s) * rate_distance(safe, tau_s, dt)
     share = np.where(x >= 0, np.exp(-dt / safe) * _first(np.maximum(x, 0.0)), decay * _second(np.maximum(-x, 0.0)))
-    rise_coupling = np.where(leaks, math.e * dt / tau_s * dt / safe * share, feed)
+    rise_coupling = np.where(leaks, rate * dt / safe * share, feed)
     return AlphaCoefficients(decay, feed, plain(_coupling(time_constant, tau_s, dt)), plain(rise_coupling))
 
 
@@ -70,20 +74,31 @@ def _coupling(time_constant: Parameter, tau_s: float, dt: float) -> NDArray[np.f
     # With x = dt |1/tau - 1/tau_s| the difference of the two exponentials is exp(-dt/slow) (1 - exp(-x)): no digits
     # are lost where tau and tau_s are nearly equal, and nothing overflows where they are far apart.
     tau = np.asarray(time_constant, np.float64)
-    leaks = tau > 0
+    leaks = quotient(dt, tau) < _FASTEST
     safe = np.where(leaks, tau, 1.0)
-    x = dt * np.abs(tau_s - safe) / (safe * tau_s)
+    x = rate_distance(safe, tau_s, dt)
     ratio = np.where(x > 0, -np.expm1(-x) / np.where(x > 0, x, 1.0), 1.0)
     coupling = dt / safe * np.exp(-dt / np.maximum(safe, tau_s)) * ratio
     # A membrane without memory follows the current.
-    return np.asarray(np.where(leaks, coupling, np.exp(-dt / tau_s)))
+    return np.asarray(np.where(leaks, coupling, np.exp(-quotient(dt, tau_s))))
+
+
+def rate_distance(time_constant: Any, other: float, dt: float) -> NDArray[np.float64]:
+    """Return dt |1/tau - 1/tau_s|, with all digits where both are nearly equal; infinity where only one is zero."""
+    tau = np.asarray(time_constant, np.float64)
+    # Zero where the product of both would be no number.
+    product = np.where((tau > 1e-150) & (tau < 1e150) & (1e-150 < other < 1e150), tau, 0.0) * other
+    safe = np.where(product > 0, product, 1.0)
+    with np.errstate(invalid="ignore", over="ignore"):
+        extreme = np.where(tau == other, 0.0, np.abs(quotient(dt, tau) - quotient(dt, other)))
+        return np.where(product > 0, dt * np.abs(other - tau) / safe, extreme)
 
 
 def _first(x: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return (1 - (1 + x) exp(-x)) / x**2 for x of zero or above, by its series where digits would be lost."""
     y = np.minimum(x, 1.0)
     series: Any = sum((-y) ** m * (m + 1) / math.factorial(m + 2) for m in range(19))
-    large = np.maximum(x, 1.0)
+    large = np.clip(x, 1.0, _FASTEST)
     return np.asarray(np.where(x < 1, series, (1 - (1 + large) * np.exp(-large)) / large**2))
 
 
@@ -91,5 +106,5 @@ def _second(x: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return (exp(-x) - 1 + x) / x**2 for x of zero or above, by its series where digits would be lost."""
     y = np.minimum(x, 1.0)
     series: Any = sum((-y) ** m / math.factorial(m + 2) for m in range(19))
-    large = np.maximum(x, 1.0)
+    large = np.clip(x, 1.0, _FASTEST)
     return np.asarray(np.where(x < 1, series, (np.exp(-large) - 1 + large) / large**2))

@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from snnsim.errors import ParameterError, positive
+from snnsim.errors import ParameterError, exactly, positive
 from snnsim.neurons.base import Arithmetic
 from snnsim.neurons.leaky import LeakyModel
 from snnsim.neurons.parameters import Parameter, as_parameter
 from snnsim.neurons.receptors import Delta, Receptor
-from snnsim.neurons.resets import check_reset, reset_coefficients
+from snnsim.neurons.resets import check_landing, check_reset, reset_coefficients
 
 
 class Coefficients(NamedTuple):
@@ -93,10 +93,11 @@ class HomeostaticLIF(LeakyModel):
         for name in ("target_rate", "rise"):
             object.__setattr__(self, name, as_parameter(name, getattr(self, name), at_least=0.0))
         object.__setattr__(self, "reset", check_reset(self.reset))
+        check_landing(self.reset, self.threshold, self.strict, forgets=self.forgets)
         positive("refractory", self.refractory, zero=True)
-        if np.any(np.asarray(self.target_rate) * self.refractory >= 1):
+        if float(np.max(self.target_rate)) * self.refractory >= 1:
             raise ParameterError(
-                f"target_rate={self.target_rate!r}: must be below one spike in refractory={self.refractory:g} s"
+                f"target_rate={self.target_rate!r}: must be below one spike in refractory={exactly(self.refractory)} s"
             )
 
     def coefficients(self, dt: float) -> Coefficients:

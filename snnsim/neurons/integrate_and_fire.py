@@ -9,7 +9,7 @@ from snnsim.errors import positive
 from snnsim.neurons.base import Arithmetic, NeuronModel
 from snnsim.neurons.lif import distance, reset
 from snnsim.neurons.parameters import Parameter, as_parameter
-from snnsim.neurons.resets import check_reset, reset_coefficients
+from snnsim.neurons.resets import check_landing, check_reset, reset_coefficients
 
 
 class Coefficients(NamedTuple):
@@ -54,6 +54,7 @@ class IF(NeuronModel):
         for name in ("threshold", "bias", "initial"):
             object.__setattr__(self, name, as_parameter(name, getattr(self, name)))
         object.__setattr__(self, "reset", check_reset(self.reset))
+        check_landing(self.reset, self.threshold, self.strict)
         positive("refractory", self.refractory, zero=True)
 
     def coefficients(self, dt: float) -> Coefficients:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from snnsim.errors import one_of
+import numpy as np
+
+from snnsim.errors import ParameterError, one_of
 from snnsim.neurons.base import NeuronModel
 from snnsim.neurons.currents import alpha_receptor, exponential_receptor
 from snnsim.neurons.parameters import Parameter, as_parameter, membrane_decay
 from snnsim.neurons.receptors import Alpha, Delta, Exponential, Receptor, check_receptors
+
+#: Ticks of a time constant beyond which 1 - decay is wrong by more than 1 % in float64.
+SLOWEST_WITH_DECAY_INPUT = 1e14
 
 
 class LeakyModel(NeuronModel):
@@ -33,12 +38,28 @@ class LeakyModel(NeuronModel):
         if self.initial is not None:
             keep(self, "initial", as_parameter("initial", self.initial))
         one_of("integration", self.integration, ("exact", "euler"))
+        if self.decay_input and np.any(np.isinf(self.time_constant)):
+            raise ParameterError(
+                "time_constant=inf with decay_input=True: delta input and bias would be multiplied by 1 - decay, which "
+                "is zero; use decay_input=False"
+            )
         keep(self, "receptors", check_receptors(self.receptors, self.receptor_kinds))
+
+    @property
+    def forgets(self) -> Any:
+        """Where the membrane keeps nothing from one tick to the next, and a reset has no effect."""
+        return np.asarray(self.time_constant) == 0
 
     def leak(self, dt: float) -> tuple[Any, Any, Any]:
         """Return decay, gain and offset: V <- decay * V + (gain * drive + offset)."""
         decay = membrane_decay(self.time_constant, dt, self.integration)
         gain = 1.0 - decay if self.decay_input else 1.0
+        if self.decay_input and np.any(np.asarray(self.time_constant) > SLOWEST_WITH_DECAY_INPUT * dt):
+            raise ParameterError(
+                f"time_constant={np.max(self.time_constant):g} s with decay_input=True: 1 - decay, which delta input "
+                f"and bias are multiplied by, is lost in rounding at ticks of {dt:g} s; use decay_input=False, or a "
+                "coarser dt"
+            )
         return decay, gain, self.rest * (1.0 - decay) + gain * self.bias
 
     @property

@@ -22,7 +22,7 @@ from snnsim.neurons.base import Arithmetic
 from snnsim.neurons.leaky import LeakyModel
 from snnsim.neurons.parameters import Parameter, as_parameter
 from snnsim.neurons.receptors import Delta, Receptor
-from snnsim.neurons.resets import check_reset, reset_coefficients
+from snnsim.neurons.resets import check_landing, check_reset, reset_coefficients
 
 
 class Coefficients(NamedTuple):
@@ -104,6 +104,7 @@ class LIF(LeakyModel):
         self.check_membrane()
         object.__setattr__(self, "threshold", as_parameter("threshold", self.threshold))
         object.__setattr__(self, "reset", check_reset(self.reset))
+        check_landing(self.reset, self.threshold, self.strict, forgets=self.forgets)
         positive("refractory", self.refractory, zero=True)
 
     def coefficients(self, dt: float) -> Coefficients:

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from snnsim.errors import ParameterError, positive
+from snnsim.errors import ParameterError, exactly, positive
 from snnsim.neurons.parameters import as_parameter
 
 
@@ -77,6 +77,7 @@ class Exponential:
 
     def __post_init__(self) -> None:
         positive("Exponential time_constant", self.time_constant)
+        object.__setattr__(self, "time_constant", float(self.time_constant))
 
 
 class AlphaCoefficients(NamedTuple):
@@ -119,6 +120,7 @@ class Alpha:
 
     def __post_init__(self) -> None:
         positive("Alpha time_constant", self.time_constant)
+        object.__setattr__(self, "time_constant", float(self.time_constant))
 
 
 class ConductanceCoefficients(NamedTuple):
@@ -160,6 +162,8 @@ class Conductance:
         reversal = as_parameter("Conductance reversal", self.reversal)
         if isinstance(reversal, np.ndarray):
             raise ParameterError(f"Conductance reversal={self.reversal!r}: must be one number")
+        object.__setattr__(self, "time_constant", float(self.time_constant))
+        object.__setattr__(self, "reversal", reversal)
 
 
 Receptor = Delta | Exponential | Alpha | Conductance
@@ -177,12 +181,12 @@ def check_receptors(given: Any, kinds: tuple[type[Receptor], ...]) -> tuple[Rece
     return receptors
 
 
-def check_weights(where: str, receptor: Receptor, weights: Any) -> None:
-    """Raise `ParameterError` where weights that are known are below zero and the receptor opens a conductance."""
-    if isinstance(receptor, Conductance) and isinstance(weights, (float, np.ndarray)) and np.any(weights < 0):
+def check_weights(where: str, receptor: Receptor, lowest: float) -> None:
+    """Raise `ParameterError` where the lowest of some weights is below zero and the receptor opens a conductance."""
+    if isinstance(receptor, Conductance) and lowest < 0:
         raise ParameterError(
-            f"{where}: a weight of {float(np.min(weights)):g} on the Conductance {receptor.name!r}: conductances are "
-            "zero or above; an inhibitory synapse is one with a low reversal potential"
+            f"{where}: a weight of {lowest:g} on the Conductance {receptor.name!r}: conductances are zero or above, so "
+            "cut a distribution off with low=0; an inhibitory synapse is one with a low reversal potential"
         )
 
 
@@ -192,7 +196,7 @@ def receptor_decay(receptor: Exponential | Alpha | Conductance, dt: float, integ
         return float(np.exp(-dt / receptor.time_constant))
     if dt > receptor.time_constant:
         raise ParameterError(
-            f"{type(receptor).__name__} time_constant={receptor.time_constant:g} s is below dt={dt:g} s: forward Euler "
-            "is unstable there; use integration='exact' or a finer dt"
+            f"{type(receptor).__name__} time_constant={exactly(receptor.time_constant)} s is below dt={exactly(dt)} s: "
+            "forward Euler is unstable there; use integration='exact' or a finer dt"
         )
     return 1.0 - dt / receptor.time_constant

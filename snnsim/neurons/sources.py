@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from snnsim import rng
-from snnsim.errors import ParameterError
+from snnsim.errors import ParameterError, exactly
 from snnsim.events import Events
 from snnsim.neurons.parameters import Parameter, as_parameter
 from snnsim.timebase import to_ticks
@@ -93,10 +93,11 @@ class Poisson(Source):
 
     def check_dt(self, dt: float, population: str) -> None:
         """Check that the events of a tick can be drawn by inversion, where exp(-mean) must not underflow."""
-        if np.max(self.rate, initial=0.0) * dt > MOST_EVENTS_A_TICK:
+        if float(np.max(self.rate, initial=0.0)) * dt > MOST_EVENTS_A_TICK:
+            highest = float(np.max(self.rate))
             raise ParameterError(
-                f"population {population!r}: rate={np.max(self.rate):g}/s is {np.max(self.rate) * dt:g} events a tick "
-                f"of {dt:g} s; at most {MOST_EVENTS_A_TICK:g}"
+                f"population {population!r}: rate={exactly(highest)}/s is {exactly(highest * dt)} events a tick of "
+                f"{exactly(dt)} s; at most {MOST_EVENTS_A_TICK:g}"
             )
 
     def describe(self) -> str:
@@ -146,7 +147,7 @@ class Scripted(Source):
         Which source of the population emits each event.
     """
 
-    times: NDArray[np.float64]
+    times: NDArray[np.floating[Any]]
     sources: NDArray[np.int64]
 
     if TYPE_CHECKING:  # what is accepted is wider than what is kept
@@ -154,17 +155,24 @@ class Scripted(Source):
         def __init__(self, times: ArrayLike, sources: ArrayLike) -> None: ...
 
     def __post_init__(self) -> None:
-        times = np.atleast_1d(np.asarray(self.times, np.float64))
-        sources = np.atleast_1d(np.asarray(self.sources))
+        to_ticks(self.times, 1e-12, name="Scripted times", round="nearest")  # refuses negative times and NaN
+        times = np.atleast_1d(np.asarray(self.times))
+        if times.dtype != np.float32:  # whose spacing decides what is a whole tick
+            times = times.astype(np.float64)
+        try:
+            sources = np.atleast_1d(np.asarray(self.sources))
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ParameterError(f"Scripted: sources must be a flat list of whole numbers ({error})") from error
         if times.shape != sources.shape or times.ndim != 1:
             raise ParameterError(
                 f"Scripted: {times.shape} times but {sources.shape} sources; both must be flat and equally long"
             )
         if sources.size and (sources.dtype.kind not in "iu" or sources.min() < 0):
             raise ParameterError("Scripted: sources must be whole numbers, zero or above")
-        to_ticks(times, 1e-12, name="Scripted times", round=True)  # refuses negative times and NaN
-        object.__setattr__(self, "times", times)
-        object.__setattr__(self, "sources", sources.astype(np.int64))
+        for name, given in (("times", times), ("sources", sources.astype(np.int64))):
+            kept = given.copy()  # a network does not change with the caller's array
+            kept.setflags(write=False)
+            object.__setattr__(self, name, kept)
 
     def check_size(self, size: int, population: str) -> None:
         """Check that the sources exist in the population."""

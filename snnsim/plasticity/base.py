@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from snnsim.errors import ParameterError, one_of, positive
+from snnsim.errors import ParameterError, exactly, one_of, positive
 from snnsim.plasticity.normalisation import Normalisation
 
 DEPENDENCES = ("additive", "multiplicative")
@@ -77,6 +77,12 @@ class PlasticityRule(ABC):
         """Seconds of the eligibility that the rule changes in place of the weight; None where it has none."""
         return None
 
+    @property
+    def learned_bounds(self) -> tuple[float, float]:
+        """Least and greatest weight that a run learns, in float32 or float64: the bounds, rounded outwards."""
+        c = self.coefficients
+        return min(c.minimum, _in_float32(c.minimum)), max(c.maximum, _in_float32(c.maximum))
+
     def check_times(self, dt: float, where: str) -> None:
         """Raise `ParameterError` where a time does not go with ticks of `dt` seconds."""
         own = () if self.eligibility is None else (self.eligibility,)
@@ -115,9 +121,12 @@ class PlasticityRule(ABC):
         up, down = 1.0, 1.0
         if self.weight_dependence == "multiplicative":
             weight = (c.minimum + c.maximum) / 2 if weight is None else float(weight)
-            if not c.minimum <= weight <= c.maximum:
-                raise ParameterError(f"weight={weight!r}: must lie within the bounds {c.minimum:g} and {c.maximum:g}")
-            up, down = c.maximum - weight, weight - c.minimum
+            low, high = self.learned_bounds
+            if not low <= weight <= high:
+                raise ParameterError(
+                    f"weight={weight!r}: must lie within the bounds {exactly(c.minimum)} and {exactly(c.maximum)}"
+                )
+            up, down = max(c.maximum - weight, 0.0), max(weight - c.minimum, 0.0)
         elapsed = np.abs(seconds)
         potentiation = up * c.pair_potentiation * np.exp(-elapsed / self.pre_time_constants[0])
         depression = down * c.pair_depression * np.exp(-elapsed / self.post_time_constants[0])
@@ -148,16 +157,23 @@ class PlasticityRule(ABC):
             infinite = self.weight_dependence == "additive"
             object.__setattr__(self, name, _number(f"{kind} {name}", getattr(self, name), infinite=infinite))
         if not self.minimum < self.maximum:
-            raise ParameterError(f"{kind}: minimum={self.minimum:g} must be below maximum={self.maximum:g}")
+            raise ParameterError(
+                f"{kind}: minimum={exactly(self.minimum)} must be below maximum={exactly(self.maximum)}"
+            )
         if self.normalisation is not None and not isinstance(self.normalisation, Normalisation):
             raise ParameterError(f"{kind} normalisation={self.normalisation!r}: expected Normalisation(total, every)")
+
+
+def _in_float32(bound: float) -> float:
+    """Return a bound as it stands in a run in float32."""
+    return float(np.float32(bound)) if abs(bound) < float(np.finfo(np.float32).max) else bound
 
 
 def _number(name: str, value: Any, *, infinite: bool = False) -> float:
     """Return a number as float, or raise `ParameterError`."""
     try:
         number = float(value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ParameterError(f"{name}={value!r}: must be a number") from error
     if np.isnan(number) or (np.isinf(number) and not infinite):
         raise ParameterError(f"{name}={value!r}: must be finite")

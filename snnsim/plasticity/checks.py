@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from snnsim.errors import NetworkError
+from snnsim.neurons.receptors import check_weights
 
 if TYPE_CHECKING:
     from snnsim.network import Network, Projection
@@ -31,6 +32,8 @@ def check_plasticity(network: Network, projection: Projection) -> None:
             f"{where}: plasticity={type(rule).__name__} needs spikes of the target, and {target.name!r} "
             f"({type(target.model).__name__}) does not spike"
         )
+    receptor = getattr(target.model, "receptor_list", ())[network.receptor_number(projection)]
+    check_weights(f"{where}: minimum={rule.minimum!r}", receptor, rule.minimum)
     if network.minimum_delay(projection) < 1:
         raise NetworkError(f"{where}: a plastic projection needs a delay of one tick ({network.dt:g} s) or more")
     rule.check_times(network.dt, where)

@@ -20,8 +20,7 @@ from snnsim.training.loop import evaluate as evaluate
 from snnsim.training.loop import train as train
 from snnsim.training.losses import Loss as Loss
 from snnsim.training.losses import PerTickCrossEntropy as PerTickCrossEntropy
-from snnsim.training.losses import SummedCrossEntropy as SummedCrossEntropy
-from snnsim.training.losses import SummedSoftmaxCrossEntropy as SummedSoftmaxCrossEntropy
+from snnsim.training.losses import ScoreCrossEntropy as ScoreCrossEntropy
 from snnsim.training.memory import MemoryReport as MemoryReport
 from snnsim.training.model import TrainableNetwork as TrainableNetwork
 from snnsim.training.noise_aware import noise_aware as noise_aware

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -12,7 +13,7 @@ from typing import Any
 import h5py
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from snnsim.errors import DataError, DeviceError, ParameterError
 from snnsim.storage import read_hdf5, write_hdf5
@@ -64,8 +65,8 @@ class Checkpoint:
         What must be the same for the training to go on.
     model, best : dict of str to Tensor
         State of the module now, and at the best epoch so far.
-    optimiser : dict of int to dict of str to Tensor
-        State of each parameter, in the order of the module.
+    optimiser : dict of str to dict of str to Tensor
+        State of each parameter that is trained, by its name.
     history : History
     begun : Begun
         How far the epoch at work has come.
@@ -77,7 +78,7 @@ class Checkpoint:
     settings: dict[str, str]
     model: Tensors
     best: Tensors
-    optimiser: dict[int, Tensors]
+    optimiser: dict[str, Tensors]
     history: History
     begun: Begun = field(default_factory=Begun)
     chip: Tensors = field(default_factory=dict)
@@ -86,12 +87,17 @@ class Checkpoint:
         """Save; the file is complete or not there at all."""
         with write_hdf5(path, "training") as file:
             file.attrs["epoch"] = self.epoch
-            file.create_group("settings").attrs.update(self.settings)
+            # A data set each: the settings of a large network take more room than attributes have.
+            settings = file.create_group("settings")
+            for number, (name, value) in enumerate(self.settings.items()):
+                settings.create_dataset(f"{number:04d}", data=value).attrs["name"] = name
             _write(file.create_group("model"), self.model)
             _write(file.create_group("best"), self.best)
             optimiser = file.create_group("optimiser")
-            for number, tensors in self.optimiser.items():
-                _write(optimiser.create_group(str(number)), tensors)
+            for number, (name, tensors) in enumerate(self.optimiser.items()):
+                group = optimiser.create_group(f"{number:04d}")
+                group.attrs["name"] = name
+                _write(group, tensors)
             self.history.write(file.create_group("history"))
             file.create_group("begun").attrs.update(asdict(self.begun))
             _write(file.create_group("chip"), self.chip)
@@ -109,10 +115,10 @@ class Checkpoint:
             try:
                 return cls(
                     int(file.attrs["epoch"]),
-                    {key: str(value) for key, value in file["settings"].attrs.items()},
+                    {str(one.attrs["name"]): one.asstr()[()] for one in file["settings"].values()},
                     _read(file["model"]),
                     _read(file["best"]),
-                    {int(number): _read(file["optimiser"][number]) for number in file["optimiser"]},
+                    {str(group.attrs["name"]): _read(group) for group in file["optimiser"].values()},
                     History.read(file["history"]),
                     _begun(file["begun"].attrs) if "begun" in file else Begun(),
                     _read(file["chip"]) if "chip" in file else {},
@@ -121,11 +127,16 @@ class Checkpoint:
                 raise DataError(f"{path}: the checkpoint is damaged ({error})") from error
 
     def check(self, path: str | Path, settings: Mapping[str, str]) -> None:
-        """Raise `ParameterError` where the training that goes on is not the one that was begun."""
-        for name in (*settings, *(self.settings.keys() - settings.keys())):
-            before, now = self.settings.get(name), settings.get(name)
-            if before != now:
-                raise ParameterError(f"resume={str(path)!r}: begun with {name}={before}, this call has {name}={now}")
+        """Raise `ParameterError` that names what differs, unless a training that goes on is the one that was begun."""
+        names = (*settings, *(name for name in self.settings if name not in settings))
+        differing = [name for name in names if self.settings.get(name) != settings.get(name)]
+        if differing:
+            said = "; ".join(
+                f"{name}: begun with {_short(self.settings.get(name))}, this call has {_short(settings.get(name))}"
+                for name in differing[:5]
+            )
+            more = f"; and {len(differing) - 5} more" if len(differing) > 5 else ""
+            raise ParameterError(f"resume={str(path)!r} is of another training: {said}{more}")
 
 
 def device_failed(
@@ -156,19 +167,57 @@ def copied(tensors: Mapping[str, Any]) -> Tensors:
     return {name: tensor.detach().clone() for name, tensor in tensors.items()}
 
 
-def optimiser_state(optimiser: torch.optim.Optimizer) -> dict[int, Tensors]:
-    """Return the tensors of an optimiser by the number of the parameter."""
-    state = optimiser.state_dict()["state"]
+def _short(value: str | None) -> str:
+    """Return a setting in a line: of long ones the beginning and the end."""
+    if value is None:
+        return "nothing"
+    return value if len(value) <= 120 else f"{value[:80]} ... {value[-30:]}"
+
+
+def same_file(first: str | Path, second: str | Path) -> bool:
+    """Return whether two paths lead to one file that is there."""
+    return Path(first).exists() and Path(second).exists() and Path(first).samefile(second)
+
+
+def try_place(path: str | Path) -> None:
+    """Raise an error where a file that is there could not be replaced, and leave it as it is."""
+    if Path(path).is_dir():
+        raise ParameterError(f"{path}: is a folder; give the name of a file")
+    with tempfile.NamedTemporaryFile(dir=Path(path).absolute().parent):
+        pass
+
+
+def _names(model: nn.Module, optimiser: torch.optim.Optimizer) -> list[str]:
+    """Return the names of the parameters of an optimiser, in its order."""
+    known = {id(parameter): name for name, parameter in model.named_parameters()}
+    return [known[id(parameter)] for group in optimiser.param_groups for parameter in group["params"]]
+
+
+def optimiser_state(model: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Tensors]:
+    """Return the tensors of an optimiser by the name of the parameter."""
+    names, state = _names(model, optimiser), optimiser.state_dict()["state"]
     return {
-        int(number): {key: torch.as_tensor(value).clone() for key, value in one.items() if value is not None}
+        names[int(number)]: {key: torch.as_tensor(value).clone() for key, value in one.items() if value is not None}
         for number, one in state.items()
     }
 
 
-def restore_optimiser(optimiser: torch.optim.Optimizer, state: dict[int, Tensors]) -> None:
-    """Put back what `optimiser_state` returned."""
-    groups = optimiser.state_dict()["param_groups"]
-    optimiser.load_state_dict({"state": {number: dict(one) for number, one in state.items()}, "param_groups": groups})
+def restore_optimiser(model: nn.Module, optimiser: torch.optim.Optimizer, state: dict[str, Tensors]) -> None:
+    """Put back what `optimiser_state` returned.
+
+    Raises
+    ------
+    ParameterError
+        It is of other parameters.
+    """
+    names, groups = _names(model, optimiser), optimiser.state_dict()["param_groups"]
+    shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
+    for name, tensors in state.items():
+        if name not in names or any(one.ndim and one.shape != shapes[name] for one in tensors.values()):
+            raise ParameterError(f"resume: the optimiser was begun with {name!r}, which is not trained now")
+    numbers = {name: number for number, name in enumerate(names)}
+    found = {numbers[name]: dict(one) for name, one in state.items()}
+    optimiser.load_state_dict({"state": found, "param_groups": groups})
 
 
 def _write(group: h5py.Group, tensors: Tensors) -> None:

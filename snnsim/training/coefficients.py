@@ -5,42 +5,50 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from snnsim.neurons import IF, LI
 from snnsim.training.plan import Stage
+from snnsim.training.values import Values
 
 if TYPE_CHECKING:
     from snnsim.training.model import TrainableNetwork
 
 
-def differentiable(model: TrainableNetwork, stage: Stage) -> Any:
+def differentiable(model: TrainableNetwork, stage: Stage, values: Values) -> Any:
     """Return the NamedTuple of coefficients of a population as tensors.
 
-    Everything is worked out in float64 and rounded once, as the backends do.
+    Everything is worked out in float64 and rounded once, as the backends do; where nothing of it is learned, at the
+    first call only.
     """
-    dt = model.plan.network.dt
-    exact = stage.model.coefficients(dt)
-    tensors: dict[str, Tensor] = {
-        name: torch.as_tensor(value, dtype=torch.float64)
-        for name, value in exact._asdict().items()  # type: ignore[attr-defined]
-    }
-    bias, threshold = model.value("bias", stage.name), model.value("threshold", stage.name)
-    logarithm = model.value("time_constant", stage.name)
+    learned = [values.get(f"{kind}:{stage.name}") for kind in ("bias", "threshold", "time_constant")]
+    constant = all(value is None for value in learned)
+    key = ("tensors", stage.name, model.dtype)
+    if constant and key in model.constants:
+        return model.constants[key]
+    exact = stage.model.coefficients(model.plan.network.dt)
+    with torch.inference_mode(False):  # or no graph could take them afterwards
+        tensors: dict[str, Tensor] = {
+            name: torch.tensor(value, dtype=torch.float64).to(model.dtype if constant else torch.float64)
+            for name, value in exact._asdict().items()  # type: ignore[attr-defined]
+        }
+    bias, threshold, logarithm = learned
     if threshold is not None:
         tensors["threshold"] = threshold.double()
     if bias is not None or logarithm is not None:
-        _leak(model, stage, tensors, bias, logarithm)
-    return type(exact)(*(value.to(model.dtype) for value in tensors.values()))
+        _leak(stage, tensors, bias, logarithm)
+    found = type(exact)(*(value.to(model.dtype) for value in tensors.values()))
+    if constant:
+        model.constants[key] = found
+    return found
 
 
-def _leak(
-    model: TrainableNetwork, stage: Stage, tensors: dict[str, Tensor], bias: Tensor | None, logarithm: Tensor | None
-) -> None:
+def _leak(stage: Stage, tensors: dict[str, Tensor], bias: Tensor | None, logarithm: Tensor | None) -> None:
     """Work out decay, gain and offset again: V <- decay * V + (gain * drive + offset)."""
     neuron: Any = stage.model
     if bias is None:
-        offset = torch.as_tensor(neuron.bias, dtype=torch.float64)
+        offset = torch.tensor(neuron.bias, dtype=torch.float64)
     else:
         offset = bias.double().repeat_interleave(stage.size // stage.channels)
     if isinstance(neuron, IF):
@@ -52,20 +60,28 @@ def _leak(
         decay = torch.exp(-ratio) if neuron.integration == "exact" else 1.0 - ratio
         tensors["decay"] = decay
         tensors["gain"] = 1.0 - decay if neuron.decay_input else torch.ones_like(decay)
-    tensors["offset"] = torch.as_tensor(neuron.rest, dtype=torch.float64) * (1.0 - decay) + tensors["gain"] * offset
+    tensors["offset"] = torch.tensor(neuron.rest, dtype=torch.float64) * (1.0 - decay) + tensors["gain"] * offset
 
 
-def coefficient_rows(model: TrainableNetwork, stage: Stage) -> Tensor:
+def coefficient_rows(model: TrainableNetwork, stage: Stage, values: Values) -> NDArray[Any]:
     """Return decay, gain, offset, threshold, subtract and reset value, shape (6, neurons).
 
     IF is the LIF of decay one and gain one; LI has no threshold, and its last three rows are zero.
     """
-    with torch.no_grad():
-        found = differentiable(model, stage)._asdict()
-    one = torch.ones((), dtype=model.dtype)
+    tensors = differentiable(model, stage, values)
+    key = ("rows", stage.name, model.dtype)
+    # Where the tensors are kept, nothing of them is learned.
+    constant = model.constants.get(("tensors", stage.name, model.dtype)) is tensors
+    if constant and key in model.constants:
+        return model.constants[key]  # type: ignore[no-any-return]
+    found, one = tensors._asdict(), torch.ones((), dtype=model.dtype)
     if isinstance(stage.model, IF):
         found |= {"decay": one, "gain": one}
     if isinstance(stage.model, LI):
         found |= dict.fromkeys(("threshold", "subtract", "reset_value"), one * 0)
     names = ("decay", "gain", "offset", "threshold", "subtract", "reset_value")
-    return torch.stack([found[name].expand(stage.size) for name in names]).contiguous()
+    with torch.no_grad():
+        rows: NDArray[Any] = torch.stack([found[name].expand(stage.size) for name in names]).contiguous().numpy()
+    if constant:
+        model.constants[key] = rows
+    return rows

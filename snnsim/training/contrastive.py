@@ -24,8 +24,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from snnsim.errors import ParameterError, one_of, positive
-from snnsim.training.pair_projection import PairProjection
+from snnsim.errors import ParameterError, one_of
+from snnsim.training.pair_projection import PairProjection, check_pair_labels
+from snnsim.training.settings import flag, number
+from snnsim.training.values import brought_back
 
 TARGETS = ("identity", "label_aware")
 #: A learned temperature goes no lower, so that similarities are scaled by 100 at most (arXiv:2103.00020).
@@ -50,6 +52,7 @@ def contrastive_loss(similarity: Tensor, labels: Tensor, temperature: Tensor | f
         `targets` is not known, or shapes do not fit together.
     """
     one_of("targets", targets, TARGETS)
+    check_pair_labels(labels)
     count = labels.shape[0]
     if similarity.shape != (count, count):
         raise ParameterError(f"similarity has shape {tuple(similarity.shape)} for {count} labels; must be square")
@@ -109,15 +112,13 @@ class ContrastiveProjection(PairProjection):
         seed: int = 0,
     ) -> None:
         super().__init__(query_size, gallery_size, dimensions, standardised=standardised, seed=seed)
-        positive("temperature", temperature)
+        temperature = number("temperature", temperature)
         one_of("targets", targets, TARGETS)
-        for name, value in (("learn_temperature", learn_temperature), ("normalised", normalised)):
-            if not isinstance(value, bool):
-                raise ParameterError(f"{name}={value!r}: must be True or False")
+        learn_temperature = flag("learn_temperature", learn_temperature)
         if learn_temperature and temperature < LOWEST_TEMPERATURE:
             raise ParameterError(f"temperature={temperature!r}: a learned one starts at {LOWEST_TEMPERATURE} or above")
         self.temperature, self.learn_temperature = float(temperature), learn_temperature
-        self.targets, self.normalised = targets, normalised
+        self.targets, self.normalised = targets, flag("normalised", normalised)
         start = torch.tensor(math.log(self.temperature), dtype=torch.float64)
         if learn_temperature:
             self.log_temperature = nn.Parameter(start)
@@ -139,13 +140,15 @@ class ContrastiveProjection(PairProjection):
     @property
     def current_temperature(self) -> float:
         """Temperature as it is now."""
-        return math.exp(float(self.log_temperature.detach())) if self.learn_temperature else self.temperature
+        return math.exp(float(self._logarithm().detach())) if self.learn_temperature else self.temperature
 
     def after_step(self) -> None:
         """Keep a learned temperature at its lowest value or above."""
         if self.learn_temperature:
-            with torch.no_grad():
-                self.log_temperature.clamp_(min=math.log(LOWEST_TEMPERATURE))
+            self._logarithm()
+
+    def _logarithm(self) -> Tensor:
+        return brought_back(self.log_temperature, math.log(LOWEST_TEMPERATURE), None)
 
     def similarity(self, queries: Tensor, gallery: Tensor) -> Tensor:
         """Return cosines or dot products, shape (queries, items)."""
@@ -156,5 +159,5 @@ class ContrastiveProjection(PairProjection):
     def loss(self, queries: Tensor, gallery: Tensor, labels: Tensor) -> Tensor:
         """Return the contrastive loss of a batch of pairs."""
         near = self.similarity(self.project_queries(queries), self.project_gallery(gallery))
-        temperature: Tensor | float = self.log_temperature.exp() if self.learn_temperature else self.temperature
+        temperature: Tensor | float = self._logarithm().exp() if self.learn_temperature else self.temperature
         return contrastive_loss(near, labels, temperature, self.targets)

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from snnsim.compilation import compiled
+from snnsim.errors import InternalError
 from snnsim.training import delayed_lanes, tap_kernels
 from snnsim.training.compiled import kernel_with
 from snnsim.training.delayed_lanes import REGISTER, STRETCH, add_stretches, add_turned, write_turned
@@ -118,6 +119,8 @@ def list_terms(
                 for c in range(count):
                     delay = float(delays[c, i, o])
                     first, stop = range_of(bump, delay)
+                    if k + stop - first > (g + 1) * capacity or k + stop - first > values.shape[0]:
+                        raise InternalError("a projection has more taps than there is room for")
                     factor = weights[c, i, o] / fill(bump, delay, first, stop, heights)
                     for tau in range(first, stop):
                         places[k] = (i * row + lead + sign * tau) * width
@@ -159,6 +162,8 @@ def add_gradients(
                     delay = float(delays[c, i, o])
                     first, stop = range_of(bump, delay)
                     area = fill(bump, delay, first, stop, heights)
+                    if k + stop - first > starts[g, outer]:
+                        raise InternalError("a projection has other taps than on the way forth")
                     slopes, along, steep = 0.0, 0.0, 0.0
                     for tau in range(first, stop):
                         height = heights[tau - first]

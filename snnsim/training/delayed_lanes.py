@@ -12,6 +12,9 @@ from llvmlite import ir
 from numba.core import types
 from numba.core.extending import intrinsic
 
+from snnsim.compilation import CHECKED
+from snnsim.pointer_checks import check_inside
+
 #: Bytes of a vector register, and registers that hold the sum: sixteen are there, some for the factor and a stretch.
 REGISTER, REGISTERS = 32, 8
 #: Bytes of a stretch.
@@ -24,10 +27,11 @@ def _added(
     del typing_context
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        def pointer(which: int) -> Any:
-            return context.make_array(signature.args[which])(context, builder, arguments[which]).data
+        def array(which: int) -> Any:
+            return context.make_array(signature.args[which])(context, builder, arguments[which])
 
-        sums, stretches, begins, factors = pointer(0), pointer(2), pointer(4), pointer(5)
+        arrays = array(0), array(2), array(4), array(5)
+        sums, stretches, begins, factors = (one.data for one in arrays)
         first, base, low, high = arguments[1], arguments[3], arguments[6], arguments[7]
         number = context.get_value_type(rows.dtype)
         size = rows.dtype.bitwidth // 8
@@ -38,6 +42,11 @@ def _added(
             parts = [builder.gep(where, [ir.Constant(index, lanes * r)], inbounds=True) for r in range(REGISTERS)]
             return [builder.bitcast(part, vector.as_pointer()) for part in parts]
 
+        def look(which: int, place: Any, count: int) -> None:
+            if CHECKED:
+                check_inside(context, builder, arrays[which], place, count)
+
+        look(0, first, lanes * REGISTERS)
         own = registers(builder.gep(sums, [first], inbounds=True))
         loaded = [builder.load(part, align=size) for part in own]
         before = builder.block
@@ -51,8 +60,11 @@ def _added(
             phi.add_incoming(value, before)
         builder.cbranch(builder.icmp_signed("<", k, high), body, end)
         builder.position_at_end(body)
-        place = builder.sext(builder.load(builder.gep(begins, [k], inbounds=True)), index)
-        stretch = registers(builder.gep(stretches, [builder.add(place, base)], inbounds=True))
+        look(2, k, 1)
+        look(3, k, 1)
+        place = builder.add(builder.sext(builder.load(builder.gep(begins, [k], inbounds=True)), index), base)
+        look(1, place, lanes * REGISTERS)
+        stretch = registers(builder.gep(stretches, [place], inbounds=True))
         factor = builder.load(builder.gep(factors, [k], inbounds=True))
         undefined = ir.Constant(vector, ir.Undefined)
         one = builder.insert_element(undefined, factor, ir.Constant(ir.IntType(32), 0))
@@ -62,8 +74,8 @@ def _added(
         for phi, part in zip(held, stretch, strict=True):
             # "contract": a product and a sum may become one instruction, with one rounding.
             term = builder.fmul(builder.load(part, align=size), all_lanes, flags=["contract"])
-            phi.add_incoming(builder.fadd(phi, term, flags=["contract"]), body)
-        k.add_incoming(builder.add(k, ir.Constant(index, 1)), body)
+            phi.add_incoming(builder.fadd(phi, term, flags=["contract"]), builder.block)
+        k.add_incoming(builder.add(k, ir.Constant(index, 1)), builder.block)
         builder.branch(head)
         builder.position_at_end(end)
         for phi, part in zip(held, own, strict=True):
@@ -75,7 +87,8 @@ def _added(
 
 
 #: ``add_stretches(total, at, rows, base, places, values, start, stop)`` adds ``values[k] * rows[places[k] + base :]``
-#: to ``total[at:]`` for ``k = start ... stop - 1``, in this order. Each is `STRETCH` bytes long; no index is checked.
+#: to ``total[at:]`` for ``k = start ... stop - 1``, in this order. Each is `STRETCH` bytes long; an index is only
+#: checked in the checked build.
 add_stretches: Any = intrinsic(_added)
 
 
@@ -86,8 +99,8 @@ def _turned(adding: bool) -> Any:
         del typing_context
 
         def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            def pointer(which: int) -> Any:
-                return context.make_array(signature.args[which])(context, builder, arguments[which]).data
+            def array(which: int) -> Any:
+                return context.make_array(signature.args[which])(context, builder, arguments[which])
 
             number, held = context.get_value_type(target.dtype), context.get_value_type(source.dtype)
             size, taken = target.dtype.bitwidth // 8, source.dtype.bitwidth // 8
@@ -95,11 +108,13 @@ def _turned(adding: bool) -> Any:
             index, short = ir.IntType(64), ir.IntType(32)
             vector, raw = ir.VectorType(number, lanes), ir.VectorType(held, lanes)
 
-            def lines(array: Any, first: Any, apart: Any, kind: Any) -> list[Any]:
+            def lines(memory: Any, first: Any, apart: Any, kind: Any) -> list[Any]:
                 places = [builder.add(first, builder.mul(apart, ir.Constant(index, r))) for r in range(lanes)]
-                return [builder.bitcast(builder.gep(array, [one]), kind.as_pointer()) for one in places]
+                for one in places if CHECKED else ():
+                    check_inside(context, builder, memory, one, lanes)
+                return [builder.bitcast(builder.gep(memory.data, [one]), kind.as_pointer()) for one in places]
 
-            values = [builder.load(one, align=taken) for one in lines(pointer(0), arguments[1], arguments[2], raw)]
+            values = [builder.load(one, align=taken) for one in lines(array(0), arguments[1], arguments[2], raw)]
             if isinstance(source.dtype, types.Integer):
                 values = [builder.uitofp(value, vector) for value in values]
             half = lanes // 2
@@ -116,7 +131,7 @@ def _turned(adding: bool) -> Any:
             nothing = ir.Constant(vector, ir.Undefined)
             one = builder.insert_element(nothing, arguments[6], ir.Constant(short, 0))
             factors = builder.shuffle_vector(one, nothing, ir.Constant(ir.VectorType(short, lanes), [0] * lanes))
-            for value, to in zip(values, lines(pointer(3), arguments[4], arguments[5], vector), strict=True):
+            for value, to in zip(values, lines(array(3), arguments[4], arguments[5], vector), strict=True):
                 scaled = builder.fmul(value, factors)
                 if adding:
                     scaled = builder.fadd(builder.load(to, align=size), scaled)

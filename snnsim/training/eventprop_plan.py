@@ -99,7 +99,9 @@ def make_delay_plan(network: Network, maximum_delay: float | None, learned: Iter
     ParameterError
         `maximum_delay` is shorter than a learned delay of the description.
     """
-    network, learned = network.resolved(), tuple(learned)
+    # Samples end when their recordings do, unless the description says otherwise: recurrent networks have no other end.
+    extension = 0.0 if network.extension is None else network.extension
+    network, learned = replace(network.resolved(), extension=extension), tuple(learned)
     for name in learned:
         network.projection(name)
     output = network.output

@@ -49,10 +49,12 @@ class Minibatch:
     wiring : Wiring
     weights : ndarray, shape (synapses,)
     given : Given
-    ticks : int
+    ends : ndarray of int64, shape (batch,)
+        Ticks of each sample.
     mode : int
         What the readout makes of its membrane, see `snnsim.training.eventprop_kernels`.
-    shares : ndarray, shape (ticks,)
+    shares : ndarray, shape (batch, ticks)
+        Of the ticks of each sample in the average of the readout, padding included.
     """
 
     def __init__(
@@ -61,15 +63,16 @@ class Minibatch:
         wiring: Wiring,
         weights: NDArray[Any],
         given: Given,
-        ticks: int,
+        ends: NDArray[np.int64],
         mode: int,
         shares: NDArray[Any],
     ) -> None:
         self.tables, self.wiring, self.weights, self.given = tables, wiring, weights, given
-        self.ticks, self.mode, self.shares = ticks, mode, shares
+        self.ends, self.mode, self.shares = ends, mode, shares
         self.batch = given.begin.shape[0]
-        rows, classes = ticks if mode == EVERY else 1, tables.plan.output.size
-        self.readout = np.empty((self.batch, rows, classes), tables.dtype)
+        rows, classes = shares.shape[1] if mode == EVERY else 1, tables.plan.output.size
+        # Of every tick, zero from the end of a sample on.
+        self.readout = np.zeros((self.batch, rows, classes), tables.dtype)
         self.counts = np.empty((self.batch, tables.n_neurons), tables.dtype)
         self._largest = np.zeros((self.batch, classes), np.int64)
         self.spikes: list[Spikes] = []
@@ -95,13 +98,13 @@ class Minibatch:
             while True:
                 count = run_sample(
                     sample,
-                    self.ticks,
+                    int(self.ends[sample]),
                     self.wiring,
                     self.tables.neurons,
                     self.weights,
                     self.given,
                     self.mode,
-                    self.shares,
+                    self.shares[sample],
                     window,
                     states,
                     pointers,
@@ -166,13 +169,13 @@ class Minibatch:
             spikes = self.spikes[sample]
             reverse_sample(
                 sample,
-                self.ticks,
+                int(self.ends[sample]),
                 self.wiring,
                 self.tables.neurons,
                 self.weights,
                 self.given,
                 self.mode,
-                self.shares,
+                self.shares[sample],
                 coming,
                 adjoints,
                 pointers,

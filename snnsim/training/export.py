@@ -11,6 +11,7 @@ from snnsim.connectivity import Conv2d, Dense, OneToOne, Sparse
 from snnsim.network import Network, Population, Projection
 from snnsim.timebase import to_seconds
 from snnsim.training.plan import Link, Stage
+from snnsim.training.values import work_out
 
 if TYPE_CHECKING:
     from snnsim.training.model import TrainableNetwork
@@ -20,16 +21,19 @@ def export_network(model: TrainableNetwork) -> Network:
     """Return the description with learned values; see `TrainableNetwork.network`.
 
     With factor f and shift b of each neuron, batch norm turns a drive x into f x + b, and the model then works out
-    gain * (f x + b) + gain * bias: f goes into the weights, b into the bias. Delays are rounded to ticks.
+    gain * (f x + b) + gain * bias: f goes into the weights, b into the bias. Delays are rounded to ticks. The network
+    answers by the score, and runs on after a recording for the extension, that the model has.
     """
     network = model.plan.network
+    for module in model.modules():
+        work_out(module)
     populations = [_population(model, stage, network.population(stage.name)) for stage in model.plan.stages]
     projections = [
         _projection(model, stage, link, network.projection(link.name))
         for stage in model.plan.stages
         for link in stage.links
     ]
-    return network.replaced(populations, projections)
+    return network.replaced(populations, projections, score=model.score)
 
 
 def _array(model: TrainableNetwork, kind: str, name: str) -> Any:

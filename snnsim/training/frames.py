@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import cast
 
 import torch
@@ -12,18 +13,18 @@ from snnsim.connectivity import Conv2d, MaxPool2d, OneToOne, SumPool2d
 from snnsim.training.plan import Link
 
 
-def apply_frames(link: Link, values: Tensor, weights: Tensor | None, scale: float) -> Tensor:
+def apply_frames(link: Link, values: Tensor, weights: Tensor | None, ceiling: float) -> Tensor:
     """Return what a projection of convolution, pooling or one-to-one delivers.
 
     Parameters
     ----------
     link : Link
     values : Tensor, shape (rows, sources)
-        Spikes times `scale`.
+        Spikes times their size, or real values.
     weights : Tensor or None
         Learned weights; None for pooling.
-    scale : float
-        Size of a spike.
+    ceiling : float
+        What max pooling sees of a source at most: the size of a spike, infinity for real values.
 
     Returns
     -------
@@ -42,7 +43,8 @@ def apply_frames(link: Link, values: Tensor, weights: Tensor | None, scale: floa
     else:
         assert isinstance(rule, MaxPool2d)
         # Several events of one source in a tick count once.
-        out = functional.max_pool2d(images.clamp(max=scale), rule.size, rule.step) * cast(float, rule.weights)
+        seen = images if ceiling == math.inf else images.clamp(max=ceiling)
+        out = functional.max_pool2d(seen, rule.size, rule.step) * cast(float, rule.weights)
     return out.flatten(1)
 
 
@@ -50,7 +52,7 @@ def frames_backward(
     link: Link,
     values: Tensor,
     weights: Tensor | None,
-    scale: float,
+    ceiling: float,
     gradient: Tensor,
     to_source: bool,
     to_weights: bool,
@@ -80,5 +82,5 @@ def frames_backward(
         return None, None
     with torch.enable_grad():
         leaf = values.detach().requires_grad_(True)
-        (below,) = torch.autograd.grad(apply_frames(link, leaf, None, scale), leaf, gradient)
+        (below,) = torch.autograd.grad(apply_frames(link, leaf, None, ceiling), leaf, gradient)
     return below, None

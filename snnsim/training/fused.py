@@ -8,7 +8,7 @@ plain path by the tests.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,14 +17,12 @@ from torch import Tensor
 
 from snnsim.training import links as link_operations
 from snnsim.training import membrane_kernels as kernels
+from snnsim.training.call import Call, State
 from snnsim.training.normalisation import Normalised, normalise, normalise_backward
 from snnsim.training.plan import Stage
 from snnsim.training.signals import Signal
 from snnsim.training.threads import Workers
 from snnsim.training.workspace import Workspace
-
-if TYPE_CHECKING:
-    from snnsim.training.model import TrainableNetwork
 
 _EVERY_SPIKE = np.zeros((0, 0), np.uint8)
 
@@ -41,54 +39,54 @@ class StageRecord:
 class Record:
     """What a chunk leaves behind."""
 
+    first: int
     ticks: int
     inputs: dict[str, Signal]
     stages: dict[str, StageRecord]
     signals: dict[str, Signal] = field(default_factory=dict)
 
+    def spikes(self, call: Call) -> dict[str, int]:
+        """Return how many spikes each population sent within the samples."""
+        sent = {name: self.signals[name] for name in self.stages if name in self.signals}
+        stop = self.first + self.ticks
+        return {name: signal.spikes_within(call.inside(name, self.first, stop)) for name, signal in sent.items()}
+
 
 class Fused:
-    """One call of the fast path: parameters as they are now, masks of one minibatch, buffers of the model.
+    """A call on the fast path.
 
     Parameters
     ----------
-    model : TrainableNetwork
-    batch : int
-    masks : dict of str to Tensor of bool, shape (batch, neurons)
-        Spikes that dropout lets pass, for each population that has it.
+    call : Call
     workers : Workers
     workspace : Workspace
         Buffers; records live in them, so one that is shared ends with the call.
     """
 
-    def __init__(
-        self, model: TrainableNetwork, batch: int, masks: dict[str, Tensor], workers: Workers, workspace: Workspace
-    ) -> None:
-        self.model, self.batch, self.workers = model, batch, workers
-        self.dtype = model.dtype
+    def __init__(self, call: Call, workers: Workers, workspace: Workspace) -> None:
+        self.call, self.model, self.batch, self.workers = call, call.model, call.batch, workers
+        self.dtype = self.model.dtype
         self.workspace = workspace
-        self.weights = model.effective_weights()
-        self.coefficients = {stage.name: model.coefficient_rows(stage).numpy() for stage in model.plan.stages}
-        self.masks = {name: mask.to(torch.uint8).numpy() for name, mask in masks.items()}
-        assert model.surrogate.number is not None
-        self.kind = model.surrogate.number
-        self.number = self.coefficients[model.plan.output.name].dtype.type
+        self.weights = call.effective_weights()
+        self.coefficients = call.coefficient_rows()
+        self.masks = {name: mask.to(torch.uint8).numpy() for name, mask in call.masks.items()}
+        assert self.model.surrogate.number is not None
+        self.kind = self.model.surrogate.number
+        self.number = self.coefficients[self.model.plan.output.name].dtype.type
 
     # -- forward -----------------------------------------------------------------------------------------
 
-    def forward(
-        self, inputs: dict[str, Signal], state: dict[str, dict[str, Tensor]], training: bool, keep: str | None
-    ) -> tuple[Tensor, Record]:
+    def forward(self, inputs: dict[str, Signal], state: State, keep: str | None, first: int) -> tuple[Tensor, Record]:
         """Run a chunk, advancing the membranes in `state` in place.
 
         Parameters
         ----------
         inputs : dict of str to Signal
         state : dict
-        training : bool
-            Batch norm uses the statistics of each tick.
         keep : str or None
             Name under which buffers for the backward pass are kept; None where there will be none.
+        first : int
+            Its first tick.
 
         Returns
         -------
@@ -108,9 +106,17 @@ class Fused:
                 link_operations.forward(self, link, signals[link.source], drive, fresh=i == 0)
             normalised = None
             if stage.batch_norm:
-                norm = self.model.norm(stage.name)
                 normalised = normalise(
-                    norm, stage, drive, self.batch, training, buffer if keep else None, self.workspace, self.workers
+                    self.model.norm(stage.name),
+                    self.call.affine(stage),
+                    stage,
+                    drive,
+                    self.batch,
+                    self.call.moments(stage),
+                    self.call.inside(stage.name, first, first + ticks),
+                    buffer if keep else None,
+                    self.workspace,
+                    self.workers,
                 )
             membrane = state[stage.name]["membrane"]
             cube = drive.view(ticks, self.batch, stage.size)
@@ -120,7 +126,7 @@ class Fused:
                 self._integrate(stage, cube, membrane)
             records[stage.name] = StageRecord(cube, normalised)
         output = self.model.plan.output
-        record = Record(ticks, inputs, records, signals)
+        record = Record(first, ticks, inputs, records, signals)
         if not output.spiking:
             return records[output.name].membrane, record
         dense = signals[output.name].dense(output.name, self.dtype, self.workspace, self.workers)
@@ -142,14 +148,11 @@ class Fused:
             kernels.fire_ticks(x, v, c, strict, mask, flags, indices, begin, end, low, high)
 
         self.workers.map(work, self.batch, 4 * drive.numel())
-        return Signal(drive.shape[0], self.batch, stage.size, (begin, end, indices), scale=self._scale(stage))
+        return Signal(drive.shape[0], self.batch, stage.size, (begin, end, indices), scale=self.call.scale(stage))
 
     def _integrate(self, stage: Stage, drive: Tensor, membrane: Tensor) -> None:
         x, v, c = drive.numpy(), membrane.numpy(), self.coefficients[stage.name]
         self.workers.map(lambda low, high: kernels.integrate_ticks(x, v, c, low, high), self.batch, drive.numel())
-
-    def _scale(self, stage: Stage) -> float:
-        return 1.0 / (1.0 - stage.dropout) if stage.name in self.masks else 1.0
 
     # -- backward ----------------------------------------------------------------------------------------
 
@@ -162,7 +165,7 @@ class Fused:
                 begin, end, indices, stride = self._lists(stage, record.ticks)
                 self._list_again(stage, cube.numpy(), begin, end, indices, stride)
                 lists = (begin, end, indices)
-                signals[stage.name] = Signal(record.ticks, self.batch, stage.size, lists, scale=self._scale(stage))
+                signals[stage.name] = Signal(record.ticks, self.batch, stage.size, lists, scale=self.call.scale(stage))
         return replace(record, signals=signals)
 
     def _list_again(
@@ -189,18 +192,17 @@ class Fused:
             return record
         stages = {}
         for name, one in record.stages.items():
-            saved = one.normalised
-            if saved is not None:
-                saved = Normalised(saved.standard[ticks], saved.inverse[ticks], saved.training)
+            saved = None if one.normalised is None else one.normalised.chosen(ticks)
             stages[name] = StageRecord(one.membrane[ticks], saved)
         signals = {name: signal.chosen(ticks) for name, signal in record.signals.items()}
-        return Record(len(ticks), {}, stages, signals)
+        return Record(record.first, len(ticks), {}, stages, signals)
 
     def backward(
         self,
         record: Record,
         readout_gradient: Tensor,
         gradients: dict[str, Tensor],
+        to_inputs: dict[str, Tensor],
         carry: dict[str, Tensor] | None,
         keep_reset: bool = True,
     ) -> None:
@@ -211,7 +213,9 @@ class Fused:
         record : Record
         readout_gradient : Tensor, shape (ticks, batch, classes)
         gradients : dict of str to Tensor
-            By the names of the parameters.
+            By kind and name.
+        to_inputs : dict of str to Tensor, shape (ticks, batch, sources)
+            Zeros; out: gradients of the inputs that are asked for, by population.
         carry : dict of str to Tensor of shape (batch, neurons), or None
             dL/dv after the chunk, changed to that before it (BPTT); None drops all routes through time (SLTT).
         keep_reset : bool
@@ -233,7 +237,7 @@ class Fused:
             if stage.batch_norm:
                 saved = record.stages[stage.name].normalised
                 assert saved is not None
-                weight, bias = normalise_backward(self.model.norm(stage.name), saved, g, self.workers)
+                weight, bias = normalise_backward(self.call.affine(stage)[0], saved, g, self.workers)
                 for kind, value in (("weight", weight), ("bias", bias)):
                     key = f"norm:{stage.name}.{kind}"
                     if key in gradients:
@@ -246,6 +250,8 @@ class Fused:
                     size = self.model.plan.stage(link.source).size
                     below = self.workspace.take(f"{link.source}.gradient", (rows, size), self.dtype)
                     arrived[link.source] = below
+                elif link.source in to_inputs:
+                    below = arrived[link.source] = to_inputs[link.source].view(rows, -1)
                 link_operations.backward(self, link, signal, g, gradients, below, fresh)
 
     def _sweep_back(
@@ -254,7 +260,8 @@ class Fused:
         u = record.stages[stage.name].membrane.numpy()
         gradient = g.view(record.ticks, self.batch, stage.size).numpy()
         c, mask = self.coefficients[stage.name], self.masks.get(stage.name, _EVERY_SPIKE)
-        scale, parameter, kind = self.number(self._scale(stage)), self.number(self.model.surrogate.parameter), self.kind
+        scale, kind = self.number(self.call.scale(stage)), self.kind
+        parameter = self.number(self.model.surrogate.parameter)
         if not stage.spiking:
             if carry is not None:
                 after = carry[stage.name].numpy()

@@ -9,7 +9,7 @@ doi:10.1109/IJCNN.2017.7966125; Cramer et al. 2022, doi:10.1073/pnas.2109194119)
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -24,6 +24,8 @@ from snnsim.training.model import TrainableNetwork
 from snnsim.training.plan import MATRIX_RULES, Link
 from snnsim.training.signals import Signal
 
+#: Errors that say themselves what is wrong, and of whom.
+_OWN_ERRORS = (DeviceError, ParameterError, NetworkError, CapabilityError)
 _LISTS = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[Any]]
 
 
@@ -115,30 +117,32 @@ class OnChip:
         return name in self._ticks
 
     def __repr__(self) -> str:
-        return f"OnChip({', '.join(self.names)}; program_every={self.program_every})"
+        # Of a fabric that does not describe itself, only what kind it is: its default text is another in each process.
+        plain = type(self.fabric).__repr__ is object.__repr__
+        fabric = type(self.fabric).__name__ if plain else repr(self.fabric)
+        return f"OnChip({', '.join(self.names)} on {fabric}; program_every={self.program_every})"
 
-    def begin(self, model: TrainableNetwork, key: int) -> None:
+    def begin(self, training: bool, weights: Callable[[], dict[str, Tensor]], key: int) -> None:
         """Begin a call: program the chip where that is due, and draw the noise of the call from `key`.
 
         In training the chip is programmed every `program_every` minibatches, in evaluation whenever it does not hold
         the weights as they are.
         """
         self._before = self._held, self._since
-        if model.training:
+        if training:
             if self._held is None or self._since >= self.program_every:
-                self._program(model)
+                self._program(weights())
             self._since += 1
             self._evaluations = 0
             self._key = key
         else:
-            self._program(model)
+            self._program(weights())
             self._key = int(rng.bits(key, rng.stream_number("evaluation"), self._evaluations))
             self._evaluations += 1
         self._ticks = dict.fromkeys(self.names, 0)
 
-    def _program(self, model: TrainableNetwork) -> None:
+    def _program(self, effective: dict[str, Tensor]) -> None:
         """Program the weights as they are; a chip that holds them already is left alone."""
-        effective = model.effective_weights()
         weights = {name: effective[name].double().numpy().copy() for name in self.names}
         held = self._held
         if held is None or any(not np.array_equal(weights[name], held[name]) for name in self.names):
@@ -148,7 +152,12 @@ class OnChip:
     def program(self, weights: dict[str, NDArray[np.float64]]) -> None:
         """Program given weights."""
         self._held = None  # what a chip holds that fails on the way, nobody knows
-        self.fabric.program(weights)
+        try:
+            self.fabric.program(weights)
+        except _OWN_ERRORS:
+            raise
+        except Exception as error:  # a fabric of one's own may raise anything
+            raise _failed(error, f"{type(self.fabric).__name__}.program") from error
         self._held, self._evaluations = weights, 0
         self.programmings += 1
 
@@ -161,9 +170,14 @@ class OnChip:
         keys = rng.bits(self._key, stream, np.arange(signal.batch)[None, :], ticks[:, None]).reshape(-1)
         try:
             found = np.asarray(self.fabric.drive(link.name, begin, end, indices, keys))
-        except DeviceError:
+        except _OWN_ERRORS:
             self._held = None
             raise
+        except Exception as error:  # a fabric of one's own may raise anything
+            self._held = None
+            raise _failed(
+                error, f"projection {link.name!r}, {type(self.fabric).__name__}.drive of {keys.size}"
+            ) from error
         self.vectors += keys.size
         if found.shape != tuple(drive.shape) or found.dtype.kind not in "fiu":
             raise DeviceError(
@@ -208,6 +222,12 @@ class OnChip:
             self._since = int(state["since"])
 
 
+def _failed(error: Exception, where: str) -> DeviceError:
+    from snnsim.backends.crossbar.loop.failures import failure
+
+    return failure(error, where)
+
+
 def _lists(link: Link, signal: Signal) -> _LISTS:
     """Return a signal as lists of spikes; a chip takes nothing else."""
     if signal.lists is not None:
@@ -250,6 +270,11 @@ def in_the_loop(model: TrainableNetwork, fabric: Fabric, *, program_every: int =
     OnChip
         How often the chip was programmed and read.
 
+    Warns
+    -----
+    SaturationWarning
+        At the end of the block, where converters of the chip went beyond their range.
+
     Raises
     ------
     CapabilityError
@@ -266,8 +291,11 @@ def in_the_loop(model: TrainableNetwork, fabric: Fabric, *, program_every: int =
         raise ParameterError(f"fabric={type(fabric).__name__}: expected a Fabric (projections, program, drive)")
     if model.chip is not None or model.weight_noise is not None:
         raise ParameterError("model: a chip, or noise on the weights, is attached to it already")
-    model.chip = OnChip(model, fabric, program_every)
+    model.chip = chip = OnChip(model, fabric, program_every)
     try:
-        yield model.chip
+        yield chip
     finally:
         model.chip = None
+    activity = getattr(fabric, "take_activity", None)
+    if activity is not None:
+        activity().warn(stacklevel=3)

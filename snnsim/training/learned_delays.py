@@ -7,12 +7,13 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from snnsim.errors import ParameterError
 from snnsim.training.delay_schedule import kernel_width
 from snnsim.training.delay_taps import Kernel
 from snnsim.training.plan import Delays
+from snnsim.training.settings import plain_number
 
 if TYPE_CHECKING:
     from snnsim.training.model import TrainableNetwork
@@ -32,10 +33,8 @@ def begin(model: TrainableNetwork) -> None:
 def add(model: TrainableNetwork, name: str, delays: Delays) -> None:
     """Add the delays of a projection to a model: as they are where they are learned, else rounded."""
     ticks = torch.tensor(delays.ticks, dtype=model.dtype)
-    if "delays" in model.learn and delays.kernel is None:  # whole by description, among others that are learned
-        model.register_buffer(f"delays:{name}".replace(".", "_"), ticks, persistent=False)
-        return
-    model.add_value(f"delays:{name}", ticks if "delays" in model.learn else ticks.round(), "delays")
+    learned = "delays" in model.learn and delays.kernel is not None
+    model.keep(f"delays:{name}", ticks if learned else ticks.round(), learned, low=0.0, high=float(delays.longest))
 
 
 def sharpness(model: TrainableNetwork) -> float:
@@ -49,6 +48,7 @@ def sharpen(model: TrainableNetwork, value: Any) -> None:
     progress = _progress(model)
     if progress is None:
         raise ParameterError("sharpness: no delays are learned")
+    value = plain_number(value)
     number = float(value) if isinstance(value, Real) else math.nan
     if not 0.0 <= number <= 1.0:
         raise ParameterError(f"sharpness={value!r}: must lie in 0 ... 1")
@@ -69,16 +69,22 @@ def harden(model: TrainableNetwork) -> None:
         _freeze_or_free(model)
 
 
-def clamp(model: TrainableNetwork) -> None:
-    """Move delays that a step has taken out of their range back to its end."""
-    with torch.no_grad():
-        for name, link in model.links.items():
-            if link.delays is not None:
-                model.delays(name).clamp_(0, link.delays.longest)
+def whole(model: TrainableNetwork, projection: str) -> bool:
+    """Return whether the next call uses the delays of a projection rounded to ticks."""
+    found = model.links[projection].delays
+    assert found is not None
+    return found.kernel is None or is_hard(model) or not (model.training or model.soft_delays)
 
 
-def now(model: TrainableNetwork, projection: str) -> tuple[Tensor, Kernel, float]:
-    """Return delays, kernel and width of a projection as the next call uses them.
+def now(model: TrainableNetwork, projection: str, delays: Tensor) -> tuple[Tensor, Kernel, float]:
+    """Return delays, kernel and width of a projection as a call uses them.
+
+    Parameters
+    ----------
+    model : TrainableNetwork
+    projection : str
+    delays : Tensor, shape (sources, targets)
+        As they were looked up: in their range.
 
     Returns
     -------
@@ -90,16 +96,9 @@ def now(model: TrainableNetwork, projection: str) -> tuple[Tensor, Kernel, float
     """
     found = model.links[projection].delays
     assert found is not None
-    delays = model.delays(projection)
-    within = delays.detach().clamp(0, found.longest)
-    if found.kernel is None or is_hard(model) or not (model.training or model.soft_delays):
-        return within.round(), "whole", 1.0
-    # Beyond its range a delay acts as at the end of it, and has the gradient that it has there.
-    return (
-        delays + (within - delays.detach()),
-        found.kernel,
-        kernel_width(found.kernel, found.longest, sharpness(model)),
-    )
+    if found.kernel is None or whole(model, projection):
+        return delays.detach().round(), "whole", 1.0
+    return delays, found.kernel, kernel_width(found.kernel, found.longest, sharpness(model))
 
 
 def _after_loading(model: TrainableNetwork, _: Any) -> None:
@@ -107,15 +106,21 @@ def _after_loading(model: TrainableNetwork, _: Any) -> None:
 
 
 def _freeze_or_free(model: TrainableNetwork) -> None:
-    """Make the delays what the state of the model says: whole and constant, or free to be learned."""
+    """Make the delays what the state of the model says: whole and constant, or free to be learned again."""
     hard = is_hard(model)
     for name, link in model.links.items():
-        if link.delays is not None and link.delays.kernel is not None:
-            value = model.delays(name)
-            if hard:
-                with torch.no_grad():
-                    value.clamp_(0, link.delays.longest).round_()
+        value = model.delays(name) if link.delays is not None and link.delays.kernel is not None else None
+        if not isinstance(value, nn.Parameter):
+            continue  # worked out from parameters of others, which are theirs to freeze
+        if hard:
+            with torch.no_grad():
+                value.round_()
+            if value.requires_grad:
+                model.hardened.add(name)
+        if name in model.hardened:
             value.requires_grad_(not hard)
+    if not hard:
+        model.hardened.clear()
 
 
 def _progress(model: TrainableNetwork) -> Tensor | None:

@@ -60,7 +60,7 @@ def forward(call: Fused, link: Link, signal: Signal, drive: Tensor, fresh: bool)
 
     def work(low: int, high: int) -> None:
         with torch.no_grad():
-            part = apply_frames(link, values[low:high], weights, signal.scale)
+            part = apply_frames(link, values[low:high], weights, signal.ceiling)
         if fresh:
             drive[low:high] = part
         else:
@@ -85,7 +85,7 @@ def backward(
     gradients : dict of str to Tensor
         The gradient of the weights is added to ``gradients["weights:" + link.name]``, where it is there.
     below : Tensor of shape (rows, sources), or None
-        Gradient of the population below; written where `fresh`, else added to. None for an input.
+        Gradient of the population below; written where `fresh`, else added to. None where nobody asks for it.
     """
     of_weights = gradients.get(f"weights:{link.name}")
     weights = call.weights.get(link.name)
@@ -149,7 +149,13 @@ def _frames(
 
     def work(low: int, high: int) -> None:
         source, part = frames_backward(
-            link, values[low:high], weights, signal.scale, gradient[low:high], below is not None, of_weights is not None
+            link,
+            values[low:high],
+            weights,
+            signal.ceiling,
+            gradient[low:high],
+            below is not None,
+            of_weights is not None,
         )
         if part is not None:
             parts[low] = part

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import math
 import threading
+import warnings
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from numbers import Real
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,10 +17,10 @@ import torch
 from numpy.typing import NDArray
 
 from snnsim import rng
-from snnsim.errors import DeviceError, NetworkError, ParameterError, one_of, positive
+from snnsim.errors import DeviceError, NetworkError, ParameterError, one_of
 from snnsim.events import Events
 from snnsim.progress import interruptible
-from snnsim.training import learned_delays
+from snnsim.storage import as_path
 from snnsim.training.checkpoint import (
     Begun,
     Checkpoint,
@@ -27,16 +29,22 @@ from snnsim.training.checkpoint import (
     device_failed,
     optimiser_state,
     restore_optimiser,
+    same_file,
+    try_place,
 )
 from snnsim.training.delay_schedule import sharpness_at
 from snnsim.training.eventprop import EventProp, EventPropNetwork
+from snnsim.training.facts import data_facts, model_facts
 from snnsim.training.history import History
 from snnsim.training.losses import Loss, as_loss
 from snnsim.training.model import TrainableNetwork
 from snnsim.training.rules import SLTT, Outcome, Rule
-from snnsim.training.running import keyed_generator
+from snnsim.training.running import evaluating, keyed_generator
 from snnsim.training.schedules import SCHEDULES, make_optimiser, set_rates
+from snnsim.training.settings import flag, number, plain_number, seed_of, whole_number
+from snnsim.training.signals import check_inputs
 from snnsim.training.threads import working
+from snnsim.training.values import refuse_not_finite
 
 Numbers = NDArray[np.int64]
 #: What is trained.
@@ -92,7 +100,8 @@ def train(
     rule : Rule
         ``SLTT()`` by default, or ``SLTT(k=...)``, ``BPTT()``; ``EventProp()`` for an `EventPropNetwork`.
     loss : Loss or str
-        ``"per_tick_cross_entropy"``, or with BPTT ``"summed_readout"`` or ``"summed_softmax"``.
+        ``"per_tick_cross_entropy"``; or with BPTT a score of the whole sample (`snnsim.scores.SCORES`), such as
+        ``"summed_softmax"``, by which the network then answers.
     optimiser : {"adam", "sgd"}
         SGD has momentum 0.9.
     learning_rate : float
@@ -111,19 +120,21 @@ def train(
     epochs, batch_size : int
         The samples of an epoch are divided evenly into batches of at most `batch_size`.
     validation : float or data set
-        Share of `train_set` set aside, the same of each class, or other recordings, on which the best epoch is chosen,
-        with delays rounded; 0 keeps the last epoch. Test data must not be used for this.
+        Share of `train_set` set aside, the same of each class and one recording at least of those with two, or other
+        recordings, on which the best epoch is chosen, with delays rounded; 0 keeps the last epoch. Test data must not
+        be used for this.
     augment : callable, optional
         Changes the recordings of a batch, such as `snnsim.augmentation.RandomShift`; not those of the validation.
     seed : int
         Key of the split, of the order of samples, of dropout and of random ticks, each a function of (seed, epoch,
         step).
     checkpoint : path, optional
-        Written before the first epoch and after each. After Ctrl-C, which ends the step at work first, it is that of
-        the last whole epoch. After a device in the loop has failed (`snnsim.training.in_the_loop`), it is that of the
-        last whole minibatch.
+        Written before the first epoch and after each; a file that is there already stays until the first epoch is
+        done. After Ctrl-C, which ends the step at work first, it is that of the last whole epoch. After a device in the
+        loop has failed (`snnsim.training.in_the_loop`), it is that of the last whole minibatch.
     resume : path, optional
-        Go on from this checkpoint; with the same settings, bit for bit as if there had been no break.
+        Go on from this checkpoint, bit for bit as if there had been no break. Network, data and settings must be the
+        same, but for the number of epochs.
     progress : bool
         Show a bar with the time left.
 
@@ -134,26 +145,31 @@ def train(
     Raises
     ------
     ParameterError
-        A setting is not allowed, or differs from that of the checkpoint.
+        A setting is not allowed; network, data or a setting differs from that of the checkpoint (the message has the
+        names); a loss, a gradient or a parameter is not finite (the message has epoch, minibatch and name).
     DataError
         The checkpoint is damaged.
     DeviceError
         A device in the loop failed; the message says what was kept and how to go on.
+
+    Warns
+    -----
+    UserWarning
+        Once, after the first epoch in which a population did not fire at all, or all its neurons at every tick.
     """
     rule = rule or (EventProp() if isinstance(model, EventPropNetwork) else SLTT())
+    epochs, batch_size = whole_number("epochs", epochs), whole_number("batch_size", batch_size)
+    seed, progress = seed_of("seed", seed), flag("progress", progress)
     run = _Run(model, train_set, rule, as_loss(loss), seed, batch_size, augment)
     one_of("optimiser", optimiser, ("adam", "sgd"))
     one_of("schedule", schedule, (*SCHEDULES, None))
     one_of("sharpening", sharpening, ("decreasing", "constant"))
-    positive("learning_rate", learning_rate)
+    learning_rate = number("learning_rate", learning_rate)
     if delay_learning_rate is None:
         delay_learning_rate = DELAY_LEARNING_RATE if isinstance(model, TrainableNetwork) else learning_rate
-    positive("delay_learning_rate", delay_learning_rate, zero=True)
-    positive("weight_decay", weight_decay, zero=True)
-    for name, value in (("epochs", epochs), ("batch_size", batch_size)):
-        if not isinstance(value, int) or value < 1:
-            raise ParameterError(f"{name}={value!r}: must be a whole number, 1 or above")
-    given: Any = validation  # from outside, it may be anything
+    delay_learning_rate = number("delay_learning_rate", delay_learning_rate, zero=True)
+    weight_decay = number("weight_decay", weight_decay, zero=True)
+    given: Any = plain_number(validation)  # from outside, it may be anything
     if isinstance(given, Real):
         part = float(given)
         if not 0.0 <= part < 1.0:
@@ -164,7 +180,9 @@ def train(
         raise ParameterError(f"validation={given!r}: expected a share, or data with events and labels")
     else:
         learn, judges = np.arange(run.labels.size), given
-        _labels(model, given)
+        _labels(model, given, "validation")
+    if run.loss.score is not None and isinstance(model, TrainableNetwork):
+        model.score = run.loss.score  # before a state of the model is kept
     steps = make_optimiser(model, optimiser, learning_rate, weight_decay, delay_learning_rate)
     settings = {
         "rule": repr(run.rule),
@@ -177,21 +195,24 @@ def train(
         "sharpening": sharpening,
         "hard": str(isinstance(model, TrainableNetwork) and model.hard),
         "batch_size": str(batch_size),
-        "validation": repr(float(given)) if isinstance(given, Real) else f"{len(given.events)}",
         "augment": repr(augment) if augment is None or "0x" not in repr(augment) else type(augment).__name__,
         "seed": str(seed),
-        "samples": str(len(run.labels)),
-        "parameters": ", ".join(f"{name} {tuple(p.shape)}" for name, p in model.named_parameters()),
-        "dtype": str(model.dtype),
     }
-    settings |= _attached(model)
+    if checkpoint is not None or resume is not None:
+        settings |= {f"{name} of the training data": found for name, found in data_facts(train_set).items()}
+        settings["validation"] = repr(float(given)) if isinstance(given, Real) else str(data_facts(given))
+        settings |= model_facts(model)
     history, best, first, begun = History(), copied(model.state_dict()), 0, Begun()
     held: Tensors = {}
     if resume is not None:
         saved = Checkpoint.load(resume)
         saved.check(resume, settings)
+        if saved.epoch > epochs:
+            raise ParameterError(
+                f"epochs={epochs}: {saved.epoch} are done in resume={str(resume)!r}; epochs counts all"
+            )
         model.load_state_dict(saved.model)
-        restore_optimiser(steps, saved.optimiser)
+        restore_optimiser(model, steps, saved.optimiser)
         history, best, first, begun, held = saved.history, saved.best, saved.epoch, saved.begun, saved.chip
     chip = model.chip if isinstance(model, TrainableNetwork) else None
     if chip is not None:
@@ -200,9 +221,16 @@ def train(
     def keep(epoch: int, begun: Begun) -> None:
         if checkpoint is not None:
             state, on_chip = copied(model.state_dict()), {} if chip is None else chip.state()
-            Checkpoint(epoch, settings, state, best, optimiser_state(steps), history, begun, on_chip).save(checkpoint)
+            moved = optimiser_state(model, steps)
+            Checkpoint(epoch, settings, state, best, moved, history, begun, on_chip).save(checkpoint)
 
-    keep(first, begun)  # so that a place that cannot be written is known now, and an early Ctrl-C leaves something
+    # So that a place that cannot be written is known now, and an early Ctrl-C leaves something; of another run nothing
+    # is taken away before there is something in its place.
+    if checkpoint is not None:
+        if as_path(checkpoint).exists() and (resume is None or not same_file(checkpoint, resume)):
+            try_place(checkpoint)
+        else:
+            keep(first, begun)
     batches = -(-learn.size // batch_size)
     with interruptible() as interrupted, _bar(progress, max(0, epochs - first) * batches - begun.step) as bar:
         for epoch in range(first, epochs):
@@ -212,10 +240,11 @@ def train(
             try:
                 mean, share = run.epoch(steps, learn, epoch, batches, begun, interrupted, bar)
                 with begun.timed():
-                    accuracy = math.nan if judges is None else evaluate(model, judges, loss=run.loss)
+                    accuracy = math.nan if judges is None else evaluate(model, judges)
             except DeviceError as error:
                 keep(epoch, begun)
                 raise device_failed(error, epoch, begun, batches, checkpoint) from error
+            run.check(epoch)
             history.add(mean, share, accuracy, rate, begun.seconds)
             begun = Begun()
             if history.best_epoch == epoch + 1:
@@ -229,55 +258,70 @@ def evaluate(
     model: Model,
     data: LabelledEvents,
     *,
-    loss: Loss | str = "per_tick_cross_entropy",
+    loss: Loss | str | None = None,
+    score: str | None = None,
     soft_delays: bool = False,
     batch_size: int = 128,
 ) -> float:
     """Return the share of samples that are answered right, without dropout.
 
+    The answer is the class with the highest score at the end of the sample and of the network's extension, as
+    `Simulation.run_samples` of ``model.network()`` gives it.
+
     Parameters
     ----------
     model : TrainableNetwork or EventPropNetwork
     data : EventDataset or anything with ``events`` and ``labels``
-    loss : Loss or str
-        The answer is the class with the highest of its scores: for most losses, of the readout summed over all ticks.
+    loss : Loss or str, optional
+        Answer by the score that this loss trains, instead of the one that the network answers by.
+    score : str, optional
+        The same by its name, one of `snnsim.scores.SCORES`.
     soft_delays : bool
         Keep the kernels of training, instead of delays rounded to ticks as `TrainableNetwork.network` has them.
     batch_size : int
+
+    Raises
+    ------
+    ParameterError
+        A setting is not allowed, there are no samples, or the model holds numbers that are not finite.
     """
-    labels, criterion = _labels(model, data), as_loss(loss)
-    training, right = model.training, 0
-    soft = isinstance(model, TrainableNetwork) and model.soft_delays
-    if isinstance(model, TrainableNetwork):
-        model.soft_delays = soft_delays
-    model.eval()
-    try:
-        with torch.no_grad():
-            for start in range(0, labels.size, batch_size):
-                readout = model.readout(data.events[start : start + batch_size])
-                answers = criterion.scores(readout.transpose(0, 1)).argmax(1).numpy()
-                right += int((answers == labels[start : start + batch_size]).sum())
-    finally:
-        model.train(training)
-        if isinstance(model, TrainableNetwork):
-            model.soft_delays = soft
-    return right / max(1, labels.size)
+    labels, chosen = _labels(model, data, "data"), score
+    if loss is not None:
+        if score is not None:
+            raise ParameterError("loss and score both say what the answer is; give one of them")
+        chosen = as_loss(loss).score
+    batch_size, right = whole_number("batch_size", batch_size), 0
+    soft_delays = flag("soft_delays", soft_delays)
+    for start in range(0, labels.size, batch_size):
+        alone = evaluating(model, soft_delays=soft_delays) if isinstance(model, TrainableNetwork) else nullcontext()
+        with torch.no_grad(), alone:
+            answers = model.scores(data.events[start : start + batch_size], score=chosen).argmax(1).numpy()
+        right += int((answers == labels[start : start + batch_size]).sum())
+    return right / labels.size
 
 
 def stratified_split(labels: Numbers, share: float, seed: int) -> tuple[Numbers, Numbers]:
     """Return the numbers of the samples to learn from, and those of the share set aside, both ascending.
 
-    The share is taken of every class, rounded to whole samples.
+    The share is taken of every class, rounded to whole samples, but one at least where a class has two or more.
     """
-    held_out: list[NDArray[Any]] = []
-    for label in np.unique(labels):
+    if share > 0 and round(share * labels.size) == 0:
+        raise ParameterError(
+            f"validation={share:g} of {labels.size} samples leaves one of the two parts empty; give a larger share, "
+            "other recordings, or 0 to keep the last epoch"
+        )
+    held_out: list[NDArray[Any]] = [np.zeros(0, np.int64)]
+    for label in np.unique(labels) if share > 0 else ():
         members = np.flatnonzero(labels == label)
         order = rng.permutation(seed, rng.stream_number("validation", int(label)), members.size)
-        held_out.append(members[order[: round(share * members.size)]])
-    chosen = np.sort(np.concatenate(held_out)) if held_out else np.zeros(0, np.int64)
+        held_out.append(members[order[: max(round(share * members.size), int(members.size > 1))]])
+    chosen = np.sort(np.concatenate(held_out))
     learn = np.setdiff1d(np.arange(labels.size), chosen)
     if share > 0 and not (chosen.size and learn.size):
-        raise ParameterError(f"validation={share:g} of {labels.size} samples leaves one of the two parts empty")
+        raise ParameterError(
+            f"validation={share:g} of {labels.size} samples leaves one of the two parts empty; give other recordings, "
+            "or 0 to keep the last epoch"
+        )
     return learn, chosen
 
 
@@ -294,12 +338,25 @@ class _Run:
         batch_size: int,
         augment: Augmentation | None,
     ) -> None:
+        if not isinstance(model, (TrainableNetwork, EventPropNetwork)):
+            raise ParameterError(f"model={type(model).__name__}: expected a TrainableNetwork or an EventPropNetwork")
         if not isinstance(rule, Rule):
             raise ParameterError(f"rule={rule!r}: expected SLTT(...), BPTT(...) or EventProp(...)")
+        if augment is not None and not callable(augment):
+            raise ParameterError(f"augment={augment!r}: expected a callable such as RandomShift(...), or None")
         self.model: Any = model  # the rule says which kind it trains
         self.data, self.rule, self.loss = data, rule, loss
         self.seed, self.batch_size, self.augment = seed, batch_size, augment
-        self.labels = _labels(model, data)
+        self.labels = _labels(model, data, "train_set")
+        if not isinstance(data.events, Events):
+            raise ParameterError(
+                f"train_set: its events are a {type(data.events).__name__}; train takes Events, which "
+                "Events.from_dense makes of counts. Real values are learned from in a loop of one's own, with "
+                "BPTT().step(model, ...)"
+            )
+        #: Lowest and highest rate of each population in the epoch at work, and whether a warning was given.
+        self.rates: dict[str, tuple[float, float]] = {}
+        self.warned = False
 
     def epoch(
         self,
@@ -313,7 +370,10 @@ class _Run:
     ) -> tuple[float, float]:
         """Go through all samples that are left, and count in `begun`; return mean loss and share of right answers."""
         order = learn[rng.permutation(self.seed, rng.stream_number("order"), learn.size, epoch)]
-        self.model.train()
+        with self.alone():
+            if not self.model.training:
+                self.model.train()
+        self.rates = {}
         for step, batch in enumerate(np.array_split(order, batches)):
             if step < begun.step:
                 continue
@@ -339,6 +399,7 @@ class _Run:
         optimiser.zero_grad(set_to_none=False)  # gradients are added in place, into memory that is there
         # Running statistics of batch norm move within a step; parameters do not.
         before = {} if getattr(self.model, "chip", None) is None else copied(dict(self.model.named_buffers()))
+        where = f"epoch {epoch + 1}, minibatch {step + 1}"
         try:
             outcome = self.rule.step(self.model, events, labels, self.loss, keyed_generator(self.seed, epoch, step))
         except DeviceError:
@@ -346,23 +407,53 @@ class _Run:
                 if name in before:
                     buffer.copy_(before[name])
             raise
+        except ParameterError as error:
+            raise ParameterError(f"{where}: {error}") from error
         if not math.isfinite(outcome.loss):
-            raise ParameterError(f"the loss is {outcome.loss} in epoch {epoch + 1}; a smaller learning_rate may help")
-        with working():
+            raise ParameterError(f"{where}: the loss is {outcome.loss}; a smaller learning_rate may help")
+        for name, parameter in self.model.named_parameters():
+            if parameter.grad is not None:
+                refuse_not_finite(f"{where}: gradient of {name!r}", parameter.grad)
+        for name, rate in outcome.rates.items():
+            low, high = self.rates.get(name, (rate, rate))
+            self.rates[name] = min(low, rate), max(high, rate)
+        with self.alone(), working():
             optimiser.step()
             if isinstance(self.model, TrainableNetwork):
-                learned_delays.clamp(self.model)
+                self.model.bring_back()
         return outcome
+
+    def alone(self) -> contextlib.AbstractContextManager[Any]:
+        """Keep other threads from using the model while it is changed."""
+        return self.model.workspace.lock if isinstance(self.model, TrainableNetwork) else nullcontext()
+
+    def check(self, epoch: int) -> None:
+        """Refuse parameters that are not finite after an epoch; warn, once, of populations that say nothing."""
+        for name, parameter in self.model.named_parameters():
+            refuse_not_finite(f"after epoch {epoch + 1}: {name!r}", parameter)
+        silent = [name for name, (_, high) in self.rates.items() if high == 0]
+        sizes = {population.name: population.size for population in self.model.plan.network.populations}
+        # A single neuron that always fires may be meant as a constant.
+        always = [name for name, (low, _) in self.rates.items() if low == 1 and sizes[name] > 1]
+        if self.warned or not (silent or always):
+            return
+        self.warned = True
+        said = []
+        if silent:
+            said.append(
+                f"{', '.join(map(repr, silent))} never fired, so nothing passes: larger first weights, a lower "
+                f"threshold or batch norm may help, beginning with {silent[0]!r}"
+            )
+        if always:
+            said.append(
+                f"all neurons of {', '.join(map(repr, always))} fired at every tick, which says nothing: smaller first "
+                "weights, a higher threshold or batch norm may help"
+            )
+        warnings.warn(f"train: in epoch {epoch + 1} {'; '.join(said)}", UserWarning, stacklevel=3)
 
     def part(self, which: Numbers) -> LabelledEvents:
         """Return some of the samples."""
         return _Part(self.data.events[which], self.labels[which])
-
-
-def _attached(model: Model) -> dict[str, str]:
-    """Return what is attached to a model, as settings that must be the same for a training to go on."""
-    names = ("chip", "weight_noise")
-    return {name: repr(found) for name in names if (found := getattr(model, name, None)) is not None}
 
 
 class _Part:
@@ -370,13 +461,26 @@ class _Part:
         self.events, self.labels = events, labels
 
 
-def _labels(model: Model, data: LabelledEvents) -> Numbers:
+def _labels(model: Model, data: LabelledEvents, argument: str) -> Numbers:
+    """Check a data set for a model and return its labels."""
+    if not hasattr(data, "events") or not hasattr(data, "labels"):
+        raise ParameterError(
+            f"{argument}={type(data).__name__}: expected an EventDataset, or anything with `events` (Events) and "
+            "`labels` (a whole number a recording); batches are made here"
+        )
     labels = np.asarray(data.labels)
     classes = model.plan.output.size
+    if len(data.events) == 0:
+        raise ParameterError(f"{argument}: has no samples")
     if labels.dtype.kind not in "iu" or labels.shape != (len(data.events),):
-        raise ParameterError(f"labels: {labels.dtype} {labels.shape}; expected whole numbers ({len(data.events)},)")
-    if labels.size and (labels.min() < 0 or labels.max() >= classes):
-        raise NetworkError(f"labels lie in {labels.min()} ... {labels.max()}, but the readout has {classes} neurons")
+        raise ParameterError(
+            f"{argument}, labels: {labels.dtype} {labels.shape}; expected whole numbers ({len(data.events)},)"
+        )
+    if labels.min() < 0 or labels.max() >= classes:
+        raise NetworkError(
+            f"{argument}: labels lie in {labels.min()} ... {labels.max()}, but the readout has {classes} neurons"
+        )
+    check_inputs(model.plan, data.events[:1], model.dtype)
     return labels.astype(np.int64)
 
 

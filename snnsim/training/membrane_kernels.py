@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from snnsim.errors import InternalError
 from snnsim.neurons import lif
 from snnsim.training import surrogate
 from snnsim.training.compiled import kernel_with, leaf
@@ -44,6 +45,13 @@ def list_set(flags: Any, indices: Any, position: int) -> int:
                 indices[position] = j
                 position += flags[j]
     return position
+
+
+@leaf
+def check_room(rows: Any, n: Any, flags: Any, indices: Any, begin: Any, end: Any) -> None:
+    """Raise `InternalError` where lists of `rows` rows do not fit."""
+    if n > flags.shape[0] or rows * flags.shape[0] > indices.shape[0] or rows > min(begin.shape[0], end.shape[0]):
+        raise InternalError("spikes of a chunk have no room for all of them")
 
 
 @kernel
@@ -84,6 +92,7 @@ def fire_ticks(
         Samples that this call owns.
     """
     ticks, batch, n = drive.shape
+    check_room(ticks * batch, n, flags, indices, begin, end)
     decay, gain, offset = coefficients[0], coefficients[1], coefficients[2]
     threshold, subtract, value = coefficients[3], coefficients[4], coefficients[5]
     masked = mask.shape[0] > 0
@@ -134,6 +143,7 @@ def list_spikes(
 ) -> None:
     """List the spikes of rows ``a ... b - 1`` again from the membranes before the reset; see `fire_ticks`."""
     batch, n = membrane.shape[1], membrane.shape[2]
+    check_room(b, n, flags, indices, begin, end)
     masked = mask.shape[0] > 0
     for row in range(a, b):
         u = membrane[row // batch, row % batch]

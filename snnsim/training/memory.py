@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from snnsim.errors import ParameterError, positive
+from snnsim.errors import ResourceError, positive
+from snnsim.memory import UNASKED, available_memory
 from snnsim.tables import table
-from snnsim.training.plan import FRAME_RULES
+from snnsim.training.plan import FRAME_RULES, extensions
 
 if TYPE_CHECKING:
     from snnsim.training.model import TrainableNetwork
@@ -33,8 +34,6 @@ class MemoryReport:
         Buffers of the chunk at work.
     gradients : int
         Gradients of the parameters.
-    free : int or None
-        Memory available now; None where the system does not say.
     """
 
     rule: str
@@ -44,7 +43,11 @@ class MemoryReport:
     kept: int
     working: int
     gradients: int
-    free: int | None
+
+    @cached_property
+    def free(self) -> int | None:
+        """Bytes that this process may take now (`snnsim.memory.available_memory`); None where that is not known."""
+        return available_memory()
 
     @property
     def activations(self) -> int:
@@ -59,10 +62,10 @@ class MemoryReport:
     @property
     def fits(self) -> bool:
         """Whether the step fits into the memory that is free now."""
-        return self.free is None or self.total <= self.free
+        return self.total <= UNASKED or self.free is None or self.total <= self.free
 
     def require(self) -> None:
-        """Raise `ParameterError`, with a way out, where the step does not fit."""
+        """Raise `ResourceError`, with a way out, where the step does not fit."""
         if not self.fits:
             assert self.free is not None
             room = self.free - self.working - self.gradients
@@ -72,7 +75,7 @@ class MemoryReport:
                 ways.append(
                     "SLTT(), for networks without delays, needs memory that does not grow with the number of ticks"
                 )
-            raise ParameterError(
+            raise ResourceError(
                 f"{self.rule}: {self.ticks} ticks at batch {self.batch} need {_size(self.total)}, "
                 f"{_size(self.free)} are free; {', or '.join(ways)}"
             )
@@ -103,7 +106,7 @@ def report(model: TrainableNetwork, ticks: int, batch: int, rule: Any) -> Memory
         kept, working, chunk = (0 if spatial else saved * ticks), saved, 1
     else:
         kept, working, chunk = _fused(model, ticks, batch, rule if spatial else None)
-    return MemoryReport(type(rule).__name__, ticks, batch, chunk, kept, working, gradients, free_memory())
+    return MemoryReport(type(rule).__name__, ticks, batch, chunk, kept, working, gradients)
 
 
 def _fused(model: TrainableNetwork, ticks: int, batch: int, spatial: Any) -> tuple[int, int, int]:
@@ -132,8 +135,6 @@ def _fused(model: TrainableNetwork, ticks: int, batch: int, spatial: Any) -> tup
 
 def _sequence(model: TrainableNetwork, ticks: int, batch: int) -> tuple[int, int, int]:
     """Count the buffers of a network with delays: input, drives and spikes are kept, gradients work."""
-    from snnsim.training.sequence import extensions
-
     longer, item = extensions(model.plan, model.lengthen), model.dtype.itemsize
     kept = sum(ticks * batch * model.plan.network.population(name).size * item for name in model.plan.inputs)
     working = 0
@@ -142,7 +143,7 @@ def _sequence(model: TrainableNetwork, ticks: int, batch: int) -> tuple[int, int
         kept += values * (item + (1 if stage.spiking else 0))
         working += values * item
     kernels = [link.delays.longest + 1 for stage in model.plan.stages for link in stage.links if link.delays]
-    sizes = [w.numel() for w in model.effective_weights().values()]
+    sizes = [int(np.prod(link.matrix_shape)) for link in model.links.values()]
     # Taps and their gradients of one layer at a time, and the transforms of some frequencies.
     working += 2 * max(kernels, default=0) * max(sizes, default=0) * item + 12 * 2**20
     # The plain path keeps padded copies, and every step of autograd, of about ten numbers a neuron and tick.
@@ -152,40 +153,35 @@ def _sequence(model: TrainableNetwork, ticks: int, batch: int) -> tuple[int, int
 def _saved_per_tick(model: TrainableNetwork) -> int:
     """Run one tick of two silent samples on the plain path and count what autograd keeps, for one sample."""
     from snnsim.training import plain
+    from snnsim.training.call import begin
+    from snnsim.training.running import evaluating
 
     sizes: dict[int, int] = {}
     ours = {parameter.data_ptr() for parameter in model.parameters()}
 
     def pack(tensor: Tensor) -> Tensor:
-        if tensor.data_ptr() not in ours and tensor.ndim > 1 and tensor.shape[0] == 2:
+        if tensor.data_ptr() not in ours and tensor.ndim > 1 and 2 in tensor.shape[:2]:
             sizes[tensor.data_ptr()] = tensor.numel() * tensor.element_size()
         return tensor
 
-    training = model.training
-    model.eval()
-    try:
-        with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-            inputs = {
-                name: torch.zeros(2, model.plan.network.population(name).size, dtype=model.dtype)
-                for name in model.plan.inputs
-            }
-            state = model.initial_state(2)
-            plain.tick(model, inputs, state, {}, model.differentiable_weights(), model.differentiable_coefficients())
-    finally:
-        model.train(training)
+    with (
+        evaluating(model, soft_delays=model.soft_delays),
+        torch.enable_grad(),
+        torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor),
+    ):
+        sizes_of = {name: model.plan.network.population(name).size for name in model.plan.inputs}
+        call = begin(model, {name: torch.zeros(2, 1, size, dtype=model.dtype) for name, size in sizes_of.items()})
+        now = {name: source.frame(0, model.dtype) for name, source in call.sources.items()}
+        weights, coefficients = call.weights(), call.coefficients()
+        norms = [model.norm(stage.name) for stage in model.plan.stages if stage.batch_norm]
+        for module in (model, *norms):  # batch norm keeps more in training; what it would learn here is dropped
+            module.training = True
+        try:
+            plain.tick(call, now, model.initial_state(2), weights, coefficients, 0)
+        finally:
+            for module in (model, *norms):
+                module.training = False
     return sum(sizes.values()) // 2
-
-
-def free_memory() -> int | None:
-    """Return bytes that can be used without swapping, or None where the system does not say."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
-        return None
-    for line in lines:
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024
-    return None
 
 
 def _size(count: int) -> str:

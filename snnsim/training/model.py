@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from snnsim.connectivity import Sparse
+from snnsim.backends.base import check_precision
+from snnsim.backends.listing import expected
+from snnsim.connectivity import Dense
 from snnsim.errors import CapabilityError, NetworkError, ParameterError, one_of
 from snnsim.events import Events
+from snnsim.memory import check_room
 from snnsim.network import Network
-from snnsim.neurons import LI, LIF, AdaptiveLIF, Exponential
+from snnsim.neurons import Exponential
+from snnsim.scores import SCORES
 from snnsim.training import learned_delays, running
-from snnsim.training.coefficients import coefficient_rows, differentiable
+from snnsim.training.call import State
 from snnsim.training.export import export_network
+from snnsim.training.learned_neurons import learned_parameters
+from snnsim.training.losses import scores_of
 from snnsim.training.memory import MemoryReport, report
 from snnsim.training.normalisation import TickBatchNorm
-from snnsim.training.plan import Link, Stage, make_plan, refuse_frames
-from snnsim.training.sequence import extensions
-from snnsim.training.signals import Inputs
+from snnsim.training.plan import make_plan, refuse_frames
+from snnsim.training.settings import flag, names, seed_of, shares
+from snnsim.training.signals import Inputs, sample_lengths
 from snnsim.training.surrogate import Surrogate, Triangle
+from snnsim.training.values import Kept, computed_in, refuse_out_of_range
 from snnsim.training.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -31,14 +38,13 @@ if TYPE_CHECKING:
 
 #: What can be learned, apart from batch norm.
 LEARNABLE = ("weights", "delays", "bias", "threshold", "time_constant")
-State = dict[str, dict[str, Tensor]]
 
 
 class TrainableNetwork(nn.Module):
     """A feed-forward network whose parameters torch can train.
 
     The forward pass computes the spikes that the backends compute. State belongs to the call: nothing is kept on the
-    module between calls but parameters, batch-norm statistics and work buffers.
+    module between calls but parameters, batch-norm statistics, the count of random draws and work buffers.
 
     Parameters
     ----------
@@ -60,20 +66,33 @@ class TrainableNetwork(nn.Module):
         Share of neurons of a population that are silenced in training, the same ones at all ticks of a sample.
     dtype : {"float32", "float64"}
     seed : int, optional
-        Key of the default generator of dropout and of SLTT's random ticks; default the seed of the network.
+        Key of the default generators of dropout, noise and SLTT's random ticks; default the seed of the network.
     path : {"auto", "fused", "plain"}
         ``"plain"`` is the slow loop over ticks under autograd; ``"auto"`` takes it only where it must.
     lengthen : {"end", "layer"}
-        Delays make a sample longer, by half a kernel a layer, so that late spikes still arrive (`extension` ticks
-        in all). ``"end"`` is silence after the sample, through which every population runs, as in a simulation of that
-        length; with ``"layer"`` each population stops half a kernel after the one before it, the convention of
-        DCLS-Delays (arXiv:2306.17670).
+        Delays make a sample longer, by half a kernel a layer of learnable ones, so that late spikes still arrive
+        (`extension` ticks in all, or what the description says). ``"end"`` is silence after the sample, through which
+        every population runs, as in a simulation; with ``"layer"`` each population stops half a kernel after the one
+        before it, the convention of DCLS-Delays (arXiv:2306.17670).
+    output : str, optional
+        Population that is read, where several project nowhere; what does not lead to it is left as it is.
 
     Raises
     ------
     CapabilityError
         The network holds what training does not compute (recurrence, sources that make their own events).
+    ParameterError
+        An argument is not allowed, or the network would not be in `dtype` what its parameters say.
+
+    Notes
+    -----
+    Calls from several threads wait for one another. In a loop of one's own, every call in training draws other random
+    numbers, in an order that the seed decides and that is saved with the model.
     """
+
+    draws: Tensor
+    real_values: Tensor
+    score_number: Tensor
 
     def __init__(
         self,
@@ -88,20 +107,26 @@ class TrainableNetwork(nn.Module):
         seed: int | None = None,
         path: str = "auto",
         lengthen: str = "end",
+        output: str | None = None,
     ) -> None:
         super().__init__()
         if not isinstance(net, Network):
             raise ParameterError(f"net={net!r}: expected a Network")
         one_of("dtype", dtype, ("float32", "float64"))
         one_of("path", path, ("auto", "fused", "plain"))
-        self.learn = (learn,) if isinstance(learn, str) else tuple(learn)
+        self.learn = names("learn", learn)
         for kind in self.learn:
             one_of("learn", kind, LEARNABLE)
         one_of("lengthen", lengthen, ("end", "layer"))
         self.lengthen = lengthen
-        self.plan = make_plan(net, tuple(batch_norm), dict(dropout or {}))
+        normed = names("batch_norm", batch_norm)
+        pairs = sum(expected(net, one) for one in net.projections if isinstance(one.connectivity, Dense))
+        needed = {"weights": round(pairs * (8 + np.dtype(dtype).itemsize))}
+        check_room("TrainableNetwork", needed, "Train fewer neurons, or Sparse projections")
+        self.plan = make_plan(net, normed, shares("dropout", dropout), output)
+        check_precision(self.plan.network, dtype)
         one_of("batch_norm_over", batch_norm_over, ("auto", "tick", "sequence"))
-        if batch_norm_over == "tick" and self.plan.delayed and batch_norm:
+        if batch_norm_over == "tick" and self.plan.delayed and normed:
             raise CapabilityError("batch_norm_over='tick': a network with delays is normalised over the sequence")
         #: Whether samples are computed whole, a layer at a time: delays and batch norm over the sequence need it.
         self.whole_samples = self.plan.delayed or batch_norm_over == "sequence"
@@ -111,29 +136,48 @@ class TrainableNetwork(nn.Module):
         if not isinstance(self.surrogate, Surrogate):
             raise ParameterError(f"surrogate={surrogate!r}: expected a Surrogate such as Triangle()")
         self.dtype: torch.dtype = getattr(torch, dtype)
-        self.seed = net.seed if seed is None else int(seed)
+        self.seed = net.seed if seed is None else seed_of("seed", seed)
         self.path = self._choose(path)
         #: Whether evaluation keeps the kernels of training in place of delays rounded to ticks.
         self.soft_delays = False
-        #: Work buffers of the fast path; `workspace.release()` gives them back.
+        #: Work buffers of the fast path, which `workspace.release()` gives back, and the lock of the model.
         self.workspace = Workspace()
         #: The chip that computes some projections, and noise on the weights; see `in_the_loop` and `noise_aware`.
         self.chip: OnChip | None = None
         self.weight_noise: WeightNoise | None = None
+        #: Projections whose delays `harden` has frozen; those that were frozen before stay so.
+        self.hardened: set[str] = set()
         #: Projections by name.
         self.links = {link.name: link for stage in self.plan.stages for link in stage.links}
+        #: Inputs that were given counts of events as real values.
+        self.seen_counts: set[str] = set()
+        #: Coefficients of neurons of which nothing is learned.
+        self.constants: dict[tuple[Any, ...], Any] = {}
+        #: Where weights, delays, biases, thresholds and time constants are, by kind and name.
+        self.kept: dict[str, Kept] = {}
         for link in self.links.values():
             if link.has_weights:
-                self.add_value(f"weights:{link.name}", torch.tensor(link.rule.weights, dtype=self.dtype), "weights")
+                weights = torch.tensor(link.rule.weights, dtype=self.dtype)
+                self.keep(f"weights:{link.name}", weights, "weights" in self.learn)
             if link.delays is not None:
                 learned_delays.add(self, link.name, link.delays)
         for stage in self.plan.stages:
-            self._add_neuron_parameters(stage)
+            for key, value, ends in learned_parameters(stage, self.learn, self.plan.network.dt, self.dtype):
+                self.keep(key, value, True, *ends)
             if stage.batch_norm:
-                self.add_module(self._norm_name(stage.name), TickBatchNorm(stage.channels, self.dtype))
-
+                self.add_module(self._free(self._norm_name(stage.name)), TickBatchNorm(stage.channels, self.dtype))
+        for kind in ("bias", "threshold", "time_constant"):
+            if kind in self.learn and not any(key.startswith(f"{kind}:") for key in self.kept):
+                raise ParameterError(f"learn={kind!r}: nothing in the network has one that could be learned")
         if "delays" in self.learn:
             learned_delays.begin(self)
+        self.register_load_state_dict_pre_hook(refuse_out_of_range)  # type: ignore[no-untyped-call]
+        #: Calls that have drawn random numbers of their own: the key of the next ones, saved with the model.
+        self.register_buffer("draws", torch.zeros((), dtype=torch.int64))
+        #: Place in `SCORES` of the score that the network answers by.
+        self.register_buffer("score_number", torch.tensor(SCORES.index(net.score)))
+        #: For each input, whether the network has learned from real values that no events could have been.
+        self.register_buffer("real_values", torch.zeros(len(self.plan.inputs), dtype=torch.bool))
 
     # -- making ------------------------------------------------------------------------------------------
 
@@ -151,38 +195,35 @@ class TrainableNetwork(nn.Module):
             raise CapabilityError(f"path='fused': {reasons[0]}; path='plain' runs it")
         return "fused" if path != "plain" and not reasons else "plain"
 
-    def add_value(self, name: str, value: Tensor, kind: str) -> None:
-        """Keep a value under a name: a parameter where its kind is learned, else a buffer."""
-        key = name.replace(".", "_")
-        if kind in self.learn:
-            if key in self._parameters:
-                raise NetworkError(f"two parameters would be named {key!r}; dots in names count as underscores")
-            self.register_parameter(key, nn.Parameter(value.contiguous()))
+    def keep(self, key: str, value: Tensor, learned: bool, low: Any = None, high: Any = None) -> None:
+        """Keep a value, such as ``"weights:input->hidden"``, in its range: a parameter where learned, else a buffer."""
+        attribute = self._free(key.replace(".", "_"))
+        if learned:
+            self.register_parameter(attribute, nn.Parameter(value.contiguous()))
         else:
-            self.register_buffer(key, value.contiguous(), persistent=False)
+            self.register_buffer(attribute, value.contiguous())
+        self.kept[key] = Kept(attribute, value.shape, low, high)
 
-    def _add_neuron_parameters(self, stage: Stage) -> None:
-        model = stage.model
-        if "bias" in self.learn and hasattr(model, "bias"):
-            values = np.broadcast_to(np.asarray(model.bias, np.float64), (stage.size,)).reshape(stage.channels, -1)
-            if np.any(values != values[:, :1]):
-                raise ParameterError(f"bias of {stage.name!r} differs within a channel; a learned one cannot")
-            self.add_value(f"bias:{stage.name}", torch.tensor(values[:, 0].copy(), dtype=self.dtype), "bias")
-        if "threshold" in self.learn and hasattr(model, "threshold"):
-            self.add_value(f"threshold:{stage.name}", torch.tensor(model.threshold, dtype=self.dtype), "threshold")
-        if "time_constant" in self.learn and isinstance(model, (LIF, LI, AdaptiveLIF)):
-            tau = np.asarray(model.time_constant)
-            if np.any(tau <= 0) or np.any(np.isinf(tau)):
-                return  # a plain sum or a plain readout has no time constant to learn
-            if any(isinstance(receptor, Exponential) for receptor in model.receptor_list):
-                raise CapabilityError(f"time_constant of {stage.name!r}: not learned with exponential receptors")
-            # The logarithm keeps it positive and makes a step of the optimiser a relative change.
-            value = torch.tensor(np.log(tau / self.plan.network.dt), dtype=self.dtype)
-            self.add_value(f"time_constant:{stage.name}", value, "time_constant")
+    def bring_back(self) -> None:
+        """Move what a step of an optimiser has taken out of its range back to the end of it."""
+        for kept in self.kept.values():
+            kept.of(self)
+
+    def _free(self, attribute: str) -> str:
+        if hasattr(self, attribute):
+            raise NetworkError(f"two parameters would be named {attribute!r}; dots in names count as underscores")
+        return attribute
 
     @staticmethod
     def _norm_name(population: str) -> str:
         return f"norm:{population}".replace(".", "_")
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Follow ``double()`` and ``float()``; what the kernels do not have is refused before anything is changed."""
+        dtype = computed_in(self, fn)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self.dtype = dtype
+        return self
 
     # -- looking -----------------------------------------------------------------------------------------
 
@@ -197,10 +238,10 @@ class TrainableNetwork(nn.Module):
         """Return a parameter or constant such as ``("weights", "input->hidden")``, or None where there is none.
 
         Weights of `Dense` have shape (sources, targets), of `Conv2d` those of torch, of `Sparse` and `OneToOne` one a
-        synapse; `time_constant` is the logarithm of it in ticks.
+        synapse; `time_constant` is the logarithm of it in ticks. It is in its range (`snnsim.training.values`).
         """
-        found = getattr(self, f"{kind}:{name}".replace(".", "_"), None)
-        return found if isinstance(found, Tensor) else None
+        kept = self.kept.get(f"{kind}:{name}")
+        return None if kept is None else kept.of(self)
 
     def weights(self, projection: str) -> Tensor:
         """Return the weights of a projection."""
@@ -210,12 +251,22 @@ class TrainableNetwork(nn.Module):
             raise NetworkError(f"no projection {projection!r} with weights; there are: {known}")
         return found
 
+    @property
+    def score(self) -> str:
+        """The score by which the network answers, one of `snnsim.scores.SCORES`; a loss of a score sets it."""
+        return SCORES[int(self.score_number)]
+
+    @score.setter
+    def score(self, score: str) -> None:
+        one_of("score", score, SCORES)
+        self.score_number.fill_(SCORES.index(score))
+
     # -- delays ------------------------------------------------------------------------------------------
 
     @property
     def extension(self) -> int:
-        """Ticks that the readout is longer than the input; simulate the network for so much longer."""
-        return extensions(self.plan, self.lengthen)[self.plan.output.name]
+        """Ticks that the readout of a sample is longer than the sample; see `Network.extension_ticks`."""
+        return self.plan.extension
 
     def delays(self, projection: str) -> Tensor:
         """Return the delays of a projection in ticks, shape (sources, targets); real numbers while they are learned."""
@@ -243,47 +294,6 @@ class TrainableNetwork(nn.Module):
         """Round the delays to whole ticks and stop learning them; weights can then be tuned to what will run."""
         learned_delays.harden(self)
 
-    def differentiable_weights(self) -> dict[str, Tensor]:
-        """Return the weights of every projection; those of `Sparse` as a matrix (sources, targets).
-
-        In noise-aware training they have the noise of the minibatch.
-        """
-        result = {}
-        for name, link in self.links.items():
-            found = self.value("weights", name)
-            if found is not None and self.weight_noise is not None and self.training:
-                found = self.weight_noise.added(name, found)
-            if found is not None:
-                result[name] = self._matrix(link, found) if isinstance(link.rule, Sparse) else found
-        return result
-
-    @staticmethod
-    def _matrix(link: Link, values: Tensor) -> Tensor:
-        rule = link.rule
-        assert isinstance(rule, Sparse)
-        shape = (int(np.prod(link.source_shape)), int(np.prod(link.target_shape)))
-        where = (torch.from_numpy(rule.sources), torch.from_numpy(rule.targets.astype(np.int64)))
-        return torch.zeros(shape, dtype=values.dtype).index_put(where, values, accumulate=True)
-
-    def of_synapses(self, projection: str, matrix: Tensor) -> Tensor:
-        """Return the entries of a matrix (sources, targets) that are synapses of a `Sparse` projection."""
-        rule = self.links[projection].rule
-        assert isinstance(rule, Sparse)
-        return matrix[torch.from_numpy(rule.sources), torch.from_numpy(rule.targets.astype(np.int64))]
-
-    def effective_weights(self) -> dict[str, Tensor]:
-        """Return `differentiable_weights` without their graph."""
-        with torch.no_grad():
-            return {name: value.detach() for name, value in self.differentiable_weights().items()}
-
-    def differentiable_coefficients(self) -> dict[str, Any]:
-        """Return the coefficients of every population, as tensors that depend on what is learned."""
-        return {stage.name: differentiable(self, stage) for stage in self.plan.stages}
-
-    def coefficient_rows(self, stage: Stage) -> Tensor:
-        """Return the coefficients of a population for the compiled sweep, shape (6, neurons)."""
-        return coefficient_rows(self, stage)
-
     def initial_state(self, batch: int) -> State:
         """Return the state of every population before the first tick.
 
@@ -296,7 +306,7 @@ class TrainableNetwork(nn.Module):
         for stage in self.plan.stages:
             own: dict[str, Tensor] = {}
             for name, value in zip(stage.model.arithmetic.states, stage.model.initial_states(), strict=True):
-                row = torch.as_tensor(np.asarray(value, np.float64)).to(self.dtype)
+                row = torch.tensor(np.asarray(value, np.float64)).to(self.dtype)
                 own[name] = row.expand(batch, stage.size).clone()
             for receptor in stage.model.receptor_list:
                 if isinstance(receptor, Exponential):
@@ -309,30 +319,62 @@ class TrainableNetwork(nn.Module):
     # -- running -----------------------------------------------------------------------------------------
 
     def forward(
-        self, inputs: Inputs, state: State | None = None, *, generator: torch.Generator | None = None
+        self,
+        inputs: Inputs,
+        state: State | None = None,
+        *,
+        generator: torch.Generator | None = None,
+        detach_reset: bool = False,
+        lengths: Tensor | None = None,
     ) -> tuple[Tensor, State]:
-        """Run all ticks of the inputs and return readout and state; differentiable by BPTT.
+        """Run all ticks of the inputs and return readout and state; differentiable by BPTT, once.
+
+        The readout of a sample ends with the sample and the network's `extension`; from there on it is zero, so that a
+        sum over ticks is one over the sample, however much silence follows.
 
         Parameters
         ----------
         inputs : Events or Tensor of shape (batch, ticks, sources), or dict of them by population
+            A Tensor that requires a gradient gets one: layers of torch can stand in front.
         state : dict, optional
             As an earlier call returned it; default `initial_state`. It is not changed, and no gradient passes into it.
         generator : torch.Generator, optional
-            Of the dropout masks in training; default one keyed by `seed`.
+            Of dropout and noise in training; default one keyed by `seed` and by the number of calls so far.
+        detach_reset : bool
+            Let no gradient pass through the spike in the reset.
+        lengths : Tensor of int64, shape (batch,), optional
+            Ticks of each sample where the inputs are Tensors, such as padded ones; Events bring their own.
 
         Returns
         -------
         readout : Tensor, shape (batch, ticks, classes)
-            Membrane of the output population, or its spikes where it fires.
+            Membrane of the output population, or its spikes where it fires; as many ticks as the inputs and the
+            extension have.
         state : dict
             After the last tick, without gradients.
         """
-        return running.forward(self, inputs, state, generator)
+        return running.forward(self, inputs, state, generator, not flag("detach_reset", detach_reset), lengths)
 
-    def readout(self, inputs: Inputs, *, generator: torch.Generator | None = None) -> Tensor:
+    def readout(
+        self, inputs: Inputs, *, generator: torch.Generator | None = None, lengths: Tensor | None = None
+    ) -> Tensor:
         """Return the readout from rest, shape (batch, ticks, classes); see `forward`."""
-        return self(inputs, generator=generator)[0]  # type: ignore[no-any-return]
+        return self(inputs, generator=generator, lengths=lengths)[0]  # type: ignore[no-any-return]
+
+    def scores(self, inputs: Inputs, *, score: str | None = None, lengths: Tensor | None = None) -> Tensor:
+        """Return the scores of the classes at the end of each sample, shape (batch, classes).
+
+        Parameters
+        ----------
+        inputs : Inputs
+        score : str, optional
+            One of `snnsim.scores.SCORES`; default the one that the network answers by.
+        lengths : Tensor of int64, shape (batch,), optional
+            As for `forward`.
+        """
+        one_of("score", score, (None, *SCORES))
+        ends = sample_lengths(self.plan, inputs, self.dtype, lengths) + self.extension
+        return scores_of(self.readout(inputs, lengths=lengths).transpose(0, 1), score or self.score, ends)
 
     def spikes(self, inputs: Inputs, populations: Iterable[str] | str | None = None) -> dict[str, Events]:
         """Return what populations fire from rest, without dropout and with the running batch-norm statistics.
@@ -343,12 +385,34 @@ class TrainableNetwork(nn.Module):
         populations : sequence of str, optional
             Default all that fire.
         """
-        wanted = (populations,) if isinstance(populations, str) else populations
-        return running.spikes(self, inputs, None if wanted is None else tuple(wanted))
+        return running.spikes(self, inputs, None if populations is None else names("populations", populations))
 
-    def network(self) -> Network:
-        """Return the network with what was learned: batch norm becomes part of weights and bias, delays whole ticks."""
+    def network(self, *, inputs: str | None = None) -> Network:
+        """Return the network with what was learned: batch norm becomes part of weights and bias, delays whole ticks.
+
+        Parameters
+        ----------
+        inputs : "events", optional
+            Say that the network will be given events, where it has learned from real values.
+
+        Raises
+        ------
+        CapabilityError
+            It has learned from real values, which no backend takes, and nothing was said.
+        """
+        one_of("inputs", inputs, (None, "events"))
+        if inputs is None and self.real_inputs:
+            raise CapabilityError(
+                f"network: it has learned from real values at {', '.join(map(repr, self.real_inputs))}, and backends "
+                "take events: what turns the values into drives or spikes is not part of the network. "
+                "network(inputs='events') returns it for events all the same"
+            )
         return export_network(self)
+
+    @property
+    def real_inputs(self) -> tuple[str, ...]:
+        """Inputs at which the network has learned from real values that no events could have been."""
+        return tuple(name for name, real in zip(self.plan.inputs, self.real_values.tolist(), strict=True) if real)
 
     def memory_report(self, ticks: int, batch: int, rule: Any) -> MemoryReport:
         """Forecast the memory of a training step before it runs.
@@ -368,3 +432,9 @@ class TrainableNetwork(nn.Module):
     def generator(self, *key: int) -> torch.Generator:
         """Return random numbers keyed by the seed and by some numbers, such as epoch and step."""
         return running.keyed_generator(self.seed, *key)
+
+    def next_generator(self) -> torch.Generator:
+        """Return random numbers of its own for a call in training: keyed by the seed and by the calls so far."""
+        generator = self.generator(int(self.draws))
+        self.draws.add_(1)
+        return generator

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from snnsim import rng
-from snnsim.errors import NetworkError, ParameterError, positive
+from snnsim.errors import NetworkError, ParameterError
 from snnsim.training.model import TrainableNetwork
+from snnsim.training.settings import names, number
 
 #: Weights of a projection to the standard deviation of their noise, in the same units.
 Sigma = Callable[[NDArray[np.float64]], NDArray[np.float64]]
@@ -30,9 +31,9 @@ class WeightNoise:
 
     def __init__(self, model: TrainableNetwork, sigma: float | Sigma, projections: Iterable[str] | None) -> None:
         if not callable(sigma):
-            positive("sigma", sigma, zero=True)
+            sigma = number("sigma", sigma, zero=True)
         with_weights = [name for name, link in model.links.items() if link.has_weights]
-        self.names = tuple(with_weights if projections is None else projections)
+        self.names = tuple(with_weights) if projections is None else names("projections", projections)
         for name in self.names:
             if name not in with_weights:
                 raise NetworkError(f"noise: no projection {name!r} with weights; there are: {', '.join(with_weights)}")

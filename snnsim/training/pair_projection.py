@@ -10,6 +10,7 @@ import json
 import math
 import time
 from abc import abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -21,12 +22,14 @@ from torch.nn import functional
 
 from snnsim import rng
 from snnsim.datasets.order import check_seed
-from snnsim.errors import DataError, ParameterError, positive, whole
+from snnsim.errors import CapabilityError, DataError, ParameterError
 from snnsim.modalities import LabelledFeatures
 from snnsim.retrieval import retrieve
 from snnsim.storage import read_hdf5, write_hdf5
 from snnsim.training.pair_history import PairHistory
+from snnsim.training.settings import flag, number, plain_number, whole_number
 from snnsim.training.threads import working
+from snnsim.training.values import computed_in, refuse_hooks, refuse_not_finite, work_out
 from snnsim.zero_shot_split import pair_by_class, refuse_unseen
 
 Pairs = tuple[LabelledFeatures, LabelledFeatures]
@@ -57,17 +60,17 @@ class PairProjection(nn.Module):
 
     #: Kind of the file that `save` writes.
     kind: ClassVar[str]
+    #: What it computes in.
+    dtype = torch.float64
 
     def __init__(
         self, query_size: int, gallery_size: int, dimensions: int = 64, *, standardised: bool = True, seed: int = 0
     ) -> None:
         super().__init__()
-        self.dimensions, self.seed = whole("dimensions", dimensions, at_least=1), check_seed("seed", seed)
-        self.sizes = {
-            "query": whole("query_size", query_size, at_least=1),
-            "gallery": whole("gallery_size", gallery_size, at_least=1),
-        }
-        self.standardised = _flag("standardised", standardised)
+        self.dimensions, self.seed = whole_number("dimensions", dimensions), check_seed("seed", plain_number(seed))
+        sizes = {"query": query_size, "gallery": gallery_size}
+        self.sizes = {side: whole_number(f"{side}_size", size) for side, size in sizes.items()}
+        self.standardised = flag("standardised", standardised)
         self.classes: tuple[int, ...] = ()
         self.history = PairHistory()
         for side, size in self.sizes.items():
@@ -117,7 +120,20 @@ class PairProjection(nn.Module):
         """Return items of the gallery in the common space, shape (items, dimensions)."""
         return self._project("gallery", features)
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Stay in double precision on the cpu."""
+        if computed_in(self, fn) != self.dtype:
+            raise CapabilityError(f"{type(self).__name__} computes in float64")
+        return super()._apply(fn, recurse)  # type: ignore[no-untyped-call, no-any-return]
+
     def _project(self, side: str, features: Tensor) -> Tensor:
+        if not isinstance(features, Tensor) or features.ndim != 2 or features.shape[1] != self.sizes[side]:
+            found = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
+            raise DataError(f"{side}: expected a Tensor of shape (recordings, {self.sizes[side]}), got {found}")
+        features = features.to(self.dtype)
+        refuse_not_finite(f"{side} features", features)
+        refuse_hooks(self, type(self).__name__)
+        work_out(self)
         parameter = {name: getattr(self, f"{side}_{name}") for name in ("weight", "bias", "mean", "scale")}
         scaled = (features - parameter["mean"]) * parameter["scale"]
         return functional.gelu(functional.linear(scaled, parameter["weight"], parameter["bias"]))
@@ -129,6 +145,8 @@ class PairProjection(nn.Module):
         ------
         DataError
             The number of features is another than the projection was made for.
+        ParameterError
+            A parameter is not finite.
         """
         self._check(queries, gallery, "scores")
         with torch.no_grad(), working():
@@ -137,6 +155,8 @@ class PairProjection(nn.Module):
             return np.asarray(self.similarity(first, second).numpy(), np.float64)
 
     def _check(self, queries: LabelledFeatures, gallery: LabelledFeatures, where: str) -> None:
+        for name, value in self.named_parameters():
+            refuse_not_finite(name, value)
         for side, given in (("query", queries), ("gallery", gallery)):
             if given.values.shape[1] != self.sizes[side] or not len(given):
                 raise DataError(
@@ -195,15 +215,15 @@ class PairProjection(nn.Module):
             Features do not fit, a class is in one modality only, or one that must stay unseen is among them; a
             recording is both learned from and validated on.
         """
-        epochs, batch_size = whole("epochs", epochs, at_least=1), whole("batch_size", batch_size, at_least=2)
-        positive("learning_rate", learning_rate)
-        positive("weight_decay", weight_decay, zero=True)
+        epochs, batch_size = whole_number("epochs", epochs), whole_number("batch_size", batch_size, at_least=2)
+        learning_rate = number("learning_rate", learning_rate)
+        weight_decay = number("weight_decay", weight_decay, zero=True)
         if patience is not None:
-            patience = whole("patience", patience, at_least=1)
+            patience = whole_number("patience", patience)
             if validation is None:
                 raise ParameterError(f"patience={patience}: stopping early takes validation data")
-        check_seed("seed", seed)
-        _flag("redraw", redraw)
+        seed = check_seed("seed", plain_number(seed))
+        flag("redraw", redraw)
         self._check_data(queries, gallery, validation, unseen)
         if self.standardised:
             self._standardise("query", queries.values)
@@ -307,11 +327,12 @@ class PairProjection(nn.Module):
         return model
 
 
+def check_pair_labels(labels: Tensor) -> None:
+    """Raise `ParameterError` unless labels are whole numbers, one a pair."""
+    if not isinstance(labels, Tensor) or labels.dtype != torch.int64 or labels.ndim != 1:
+        found = f"{labels.dtype} {tuple(labels.shape)}" if isinstance(labels, Tensor) else type(labels).__name__
+        raise ParameterError(f"labels: expected a Tensor of int64, one a pair; got {found}")
+
+
 def _copied(model: nn.Module) -> dict[str, Tensor]:
     return {name: value.clone() for name, value in model.state_dict().items()}
-
-
-def _flag(name: str, value: object) -> bool:
-    if not isinstance(value, bool):
-        raise ParameterError(f"{name}={value!r}: must be True or False")
-    return value

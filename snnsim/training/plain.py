@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from snnsim.neurons import Exponential
+from snnsim.training.call import Call, State
 from snnsim.training.frames import apply_frames
-from snnsim.training.normalisation import TickBatchNorm, check_batch
+from snnsim.training.normalisation import check_batch, tick_moments
 from snnsim.training.plan import MATRIX_RULES, Stage
 from snnsim.training.surrogate import Surrogate
 
@@ -39,25 +39,26 @@ class _Step(torch.autograd.Function):
 
 
 def tick(
-    model: TrainableNetwork,
+    call: Call,
     inputs: dict[str, Tensor],
-    state: dict[str, dict[str, Tensor]],
-    masks: dict[str, Tensor],
+    state: State,
     weights: dict[str, Tensor],
     coefficients: dict[str, Any],
+    number: int,
     keep_reset: bool = True,
-) -> tuple[Tensor, dict[str, dict[str, Tensor]], dict[str, Tensor]]:
+) -> tuple[Tensor, State, dict[str, Tensor]]:
     """Advance all populations by one tick.
 
     Parameters
     ----------
-    model : TrainableNetwork
+    call : Call
     inputs : dict of str to Tensor, shape (batch, sources)
     state : dict
         From before the tick; not changed.
-    masks : dict of str to Tensor of bool, shape (batch, neurons)
     weights, coefficients : dict
-        As `TrainableNetwork.differentiable_weights` and `differentiable_coefficients` give them.
+        As `Call.weights` and `Call.coefficients` give them.
+    number : int
+        Of the tick.
     keep_reset : bool
         Let the gradient pass through the spike in the reset.
 
@@ -69,11 +70,11 @@ def tick(
     spikes : dict of str to Tensor, shape (batch, neurons)
         What each population fired, before dropout.
     """
-    sent, scales = dict(inputs), dict.fromkeys(inputs, 1.0)
-    after: dict[str, dict[str, Tensor]] = {}
+    sent, ceilings = dict(inputs), {name: source.ceiling for name, source in call.sources.items()}
+    after: State = {}
     fired: dict[str, Tensor] = {}
     readout: Tensor | None = None
-    for stage in model.plan.stages:
+    for stage in call.model.plan.stages:
         arrived: list[Any] = [0.0] * len(stage.model.receptor_list)
         for link in stage.links:
             values, weight = sent[link.source], weights.get(link.name)
@@ -81,20 +82,19 @@ def tick(
                 assert weight is not None
                 delivered = values @ weight
             else:
-                delivered = apply_frames(link, values, weight, scales[link.source])
+                delivered = apply_frames(link, values, weight, ceilings[link.source])
             arrived[link.receptor] = arrived[link.receptor] + delivered
         before = state[stage.name]
-        drive, now = receptor_drive(model, stage, before, arrived)
+        drive, now = receptor_drive(call.model, stage, before, arrived)
         if stage.batch_norm:
-            drive = _normalise(model, stage, drive)
-        out, spikes = advanced(model, stage, before, now, drive, coefficients[stage.name], keep_reset)
+            drive = _normalise(call, stage, drive, number)
+        out, spikes = advanced(call.model, stage, before, now, drive, coefficients[stage.name], keep_reset)
         after[stage.name] = now
         if spikes is not None:
             fired[stage.name] = out = spikes
-            scales[stage.name] = 1.0
-            if stage.name in masks:
-                scales[stage.name] = 1.0 / (1.0 - stage.dropout)
-                out = spikes * masks[stage.name] * scales[stage.name]
+            ceilings[stage.name] = call.scale(stage)
+            if stage.name in call.masks:
+                out = spikes * call.masks[stage.name] * call.scale(stage)
             sent[stage.name] = out
         readout = out
     assert readout is not None
@@ -110,7 +110,7 @@ def receptor_drive(
     for receptor, weights in zip(stage.model.receptor_list, arrived, strict=True):
         if isinstance(receptor, Exponential):
             exact = stage.model.receptor_coefficients(receptor, model.plan.network.dt)
-            decay, coupling = (torch.as_tensor(value, dtype=model.dtype) for value in exact)
+            decay, coupling = (torch.tensor(value, dtype=model.dtype) for value in exact)
             key = f"current.{receptor.name}"
             drive = drive + coupling * before[key]
             now[key] = decay * before[key] + weights
@@ -119,22 +119,22 @@ def receptor_drive(
     return drive, now
 
 
-def _normalise(model: TrainableNetwork, stage: Stage, drive: Tensor) -> Tensor:
-    norm: TickBatchNorm = model.norm(stage.name)
-    batch = drive.shape[0]
-    if model.training:
-        check_batch(stage, batch)
-    images = drive.view(batch, stage.channels, -1)
-    return functional.batch_norm(
-        images,
-        norm.running_mean,
-        norm.running_variance,
-        norm.weight,
-        norm.bias,
-        model.training,
-        norm.momentum,
-        norm.epsilon,
-    ).view(batch, stage.size)
+def _normalise(call: Call, stage: Stage, drive: Tensor, number: int) -> Tensor:
+    """Normalise the drive of a tick, shape (batch, neurons); see `snnsim.training.normalisation`."""
+    norm, moments, batch = call.model.norm(stage.name), call.moments(stage), drive.shape[0]
+    x = drive.view(1, batch, stage.channels, -1)
+    factor, shift = (one.view(1, 1, -1, 1) for one in call.affine(stage))
+    mean, inverse = norm.running_mean.view(1, 1, -1, 1).clone(), norm.inverse().view(1, 1, -1, 1)
+    if moments is None:
+        return (((x - mean) * inverse) * factor + shift).view(batch, stage.size)
+    check_batch(stage, batch)
+    counts, own_mean, variance = tick_moments(x, call.inside(stage.name, number, number + 1))
+    own = torch.rsqrt(variance + norm.epsilon)
+    standard = (x - own_mean) * own
+    if int(norm.batches):  # what evaluation computes, with the gradient of this tick's own statistics
+        standard = standard * (inverse / own).detach() + ((own_mean - mean) * inverse).detach()
+    moments.add(counts, own_mean.detach().view(1, -1), variance.detach().view(1, -1))
+    return (standard * factor + shift).view(batch, stage.size)
 
 
 def advanced(

@@ -5,20 +5,14 @@ It runs every neuron model, is what `snnsim.training.sequence` is held to by the
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from snnsim.training import learned_delays, plain
-from snnsim.training.normalisation import TickBatchNorm
-from snnsim.training.plan import Link, Stage
-from snnsim.training.sequence import extensions
-from snnsim.training.signals import Source
-
-if TYPE_CHECKING:
-    from snnsim.training.model import TrainableNetwork
+from snnsim.training.call import Call
+from snnsim.training.plan import Link, Stage, extensions
+from snnsim.training.sequence_norm import check_rows
 
 
 def dense_kernel(weights: Tensor, delays: Tensor, longest: int, kernel: str, width: float) -> Tensor:
@@ -31,9 +25,7 @@ def dense_kernel(weights: Tensor, delays: Tensor, longest: int, kernel: str, wid
     return weights * (bump / (bump.sum(0) + 1e-7))
 
 
-def forward_all(
-    model: TrainableNetwork, sources: dict[str, Source], masks: dict[str, Tensor], keep_reset: bool
-) -> tuple[Tensor, dict[str, Tensor]]:
+def forward_all(call: Call, keep_reset: bool) -> tuple[Tensor, dict[str, Tensor]]:
     """Run all ticks from rest.
 
     Returns
@@ -42,47 +34,55 @@ def forward_all(
     fired : dict of str to Tensor, shape (ticks, batch, neurons)
         Spikes of every population that fires, before dropout.
     """
+    model, batch = call.model, call.batch
     longer = extensions(model.plan, model.lengthen)
-    sent = {name: _values(source, model.dtype) for name, source in sources.items()}
-    ticks, batch = next(iter(sources.values())).ticks, next(iter(sources.values())).batch
-    weights, coefficients = model.differentiable_weights(), model.differentiable_coefficients()
+    sent = {name: source.frames(model.dtype) for name, source in call.sources.items()}
+    weights, coefficients = call.weights(), call.coefficients()
     state, fired = model.initial_state(batch), {}
     readout: Tensor | None = None
     for stage in model.plan.stages:
-        length = ticks + longer[stage.name]
+        length = call.ticks + longer[stage.name]
         arrived = [torch.zeros(length, batch, stage.size, dtype=model.dtype) for _ in stage.model.receptor_list]
         for link in stage.links:
-            arrived[link.receptor] = arrived[link.receptor] + _delivered(
-                model, link, sent[link.source], weights, length
-            )
-        out, spikes = _advance(model, stage, arrived, state[stage.name], coefficients[stage.name], keep_reset)
+            arrived[link.receptor] = arrived[link.receptor] + _delivered(call, link, sent[link.source], weights, length)
+        out, spikes = _advance(call, stage, arrived, state[stage.name], coefficients[stage.name], keep_reset)
         if spikes is not None:
             fired[stage.name] = out = spikes
-            if stage.name in masks:
-                out = spikes * masks[stage.name] * (1.0 / (1.0 - stage.dropout))
+            if stage.name in call.masks:
+                out = spikes * call.masks[stage.name] * call.scale(stage)
             sent[stage.name] = out
         readout = out
     assert readout is not None
     return readout, fired
 
 
-def _values(source: Source, dtype: torch.dtype) -> Tensor:
-    return source.window(0, source.ticks).plain(dtype).view(source.ticks, source.batch, source.size)
-
-
-def _delivered(model: TrainableNetwork, link: Link, sent: Tensor, weights: dict[str, Tensor], length: int) -> Tensor:
+def _delivered(call: Call, link: Link, sent: Tensor, weights: dict[str, Tensor], length: int) -> Tensor:
     """Return what a projection delivers at every tick, shape (length, batch, targets)."""
     if link.delays is None:
         return functional.pad(sent @ weights[link.name], (0, 0, 0, 0, 0, length - len(sent)))
-    delays, kernel, width = learned_delays.now(model, link.name)
+    delays, kernel, width = learned_delays.now(call.model, link.name, call.values[f"delays:{link.name}"])
     taps = dense_kernel(weights[link.name], delays, link.delays.longest, kernel, width)
     # conv1d correlates: the last tap of its kernel meets the present.
     signal = functional.pad(sent.permute(1, 2, 0), (link.delays.longest, max(0, length - len(sent))))
     return functional.conv1d(signal, taps.permute(2, 1, 0).flip(2)).permute(2, 0, 1)[:length]
 
 
+def _normalise(call: Call, stage: Stage, drive: Tensor) -> Tensor:
+    """Normalise a drive, shape (ticks, batch, neurons), by the statistics of all ticks that belong to samples."""
+    norm = call.model.norm(stage.name)
+    factor, shift = call.affine(stage)
+    if not call.statistics(stage):
+        return (drive - norm.running_mean) * norm.inverse() * factor + shift
+    inside = call.inside(stage.name, 0, len(drive))
+    rows = drive.reshape(-1, stage.size) if inside is None else drive[inside]
+    check_rows(len(rows))
+    variance, mean = torch.var_mean(rows, dim=0, correction=0)
+    norm.update(mean.detach(), variance.detach() * (len(rows) / (len(rows) - 1)))
+    return (drive - mean) * torch.rsqrt(variance + norm.epsilon) * factor + shift
+
+
 def _advance(
-    model: TrainableNetwork,
+    call: Call,
     stage: Stage,
     arrived: list[Tensor],
     state: dict[str, Tensor],
@@ -92,22 +92,11 @@ def _advance(
     """Integrate, test and reset tick by tick; return the first state of all ticks, and the spikes."""
     if stage.batch_norm:  # on delta receptors alone, so that their sum is the drive
         total = torch.stack(arrived).sum(0)
-        norm: TickBatchNorm = model.norm(stage.name)
-        rows = functional.batch_norm(
-            total.reshape(-1, stage.size),
-            norm.running_mean,
-            norm.running_variance,
-            norm.weight,
-            norm.bias,
-            model.training,
-            norm.momentum,
-            norm.epsilon,
-        )
-        arrived = [rows.view(total.shape), *(torch.zeros_like(total) for _ in arrived[1:])]
+        arrived = [_normalise(call, stage, total), *(torch.zeros_like(total) for _ in arrived[1:])]
     membranes, fired = [], []
     for tick in range(len(arrived[0])):
-        drive, now = plain.receptor_drive(model, stage, state, [one[tick] for one in arrived])
-        membrane, spikes = plain.advanced(model, stage, state, now, drive, coefficients, keep_reset)
+        drive, now = plain.receptor_drive(call.model, stage, state, [one[tick] for one in arrived])
+        membrane, spikes = plain.advanced(call.model, stage, state, now, drive, coefficients, keep_reset)
         membranes.append(membrane)
         if spikes is not None:
             fired.append(spikes)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from snnsim.errors import CapabilityError, NetworkError, ParameterError
 from snnsim.learnable import Learnable, LearnedKernel
 from snnsim.network import Network, Population, Projection
 from snnsim.neurons import IF, LI, LIF, AdaptiveLIF, Delta, Exponential, Input, NeuronModel
+from snnsim.timebase import to_seconds
 
 #: Models whose sweep over time is compiled.
 FUSED_MODELS = (LIF, IF, LI)
@@ -40,6 +42,11 @@ class Delays:
     longest: int
     kernel: LearnedKernel | None
 
+    @property
+    def lingering(self) -> int:
+        """Ticks for which spikes still arrive once the source has fallen silent; see `Network.extension_ticks`."""
+        return self.longest // 2 if self.kernel else int(self.ticks.max(initial=0))
+
 
 @dataclass(frozen=True, eq=False)
 class Link:
@@ -57,6 +64,11 @@ class Link:
     def has_weights(self) -> bool:
         """Whether its weights can be learned (those of pooling are fixed)."""
         return isinstance(self.rule, (Dense, Sparse, Conv2d, OneToOne))
+
+    @property
+    def matrix_shape(self) -> tuple[int, int]:
+        """Neurons of the source and of the target."""
+        return int(np.prod(self.source_shape)), int(np.prod(self.target_shape))
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +113,11 @@ class Plan:
     stages: tuple[Stage, ...]
 
     @property
+    def extension(self) -> int:
+        """Ticks that the output runs on after the end of a sample."""
+        return self.network.extension_ticks
+
+    @property
     def output(self) -> Stage:
         """The readout."""
         return self.stages[-1]
@@ -119,8 +136,18 @@ class Plan:
         raise NetworkError(f"no trained population {name!r}; there are: {known}")
 
 
-def make_plan(network: Network, batch_norm: tuple[str, ...], dropout: dict[str, float]) -> Plan:
+def make_plan(
+    network: Network, batch_norm: tuple[str, ...], dropout: dict[str, float], named: str | None = None
+) -> Plan:
     """Check a network for training and order it.
+
+    Parameters
+    ----------
+    network : Network
+    batch_norm : tuple of str
+    dropout : dict of str to float
+    named : str or None
+        The population that is read; None is the only one that projects nowhere.
 
     Raises
     ------
@@ -130,8 +157,10 @@ def make_plan(network: Network, batch_norm: tuple[str, ...], dropout: dict[str, 
         `batch_norm` or `dropout` name populations that cannot have them.
     """
     described = {projection.name: projection for projection in network.projections}
-    network = network.resolved()
-    output = network.output
+    given, network = network.extension, network.resolved()
+    output = _output(network) if named is None else network.population(named)
+    if output.is_source:
+        raise ParameterError(f"output={named!r}: is an input; name a population of neurons")
     for population in network.populations:
         if population.is_source and not isinstance(population.model, Input):
             raise CapabilityError(
@@ -153,10 +182,13 @@ def make_plan(network: Network, batch_norm: tuple[str, ...], dropout: dict[str, 
     for name in (*batch_norm, *dropout):
         if network.population(name).is_source or not links[name]:
             raise ParameterError(f"batch_norm and dropout: {name!r} receives nothing that could be normalised or cut")
-    stages = []
+    stages, leading = [], _leading(network, output.name)
+    for name in (*batch_norm, *dropout):
+        if name not in leading:
+            raise ParameterError(f"batch_norm and dropout: {name!r} does not lead to the output {output.name!r}")
     for number in order:
         population = network.populations[number]
-        if isinstance(population.model, NeuronModel):
+        if isinstance(population.model, NeuronModel) and population.name in leading:
             stage = Stage(
                 population.name,
                 population.shape,
@@ -169,7 +201,56 @@ def make_plan(network: Network, batch_norm: tuple[str, ...], dropout: dict[str, 
             _check_stage(stage)
             stages.append(stage)
     stages.sort(key=lambda stage: stage.name == output.name)  # the readout last; nothing depends on it
+    if given is None and any(link.delays for stage in stages for link in stage.links):
+        # Said from now on: delays that were learned do not tell what the network was trained with.
+        reach = _reach(network.inputs, stages)[output.name]
+        network = replace(network, extension=to_seconds(reach, network.dt))
     return Plan(network, tuple(p.name for p in network.inputs), tuple(stages))
+
+
+def _reach(inputs: Sequence[Population], stages: Sequence[Stage]) -> dict[str, int]:
+    """Return how long after the last input event the spikes of each population may still come."""
+    own = {population.name: 0 for population in inputs}
+    for stage in stages:
+        ways = [own[link.source] + (link.delays.lingering if link.delays else 0) for link in stage.links]
+        own[stage.name] = max(ways, default=0)
+    return own
+
+
+def _output(network: Network) -> Population:
+    try:
+        return network.output
+    except NetworkError as error:
+        raise NetworkError(f"{error}: TrainableNetwork(net, output=...)") from error
+
+
+def _leading(network: Network, output: str) -> set[str]:
+    """Return the populations that a path leads from to the output, itself included."""
+    found, waiting = {output}, [output]
+    while waiting:
+        target = waiting.pop()
+        for projection in network.projections:
+            if projection.target == target and projection.source not in found:
+                found.add(projection.source)
+                waiting.append(projection.source)
+    return found
+
+
+def extensions(plan: Plan, lengthen: str) -> dict[str, int]:
+    """Return by how many ticks each population runs on after the input has ended.
+
+    Parameters
+    ----------
+    plan : Plan
+    lengthen : {"end", "layer"}
+        Every population runs as long as the last one, or no longer than what may still reach it.
+    """
+    last = plan.extension
+    if lengthen == "end":
+        return dict.fromkeys([*plan.inputs, *(stage.name for stage in plan.stages)], last)
+    inputs = [plan.network.population(name) for name in plan.inputs]
+    reach = {name: min(ticks, last) for name, ticks in _reach(inputs, plan.stages).items()}
+    return reach | {plan.output.name: last}
 
 
 def refuse_frames(plan: Plan) -> None:

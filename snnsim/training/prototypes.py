@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from snnsim.training.pair_projection import PairProjection
+from snnsim.training.pair_projection import PairProjection, check_pair_labels
 
 
 def prototype_loss(queries: Tensor, gallery: Tensor, labels: Tensor) -> Tensor:
@@ -24,6 +24,7 @@ def prototype_loss(queries: Tensor, gallery: Tensor, labels: Tensor) -> Tensor:
         Projected; row i of both is of class ``labels[i]``.
     labels : Tensor of int64, shape (pairs,)
     """
+    check_pair_labels(labels)
     values, which = torch.unique(labels, return_inverse=True)
     members = functional.one_hot(which, values.shape[0]).to(gallery.dtype)
     prototypes = members.T @ gallery / members.sum(0)[:, None]

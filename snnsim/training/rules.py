@@ -9,19 +9,24 @@ random ticks only.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from snnsim.errors import CapabilityError, ParameterError
-from snnsim.training import plain, plain_sequence, running
+from snnsim.training import gradients, plain, plain_sequence, running
+from snnsim.training.call import Call, State, begin, begin_state
 from snnsim.training.fused import Fused
-from snnsim.training.losses import Loss, as_loss
+from snnsim.training.losses import Loss, as_loss, joined, scores_of
 from snnsim.training.sequence import Sequence
-from snnsim.training.signals import Inputs, Source
-from snnsim.training.threads import Workers, working
+from snnsim.training.settings import flag, whole_number
+from snnsim.training.signals import Inputs
+from snnsim.training.threads import working
+from snnsim.training.values import work_out, works_out
+from snnsim.training.workspace import Workspace
 
 if TYPE_CHECKING:
     from snnsim.training.model import TrainableNetwork
@@ -35,16 +40,20 @@ class Outcome:
     ----------
     loss : float
         Of the whole minibatch; with SLTT-K, of all ticks, those without a backward pass too.
-    summed : Tensor, shape (batch, classes)
-        Scores of the classes, for most losses the readout summed over all ticks; the largest entry is the answer.
+    scores : Tensor, shape (batch, classes)
+        Of the classes at the end of each sample, by the score that the network answers by; the largest is the answer.
+    rates : dict of str to float
+        Spikes a neuron and tick of each population that fires, of neurons that dropout lets pass; empty where hooks of
+        the network stood in between.
     """
 
     loss: float
-    summed: Tensor
+    scores: Tensor
+    rates: Mapping[str, float] = field(default_factory=dict)
 
     def correct(self, labels: Tensor) -> int:
         """Return how many samples are answered right."""
-        return int((self.summed.argmax(1) == labels).sum())
+        return int((self.scores.argmax(1) == labels).sum())
 
 
 class Rule(ABC):
@@ -58,6 +67,7 @@ class Rule(ABC):
         labels: Tensor,
         loss: Loss | str = "per_tick_cross_entropy",
         generator: torch.Generator | None = None,
+        lengths: Tensor | None = None,
     ) -> Outcome:
         """Run a minibatch forward and backward, and add to ``.grad`` of every parameter.
 
@@ -67,8 +77,11 @@ class Rule(ABC):
         inputs : Events or Tensor of shape (batch, ticks, sources), or dict of them
         labels : Tensor of int64, shape (batch,)
         loss : Loss or str
+            One that trains a score (`snnsim.training.losses`) makes it the one that the network answers by.
         generator : torch.Generator, optional
-            Of dropout masks and random ticks; default one keyed by the model's seed, the same at every call.
+            Of dropout masks, noise and random ticks; default the next one of the model.
+        lengths : Tensor of int64, shape (batch,), optional
+            Ticks of each sample where the inputs are Tensors; Events bring their own.
         """
 
 
@@ -84,6 +97,9 @@ class BPTT(Rule):
 
     detach_reset: bool = False
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "detach_reset", flag("BPTT detach_reset", self.detach_reset))
+
     def step(
         self,
         model: TrainableNetwork,
@@ -91,52 +107,59 @@ class BPTT(Rule):
         labels: Tensor,
         loss: Loss | str = "per_tick_cross_entropy",
         generator: torch.Generator | None = None,
+        lengths: Tensor | None = None,
     ) -> Outcome:
         """Run a minibatch; see `Rule.step`. Memory grows with the number of ticks."""
         criterion = as_loss(loss)
         check_model(self, model)
-        sources, state, batch, ticks = running.begin(model, inputs, None)
-        check_labels(labels, batch)
-        model.memory_report(ticks, batch, self).require()
-        running.prepare(model, generator)
-        masks = running.draw_masks(model, batch, generator)
-        if model.path == "plain":
-            with torch.enable_grad():
-                if model.whole_samples:
-                    readout, _ = plain_sequence.forward_all(model, sources, masks, not self.detach_reset)
-                else:
-                    readout, _, _ = running.plain_all(model, sources, state, masks, not self.detach_reset)
-                total = criterion.value(readout, labels, len(readout))
-            total.backward()  # type: ignore[no-untyped-call]
-            return Outcome(float(total.detach()), criterion.scores(readout.detach()))
-        if model.whole_samples:
-            return self._sequence(model, sources, labels, criterion, masks)
-        with working() as team:
-            call = Fused(model, batch, masks, team, model.workspace)
-            readout, records = running.forward_all(call, sources, state, model.training, keep=True)
-            value, gradient = _loss_and_gradient(criterion, readout, labels, ticks)
-            sums = running.gradient_buffers(model)
-            running.backward_all(call, records, gradient, sums, not self.detach_reset)
-            running.hand_over(model, sums)
-            return Outcome(value, criterion.scores(readout))
+        with torch.enable_grad(), model.workspace.claimed() as workspace:
+            work_out(model)
+            call = _begin(self, model, inputs, labels, lengths, criterion)
+            roots = _roots(call)
+            if _hooks(model):
+                readout = model(inputs, generator=generator, detach_reset=self.detach_reset, lengths=lengths)[0]
+                return _back(call, criterion, readout.transpose(0, 1), labels, {})
+            state = begin_state(call, None)
+            running.prepare(call, generator)
+            gradients.notice_real_values(call, roots)
+            if model.path == "plain":
+                return self._plain(call, state, labels, criterion)
+            return self._compiled(call, state, workspace, roots, labels, criterion)
 
-    def _sequence(
+    def _compiled(
         self,
-        model: TrainableNetwork,
-        sources: dict[str, Source],
+        call: Call,
+        state: State,
+        workspace: Workspace,
+        roots: gradients.Roots,
         labels: Tensor,
         criterion: Loss,
-        masks: dict[str, Tensor],
     ) -> Outcome:
+        sums = gradients.buffers(call, roots)
+        to_inputs, keep_reset = gradients.of_inputs(sums), not self.detach_reset
         with working() as team:
-            call = Sequence(model, len(labels), masks, team, model.workspace)
-            readout, record = call.forward(sources, model.training)
-            value, gradient = _loss_and_gradient(criterion, readout, labels, len(readout))
-            scores = criterion.scores(readout)
-            sums = running.gradient_buffers(model)
-            call.backward(record, gradient, sums, not self.detach_reset)
-            running.hand_over(model, sums)
-            return Outcome(value, scores)
+            if call.model.whole_samples:
+                sequence = Sequence(call, team, workspace)
+                readout, record = sequence.forward()
+                value, gradient = _loss_and_gradient(criterion, readout, labels, call.ends)
+                scores, rates = _scores(call, readout), call.rates(record.spikes(call))
+                sequence.backward(record, gradient, sums, to_inputs, keep_reset)
+            else:
+                fused = Fused(call, team, workspace)
+                readout, records = running.forward_all(fused, state, keep=True)
+                value, gradient = _loss_and_gradient(criterion, readout, labels, call.ends)
+                scores, rates = _scores(call, readout), call.rates(*(record.spikes(call) for record in records))
+                running.backward_all(fused, records, gradient, sums, to_inputs, keep_reset)
+        gradients.hand_over(roots, gradients.all_finished(call.model, sums))
+        return Outcome(value, scores, rates)
+
+    def _plain(self, call: Call, state: State, labels: Tensor, criterion: Loss) -> Outcome:
+        if call.model.whole_samples:
+            readout, fired = plain_sequence.forward_all(call, not self.detach_reset)
+        else:
+            readout, _, ticks = running.plain_all(call, state, not self.detach_reset)
+            fired = {name: torch.stack([one[name].detach() for one in ticks]) for name in ticks[0]}
+        return _back(call, criterion, readout, labels, call.rates(call.passed(fired)))
 
 
 @dataclass(frozen=True)
@@ -163,8 +186,8 @@ class SLTT(Rule):
     def __post_init__(self) -> None:
         for name in ("k", "chunk"):
             value = getattr(self, name)
-            if value is not None and (not isinstance(value, int) or value < 1):
-                raise ParameterError(f"SLTT {name}={value!r}: must be a whole number, 1 or above")
+            if value is not None:
+                object.__setattr__(self, name, whole_number(f"SLTT {name}", value))
 
     def step(
         self,
@@ -173,6 +196,7 @@ class SLTT(Rule):
         labels: Tensor,
         loss: Loss | str = "per_tick_cross_entropy",
         generator: torch.Generator | None = None,
+        lengths: Tensor | None = None,
     ) -> Outcome:
         """Run a minibatch; see `Rule.step`. Memory does not grow with the number of ticks."""
         criterion = as_loss(loss)
@@ -187,96 +211,184 @@ class SLTT(Rule):
                 "SLTT drops every route through time, and delays and batch norm over the sequence are such routes; "
                 "use BPTT()"
             )
-        sources, state, batch, ticks = running.begin(model, inputs, None)
-        check_labels(labels, batch)
-        if self.k is not None and self.k > ticks:
-            raise ParameterError(f"SLTT k={self.k}: the samples have {ticks} ticks only")
-        generator = generator or model.generator()
-        running.prepare(model, generator)
-        masks = running.draw_masks(model, batch, generator)
-        chosen = set(range(ticks))
-        if self.k is not None:
-            chosen = set(torch.randperm(ticks, generator=generator)[: self.k].tolist())
-        if model.path == "plain":
-            return self._plain(model, sources, state, labels, criterion, masks, chosen, ticks)
-        with working() as team:
-            return self._fused(team, model, sources, state, labels, criterion, masks, chosen, ticks)
+        with torch.enable_grad(), model.workspace.claimed() as workspace:
+            call = _begin(self, model, run_pre_hooks(model, inputs), labels, lengths, criterion)
+            if self.k is not None and self.k > call.ticks:
+                raise ParameterError(f"SLTT k={self.k}: the samples have {call.ticks} ticks only")
+            roots = _roots(call)
+            generator = running.prepare(call, generator or model.next_generator())
+            chosen = set(range(call.ticks))
+            if self.k is not None:
+                chosen = set(torch.randperm(call.ticks, generator=generator)[: self.k].tolist())
+            gradients.notice_real_values(call, roots)
+            if model.path == "plain":
+                outcome, found = self._plain(call, roots, labels, criterion, chosen)
+            else:
+                outcome, found = self._fused(call, workspace, roots, labels, criterion, chosen)
+            gradients.hand_over(roots, found)
+            return outcome
 
     def _fused(
         self,
-        team: Workers,
-        model: TrainableNetwork,
-        sources: dict[str, Source],
-        state: running.State,
+        call: Call,
+        workspace: Workspace,
+        roots: gradients.Roots,
         labels: Tensor,
         criterion: Loss,
-        masks: dict[str, Tensor],
         chosen: set[int],
-        ticks: int,
-    ) -> Outcome:
-        batch = len(labels)
-        call = Fused(model, batch, masks, team, model.workspace)
-        sums = running.gradient_buffers(model)
-        total, summed = 0.0, torch.zeros(batch, model.plan.output.size, dtype=model.dtype)
-        for start, stop in running.windows(ticks, self.chunk or running.chunk_ticks(model, batch, ticks)):
-            window = {name: source.window(start, stop) for name, source in sources.items()}
-            now = [tick - start for tick in range(start, stop) if tick in chosen]
-            readout, record = call.forward(window, state, model.training, "0" if now else None)
-            summed += readout.sum(0)
-            value, gradient = _loss_and_gradient(criterion, readout, labels, ticks)
-            total += value
-            if now:
-                call.backward(
-                    call.chosen(record, now), gradient[now] if len(now) < stop - start else gradient, sums, None
-                )
-        running.hand_over(model, sums)
-        return Outcome(total, summed)
+    ) -> tuple[Outcome, dict[str, Tensor]]:
+        model, batch, ticks = call.model, call.batch, call.ticks
+        state, sums = begin_state(call, None), gradients.buffers(call, roots)
+        to_inputs = gradients.of_inputs(sums)
+        total, ends, score = 0.0, call.ends, model.score
+        scores: Tensor | None = None
+        spikes = []
+        with working() as team:
+            fused = Fused(call, team, workspace)
+            for start, stop in running.windows(ticks, self.chunk or running.chunk_ticks(model, batch, ticks)):
+                window = {name: source.window(start, stop) for name, source in call.sources.items()}
+                now = [tick - start for tick in range(start, stop) if tick in chosen]
+                readout, record = fused.forward(window, state, "0" if now else None, start)
+                scores = joined(score, scores, scores_of(readout, score, ends, start))
+                value, gradient = _loss_and_gradient(criterion, readout, labels, ends, start)
+                total += value
+                spikes.append(record.spikes(call))
+                if not now:
+                    continue
+                own = {name: torch.zeros_like(whole[: len(now)]) for name, whole in to_inputs.items()}
+                gradient = gradient[now] if len(now) < stop - start else gradient
+                fused.backward(fused.chosen(record, now), gradient, sums, own, None)
+                for name, part in own.items():
+                    to_inputs[name][[start + tick for tick in now]] = part
+            call.finish(state)
+        assert scores is not None
+        return Outcome(total, scores, call.rates(*spikes)), gradients.all_finished(model, sums)
 
     def _plain(
-        self,
-        model: TrainableNetwork,
-        sources: dict[str, Source],
-        state: running.State,
-        labels: Tensor,
-        criterion: Loss,
-        masks: dict[str, Tensor],
-        chosen: set[int],
-        ticks: int,
-    ) -> Outcome:
-        total, summed = 0.0, torch.zeros(len(labels), model.plan.output.size, dtype=model.dtype)
+        self, call: Call, roots: gradients.Roots, labels: Tensor, criterion: Loss, chosen: set[int]
+    ) -> tuple[Outcome, dict[str, Tensor]]:
+        model, ticks, state = call.model, call.ticks, begin_state(call, None)
+        # The graphs of single ticks end at leaves; what the gradients come from may have a graph of its own.
+        leaves = {key: root.detach().requires_grad_(True) for key, root in roots.items()}
+        call.values = call.values | {key: leaf for key, leaf in leaves.items() if not key.startswith("input:")}
+        for name, leaf in gradients.of_inputs(leaves).items():
+            call.sources[name].values = leaf
+        total, score, ends = 0.0, model.score, call.ends
+        scores: Tensor | None = None
+        spikes = []
         for tick in range(ticks):
-            now = {name: source.window(tick, tick + 1).plain(model.dtype) for name, source in sources.items()}
+            now = {name: source.frame(tick, model.dtype) for name, source in call.sources.items()}
             with torch.set_grad_enabled(tick in chosen):
-                weights, coefficients = model.differentiable_weights(), model.differentiable_coefficients()
-                readout, after, _ = plain.tick(model, now, state, masks, weights, coefficients)
-                value = criterion.value(readout[None], labels, ticks)
+                readout, after, fired = plain.tick(call, now, state, call.weights(), call.coefficients(), tick)
+                value = criterion.value(readout[None], labels, ends, tick)
             if value.requires_grad:
                 value.backward()  # type: ignore[no-untyped-call]
             # The one line that makes it SLTT: what the next tick starts from has no past.
             state = {name: {key: x.detach() for key, x in one.items()} for name, one in after.items()}
             total += float(value.detach())
-            summed += readout.detach()
-        return Outcome(total, summed)
+            scores = joined(score, scores, scores_of(readout.detach()[None], score, ends, tick))
+            spikes.append(call.passed({name: one[None] for name, one in fired.items()}, tick))
+        call.finish(state)
+        assert scores is not None
+        found = {key: torch.zeros_like(leaf) if leaf.grad is None else leaf.grad for key, leaf in leaves.items()}
+        return Outcome(total, scores, call.rates(*spikes)), found
 
 
 def check_model(rule: Rule, model: Any) -> None:
-    """Raise `ParameterError` unless a model is one that BPTT and SLTT train."""
+    """Raise `ParameterError` unless a model is one that BPTT and SLTT train, here and now."""
     from snnsim.training.model import TrainableNetwork
 
     if not isinstance(model, TrainableNetwork):
         raise ParameterError(f"{type(rule).__name__} trains a TrainableNetwork, got {type(model).__name__}")
+    if torch.is_inference_mode_enabled():
+        raise ParameterError(f"{type(rule).__name__}: nothing is learned inside torch.inference_mode()")
 
 
-def check_labels(labels: Tensor, batch: int) -> None:
-    """Raise `ParameterError` unless there is one whole number a sample."""
+def check_labels(labels: Tensor, batch: int, classes: int) -> None:
+    """Raise `ParameterError` unless there is the number of one of the classes a sample."""
     if not isinstance(labels, Tensor) or labels.dtype != torch.int64 or labels.shape != (batch,):
         found = f"{labels.dtype} {tuple(labels.shape)}" if isinstance(labels, Tensor) else type(labels).__name__
         raise ParameterError(f"labels: expected a Tensor of int64 and shape ({batch},), got {found}")
+    outside = (labels < 0) | (labels >= classes)
+    if bool(outside.any()):
+        sample = int(outside.nonzero()[0])
+        raise ParameterError(
+            f"labels: sample {sample} has {int(labels[sample])}; the readout has the classes 0 ... {classes - 1}"
+        )
 
 
-def _loss_and_gradient(criterion: Loss, readout: Tensor, labels: Tensor, ticks: int) -> tuple[float, Tensor]:
-    with torch.enable_grad():
-        leaf = readout.detach().requires_grad_(True)
-        value = criterion.value(leaf, labels, ticks)
-        (gradient,) = torch.autograd.grad(value, leaf)
+def run_pre_hooks(model: TrainableNetwork, inputs: Inputs) -> Inputs:
+    """Run what torch calls before the forward pass of a module, such as pruning, and return the inputs.
+
+    Raises
+    ------
+    CapabilityError
+        The module has hooks that look at its output, which SLTT never has as a whole.
+    """
+    if model._forward_hooks or model._backward_hooks or model._backward_pre_hooks:
+        raise CapabilityError(
+            "SLTT: the network has forward or backward hooks, which look at its readout as a whole; SLTT computes it "
+            "chunk by chunk: use BPTT(), or hooks of parameters"
+        )
+    given: Any = inputs
+    for number, hook in model._forward_pre_hooks.items():
+        with_keywords = number in model._forward_pre_hooks_with_kwargs
+        found: Any = hook(model, (given,), {}) if with_keywords else hook(model, (given,))
+        if found is not None:
+            found = found[0] if with_keywords else found
+            given = found[0] if isinstance(found, tuple) else found
+    return given  # type: ignore[no-any-return]
+
+
+def _hooks(model: TrainableNetwork) -> bool:
+    """Whether torch is asked to call something around the forward pass, but for what works out parameters."""
+    others = [hook for hook in model._forward_pre_hooks.values() if not works_out(hook)]
+    return bool(others or model._forward_hooks or model._backward_hooks or model._backward_pre_hooks)
+
+
+def _begin(
+    rule: Rule, model: TrainableNetwork, inputs: Inputs, labels: Tensor, lengths: Tensor | None, criterion: Loss
+) -> Call:
+    """Begin the call of a step, or say why there is none."""
+    call = begin(model, inputs, lengths)
+    check_labels(labels, call.batch, model.plan.output.size)
+    model.memory_report(call.ticks, call.batch, rule).require()
+    if criterion.score is not None:
+        model.score = criterion.score
+    return call
+
+
+def _roots(call: Call) -> gradients.Roots:
+    roots = gradients.roots_of(call)
+    if not roots:
+        raise nothing_to_learn()
+    return roots
+
+
+def nothing_to_learn() -> ParameterError:
+    """Return the error of a step that could leave no gradient."""
+    return ParameterError(
+        "there is nothing to learn: no parameter requires a gradient (learn=..., requires_grad_), and no input does"
+    )
+
+
+def _back(call: Call, criterion: Loss, readout: Tensor, labels: Tensor, rates: Mapping[str, float]) -> Outcome:
+    """Go back through the graph of a readout, shape (ticks, batch, classes)."""
+    if not readout.requires_grad:
+        raise nothing_to_learn()
+    total = criterion.value(readout, labels, call.ends)
+    total.backward()  # type: ignore[no-untyped-call]
+    return Outcome(float(total.detach()), _scores(call, readout.detach()), rates)
+
+
+def _scores(call: Call, readout: Tensor) -> Tensor:
+    return scores_of(readout, call.model.score, call.ends)
+
+
+def _loss_and_gradient(
+    criterion: Loss, readout: Tensor, labels: Tensor, ends: Tensor, first: int = 0
+) -> tuple[float, Tensor]:
+    leaf = readout.detach().requires_grad_(True)
+    value = criterion.value(leaf, labels, ends, first)
+    (gradient,) = torch.autograd.grad(value, leaf)
     return float(value.detach()), gradient

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional
 
 from snnsim import rng
 from snnsim.connectivity import Conv2d
 from snnsim.errors import ParameterError
 from snnsim.events import Events
-from snnsim.training import plain, plain_sequence
+from snnsim.training import gradients, plain, plain_sequence
+from snnsim.training.call import Call, State, begin, begin_state
 from snnsim.training.fused import Fused, Record
-from snnsim.training.plan import FRAME_RULES, Plan
-from snnsim.training.sequence import Sequence
-from snnsim.training.signals import Inputs, Source, check_inputs
+from snnsim.training.losses import within
+from snnsim.training.plan import FRAME_RULES, Plan, extensions
+from snnsim.training.sequence import Sequence, SequenceRecord
+from snnsim.training.signals import Inputs
 from snnsim.training.threads import working
+from snnsim.training.values import work_out
 from snnsim.training.workspace import Workspace
 
 if TYPE_CHECKING:
     from snnsim.training.model import TrainableNetwork
-
-State = dict[str, dict[str, Tensor]]
 
 #: Bytes of the largest buffer of a chunk: small enough to stay in the cache, large enough to pay for the calls.
 CHUNK_BYTES = 2**21
@@ -52,13 +57,35 @@ def widths(plan: Plan) -> list[int]:
     return sizes
 
 
-def prepare(model: TrainableNetwork, generator: torch.Generator | None) -> None:
-    """Draw the noise of the weights of this call, and program the chip where that is due."""
-    key = (generator or model.generator()).initial_seed()
+def windows(ticks: int, chunk: int) -> list[tuple[int, int]]:
+    """Return start and stop of every chunk."""
+    return [(start, min(start + chunk, ticks)) for start in range(0, ticks, chunk)]
+
+
+def prepare(call: Call, generator: torch.Generator | None) -> torch.Generator:
+    """Draw masks and noise of a call, and program the chip where that is due.
+
+    Parameters
+    ----------
+    call : Call
+    generator : torch.Generator or None
+        None is the next one of the model in training.
+
+    Returns
+    -------
+    torch.Generator
+        The one that was used.
+    """
+    model = call.model
+    if generator is None:
+        generator = model.next_generator() if model.training else model.generator()
+    key = generator.initial_seed()
     if model.weight_noise is not None:
         model.weight_noise.draw(model, key)
     if model.chip is not None:
-        model.chip.begin(model, key)
+        model.chip.begin(model.training, call.effective_weights, key)
+    call.masks = draw_masks(model, call.batch, generator)
+    return generator
 
 
 def draw_masks(model: TrainableNetwork, batch: int, generator: torch.Generator | None) -> dict[str, Tensor]:
@@ -66,41 +93,13 @@ def draw_masks(model: TrainableNetwork, batch: int, generator: torch.Generator |
     stages = [stage for stage in model.plan.stages if stage.dropout]
     if not stages or not model.training:
         return {}
-    generator = generator or model.generator()
     return {stage.name: torch.rand(batch, stage.size, generator=generator) >= stage.dropout for stage in stages}
 
 
-def begin(model: TrainableNetwork, inputs: Inputs, state: State | None) -> tuple[dict[str, Source], State, int, int]:
-    """Check the inputs and return them with a state of the call's own, the batch and the number of ticks."""
-    sources = check_inputs(model.plan, inputs, model.dtype)
-    first = next(iter(sources.values()))
-    if state is not None and model.whole_samples:
-        raise ParameterError("state: whole samples start from rest (spikes on their way are not kept)")
-    if state is None:
-        return sources, model.initial_state(first.batch), first.batch, first.ticks
-    own: State = {}
-    for name, template in model.initial_state(first.batch).items():
-        own[name] = {}
-        for key, value in template.items():
-            given = state.get(name, {}).get(key)
-            if given is None or given.shape != value.shape:
-                found = None if given is None else tuple(given.shape)
-                raise ParameterError(f"state of {name!r}: {key} has shape {found}, expected {tuple(value.shape)}")
-            own[name][key] = given.detach().clone()
-    return sources, own, first.batch, first.ticks
+# -- the compiled paths ----------------------------------------------------------------------------------
 
 
-def windows(ticks: int, chunk: int) -> list[tuple[int, int]]:
-    """Return start and stop of every chunk."""
-    return [(start, min(start + chunk, ticks)) for start in range(0, ticks, chunk)]
-
-
-# -- the fast path ---------------------------------------------------------------------------------------
-
-
-def forward_all(
-    call: Fused, sources: dict[str, Source], state: State, training: bool, keep: bool
-) -> tuple[Tensor, list[Record]]:
+def forward_all(fused: Fused, state: State, keep: bool) -> tuple[Tensor, list[Record]]:
     """Run all chunks; keep their records for `backward_all`.
 
     Returns
@@ -108,184 +107,156 @@ def forward_all(
     readout : Tensor, shape (ticks, batch, classes)
     records : list of Record
     """
-    ticks = next(iter(sources.values())).ticks
-    parts, records = [], []
-    for number, (start, stop) in enumerate(windows(ticks, chunk_ticks(call.model, call.batch, ticks))):
-        window = {name: source.window(start, stop) for name, source in sources.items()}
-        out, record = call.forward(window, state, training, str(number) if keep else None)
+    call, parts, records = fused.call, [], []
+    for number, (start, stop) in enumerate(windows(call.ticks, chunk_ticks(call.model, call.batch, call.ticks))):
+        window = {name: source.window(start, stop) for name, source in call.sources.items()}
+        out, record = fused.forward(window, state, str(number) if keep else None, start)
         parts.append(out.clone())
         records.append(record)
+    call.finish(state)
     return torch.cat(parts), records
 
 
 def backward_all(
-    call: Fused, records: list[Record], gradient: Tensor, gradients: dict[str, Tensor], keep_reset: bool
+    fused: Fused,
+    records: list[Record],
+    gradient: Tensor,
+    sums: dict[str, Tensor],
+    to_inputs: dict[str, Tensor],
+    keep_reset: bool,
 ) -> None:
-    """Back-propagate through all ticks, last chunk first, and add to `gradients` (BPTT)."""
-    carry = {stage.name: torch.zeros(call.batch, stage.size, dtype=call.dtype) for stage in call.model.plan.stages}
+    """Back-propagate through all ticks, last chunk first, and add to `sums` (BPTT)."""
+    stages = fused.model.plan.stages
+    carry = {stage.name: torch.zeros(fused.batch, stage.size, dtype=fused.dtype) for stage in stages}
     stop = gradient.shape[0]
     while records:
         record = records.pop()  # popped, so that nothing of a chunk outlives its turn
         start = stop - record.ticks
-        call.backward(call.restored(record), gradient[start:stop], gradients, carry, keep_reset)
+        own = {name: total[start:stop] for name, total in to_inputs.items()}
+        fused.backward(fused.restored(record), gradient[start:stop], sums, own, carry, keep_reset)
         stop = start
 
 
-class _Unrolled(torch.autograd.Function):
-    """The whole fast forward pass as one node of a graph, with BPTT as its backward pass."""
+class _Compiled(torch.autograd.Function):
+    """A whole compiled forward pass as one node of a graph, with BPTT as its backward pass."""
 
     @staticmethod
-    def forward(ctx: Any, call: Fused, sources: dict[str, Source], state: State, *parameters: Tensor) -> Tensor:
-        """Return the readout, shape (ticks, batch, classes)."""
-        readout, ctx.records = forward_all(call, sources, state, call.model.training, keep=True)
-        ctx.call, ctx.parameters = call, parameters
+    def forward(
+        ctx: Any, compiled: Fused | Sequence, state: State, keep_reset: bool, roots: gradients.Roots, *tensors: Tensor
+    ) -> Tensor:
+        """Return the readout, shape (ticks, batch, classes); `tensors` are those of `roots`."""
+        record: list[Record] | list[SequenceRecord]
+        if isinstance(compiled, Fused):
+            readout, record = forward_all(compiled, state, keep=True)
+        else:
+            readout, one = compiled.forward()
+            readout, record = readout.clone(), [one]
+        ctx.compiled, ctx.record, ctx.roots, ctx.keep_reset = compiled, record, roots, keep_reset
+        # What the way back reads once more: torch then sees to it that nothing of it was changed in between.
+        ctx.save_for_backward(*compiled.call.held())
         return readout
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
-        """Return the gradients of the parameters, in the order of `TrainableNetwork.parameters`."""
-        names = [name for name, _ in ctx.call.model.named_parameters()]
-        sums = gradient_buffers(ctx.call.model, fresh=True)
-        if not ctx.records:
-            raise ParameterError("the graph of this readout was already used; call forward again")
+        """Return the gradients of the roots."""
+        compiled, record, roots = ctx.compiled, ctx.record, ctx.roots
+        assert ctx.saved_tensors is not None  # looked at for torch's errors: one was changed, or the graph was used
+        sums = gradients.buffers(compiled.call, roots, fresh=True)
+        to_inputs = gradients.of_inputs(sums)
         with working():
-            backward_all(ctx.call, ctx.records, outer[0].contiguous(), sums, keep_reset=True)
-        found = finished_gradients(ctx.call.model, sums)
-        return None, None, None, *(found.get(name) for name in names)
-
-
-class _WholeSequence(torch.autograd.Function):
-    """The forward pass of a network with delays as one node of a graph."""
-
-    @staticmethod
-    def forward(ctx: Any, call: Sequence, sources: dict[str, Source], *parameters: Tensor) -> Tensor:
-        """Return the readout, shape (ticks, batch, classes)."""
-        readout, ctx.record = call.forward(sources, call.model.training)
-        ctx.call, ctx.parameters = call, parameters
-        return readout.clone()
-
-    @staticmethod
-    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
-        """Return the gradients of the parameters, in the order of `TrainableNetwork.parameters`."""
-        names = [name for name, _ in ctx.call.model.named_parameters()]
-        sums = gradient_buffers(ctx.call.model, fresh=True)
-        if ctx.record is None:
-            raise ParameterError("the graph of this readout was already used; call forward again")
-        with working():
-            ctx.call.backward(ctx.record, outer[0], sums, keep_reset=True)
-        ctx.record = None  # the way back overwrites what it has used
-        found = finished_gradients(ctx.call.model, sums)
-        return None, None, *(found.get(name) for name in names)
-
-
-def gradient_buffers(model: TrainableNetwork, fresh: bool = False) -> dict[str, Tensor]:
-    """Return where the gradient of every parameter is added up, by names of the description.
-
-    That is ``.grad`` itself where it is there already, unless `fresh`; and a matrix for weights of `Sparse`.
-    """
-    buffers = {}
-    effective = model.effective_weights()
-    for key, parameter in named_gradients(model).items():
-        kind, _, name = key.partition(":")
-        shaped = effective[name] if kind == "weights" else parameter
-        own = parameter.grad
-        usable = not fresh and own is not None and own.shape == shaped.shape and own.is_contiguous()
-        buffers[key] = own if usable and own is not None else torch.zeros_like(shaped)
-    return buffers
-
-
-def hand_over(model: TrainableNetwork, sums: dict[str, Tensor]) -> None:
-    """Add to ``.grad`` what is not there already, as ``Tensor.backward`` would."""
-    parameters = dict(model.named_parameters())
-    for name, gradient in finished_gradients(model, sums).items():
-        parameter = parameters[name]
-        if parameter.grad is None:
-            parameter.grad = gradient
-        elif parameter.grad is not gradient:
-            parameter.grad += gradient
-
-
-def named_gradients(model: TrainableNetwork) -> dict[str, Tensor]:
-    """Return the parameters that require a gradient, by kind and name in the description."""
-    found = {}
-    for stage in model.plan.stages:
-        for link in stage.links:
-            found[f"weights:{link.name}"] = model.value("weights", link.name)
-            found[f"delays:{link.name}"] = model.value("delays", link.name)
-        found[f"bias:{stage.name}"] = model.value("bias", stage.name)
-        if stage.batch_norm:
-            norm = model.norm(stage.name)
-            found |= {f"norm:{stage.name}.weight": norm.weight, f"norm:{stage.name}.bias": norm.bias}
-    return {key: value for key, value in found.items() if value is not None and value.requires_grad}
-
-
-def finished_gradients(model: TrainableNetwork, sums: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return gradients by the names of the module's parameters."""
-    by_identity = {id(parameter): name for name, parameter in model.named_parameters()}
-    result = {}
-    for key, parameter in named_gradients(model).items():
-        kind, _, name = key.partition(":")
-        value = sums[key]
-        if kind == "weights" and value.shape != parameter.shape:
-            value = model.of_synapses(name, value)
-        result[by_identity[id(parameter)]] = value
-    return result
+            if isinstance(compiled, Fused):
+                backward_all(compiled, [*record], outer[0].contiguous(), sums, to_inputs, ctx.keep_reset)
+            else:
+                compiled.backward(record[0], outer[0], sums, to_inputs, ctx.keep_reset, use_up=False)
+        model = compiled.model
+        return None, None, None, None, *(gradients.finished(model, key, sums[key]) for key in roots)
 
 
 # -- both paths ------------------------------------------------------------------------------------------
 
 
 def forward(
-    model: TrainableNetwork, inputs: Inputs, state: State | None, generator: torch.Generator | None
+    model: TrainableNetwork,
+    inputs: Inputs,
+    state: State | None,
+    generator: torch.Generator | None,
+    keep_reset: bool,
+    lengths: Tensor | None,
 ) -> tuple[Tensor, State]:
     """Run all ticks; see `TrainableNetwork.forward`."""
-    sources, own, batch, _ = begin(model, inputs, state)
-    prepare(model, generator)
-    masks = draw_masks(model, batch, generator)
-    learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    record = torch.is_grad_enabled() and bool(learned)
-    if model.whole_samples:
-        return _forward_delayed(model, sources, batch, masks, record), {}
+    with model.workspace.claimed() as workspace:
+        call = begin(model, inputs, lengths)
+        own = begin_state(call, state)
+        prepare(call, generator)
+        roots = gradients.roots_of(call) if torch.is_grad_enabled() else {}
+        readout, own = _run(call, own, keep_reset, roots, workspace)
+    if roots and model.training:
+        gradients.notice_real_values(call, roots, readout)
+    return ended(call, readout).transpose(0, 1), own
+
+
+def ended(call: Call, readout: Tensor) -> Tensor:
+    """Return a readout, shape (ticks, batch, classes), that is zero from the end of each sample on.
+
+    It is as long as the inputs and the extension, of which the silence after the longest sample was not computed.
+    """
+    inside = call.inside(call.model.plan.output.name, 0, len(readout))
+    if inside is not None:
+        readout = torch.where(inside.unsqueeze(2), readout, 0.0)
+    missing = call.given + call.model.extension - len(readout)
+    return functional.pad(readout, (0, 0, 0, 0, 0, missing)) if missing else readout
+
+
+def _run(
+    call: Call, state: State, keep_reset: bool, roots: gradients.Roots, workspace: Workspace
+) -> tuple[Tensor, State]:
+    model = call.model
     if model.path == "plain":
-        readout, own, _ = plain_all(model, sources, own, masks, keep_reset=True)
-        return readout.transpose(0, 1), {name: {k: v.detach() for k, v in one.items()} for name, one in own.items()}
+        if model.whole_samples:
+            return plain_sequence.forward_all(call, keep_reset)[0], {}
+        readout, after, _ = plain_all(call, state, keep_reset)
+        return readout, {name: {k: v.detach() for k, v in one.items()} for name, one in after.items()}
     with working() as team:
-        if record:
-            # A graph may live on beside another one, so it has buffers of its own.
-            call = Fused(model, batch, masks, team, Workspace())
-            out: Tensor = _Unrolled.apply(call, sources, own, *model.parameters())  # type: ignore[no-untyped-call]
-            return out.transpose(0, 1), own
-        call = Fused(model, batch, masks, team, model.workspace)
-        readout, _ = forward_all(call, sources, own, model.training, keep=False)
-        return readout.transpose(0, 1), own
+        # A graph may live on beside another one, so it has buffers of its own.
+        buffers = Workspace() if roots else workspace
+        compiled = (Sequence if model.whole_samples else Fused)(call, team, buffers)
+        if roots:
+            out = _Compiled.apply(compiled, state, keep_reset, roots, *roots.values())  # type: ignore[no-untyped-call]
+            return out, {} if model.whole_samples else state
+        if isinstance(compiled, Sequence):
+            return compiled.forward()[0].clone(), {}
+        return forward_all(compiled, state, keep=False)[0], state
 
 
-def _forward_delayed(
-    model: TrainableNetwork, sources: dict[str, Source], batch: int, masks: dict[str, Tensor], record: bool
-) -> Tensor:
-    if model.path == "plain":
-        return plain_sequence.forward_all(model, sources, masks, keep_reset=True)[0].transpose(0, 1)
-    with working() as team:
-        if record:
-            call = Sequence(model, batch, masks, team, Workspace())
-            out: Tensor = _WholeSequence.apply(call, sources, *model.parameters())  # type: ignore[no-untyped-call]
-            return out.transpose(0, 1)
-        call = Sequence(model, batch, masks, team, model.workspace)
-        return call.forward(sources, model.training)[0].clone().transpose(0, 1)
-
-
-def plain_all(
-    model: TrainableNetwork, sources: dict[str, Source], state: State, masks: dict[str, Tensor], keep_reset: bool
-) -> tuple[Tensor, State, list[dict[str, Tensor]]]:
+def plain_all(call: Call, state: State, keep_reset: bool) -> tuple[Tensor, State, list[dict[str, Tensor]]]:
     """Run all ticks on the plain path; return readout (ticks, batch, classes), state and spikes of every tick."""
-    weights, coefficients = model.differentiable_weights(), model.differentiable_coefficients()
+    weights, coefficients = call.weights(), call.coefficients()
     readouts, fired = [], []
-    for tick in range(next(iter(sources.values())).ticks):
-        now = {name: source.window(tick, tick + 1).plain(model.dtype) for name, source in sources.items()}
-        readout, state, spikes = plain.tick(model, now, state, masks, weights, coefficients, keep_reset)
+    for tick in range(call.ticks):
+        now = {name: source.frame(tick, call.model.dtype) for name, source in call.sources.items()}
+        readout, state, spikes = plain.tick(call, now, state, weights, coefficients, tick, keep_reset)
         readouts.append(readout)
         fired.append(spikes)
+    call.finish(state)
     return torch.stack(readouts), state, fired
+
+
+@contextlib.contextmanager
+def evaluating(model: TrainableNetwork, *, soft_delays: bool) -> Iterator[None]:
+    """Give the model to this thread alone, in evaluation, and leave it and its parts in the modes that they had."""
+    with model.workspace.lock:
+        training = [module for module in model.modules() if module.training]
+        soft = model.soft_delays
+        for module in training:
+            module.training = False
+        model.soft_delays = soft_delays
+        try:
+            yield
+        finally:
+            for module in training:
+                module.training = True
+            model.soft_delays = soft
 
 
 def spikes(model: TrainableNetwork, inputs: Inputs, wanted: tuple[str, ...] | None) -> dict[str, Events]:
@@ -295,43 +266,47 @@ def spikes(model: TrainableNetwork, inputs: Inputs, wanted: tuple[str, ...] | No
     for name in names:
         if name not in able:
             raise ParameterError(f"spikes: {name!r} does not fire; populations that do: {', '.join(able)}")
-    sources, state, batch, _ = begin(model, inputs, None)
     counts: dict[str, list[Tensor]] = {name: [] for name in names}
-    training = model.training
-    model.eval()
-    try:
-        prepare(model, None)
-        with torch.no_grad():
-            if model.whole_samples:
-                for name, one in _spikes_delayed(model, sources, batch).items():
-                    if name in counts:
-                        counts[name] = [one]
-            elif model.path == "plain":
-                _, _, fired = plain_all(model, sources, state, {}, keep_reset=True)
-                for name in names:
-                    counts[name] = [one[name][None] for one in fired]
-            else:
-                with working() as team:
-                    _collect_spikes(Fused(model, batch, {}, team, model.workspace), sources, state, counts)
-    finally:
-        model.train(training)
-    dt = model.plan.network.dt
-    return {name: Events.from_dense(torch.cat(parts).transpose(0, 1).numpy(), dt) for name, parts in counts.items()}
+    with torch.no_grad(), evaluating(model, soft_delays=model.soft_delays), model.workspace.claimed() as workspace:
+        work_out(model)
+        call = begin(model, inputs)
+        state = begin_state(call, None)
+        prepare(call, None)
+        if model.whole_samples:
+            for name, one in _spikes_delayed(call, workspace).items():
+                if name in counts:
+                    counts[name] = [one]
+        elif model.path == "plain":
+            _, _, fired = plain_all(call, state, keep_reset=True)
+            for name in names:
+                counts[name] = [one[name][None] for one in fired]
+        else:
+            with working() as team:
+                _collect_spikes(Fused(call, team, workspace), state, counts)
+        return {name: _within(call, name, torch.cat(parts)) for name, parts in counts.items()}
 
 
-def _spikes_delayed(model: TrainableNetwork, sources: dict[str, Source], batch: int) -> dict[str, Tensor]:
-    if model.path == "plain":
-        return plain_sequence.forward_all(model, sources, {}, keep_reset=True)[1]
+def _within(call: Call, population: str, fired: Tensor) -> Events:
+    """Return spikes of shape (ticks, batch, neurons) as recordings that end where their samples do."""
+    ends = call.lengths + extensions(call.model.plan, call.model.lengthen)[population]
+    inside = within(len(fired), ends).unsqueeze(2)
+    counts = torch.where(inside, fired, torch.zeros((), dtype=fired.dtype)).transpose(0, 1).numpy()
+    return Events.from_dense(counts, call.model.plan.network.dt, lengths=ends.numpy())
+
+
+def _spikes_delayed(call: Call, workspace: Workspace) -> dict[str, Tensor]:
+    if call.model.path == "plain":
+        return plain_sequence.forward_all(call, keep_reset=True)[1]
     with working() as team:
-        _, record = Sequence(model, batch, {}, team, model.workspace).forward(sources, training=False)
+        _, record = Sequence(call, team, workspace).forward()
     return {name: layer.spikes for name, layer in record.layers.items() if layer.spikes is not None}
 
 
-def _collect_spikes(call: Fused, sources: dict[str, Source], state: State, counts: dict[str, list[Tensor]]) -> None:
-    ticks = next(iter(sources.values())).ticks
-    for start, stop in windows(ticks, chunk_ticks(call.model, call.batch, ticks)):
-        window = {name: source.window(start, stop) for name, source in sources.items()}
-        _, record = call.forward(window, state, False, None)
+def _collect_spikes(fused: Fused, state: State, counts: dict[str, list[Tensor]]) -> None:
+    call = fused.call
+    for start, stop in windows(call.ticks, chunk_ticks(call.model, call.batch, call.ticks)):
+        window = {name: source.window(start, stop) for name, source in call.sources.items()}
+        _, record = fused.forward(window, state, None, start)
         for name, parts in counts.items():
             signal = record.signals[name]
-            parts.append(signal.plain(call.dtype).view(signal.ticks, call.batch, signal.size))
+            parts.append(signal.plain(call.model.dtype).view(signal.ticks, call.batch, signal.size))

@@ -65,8 +65,9 @@ def make_optimiser(
     whole = getattr(model, "whole_samples", False)
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            own = "kept" if whole and not name.startswith("weights:") else "all"
-            groups["delays" if name.startswith("delays:") else own].append(parameter)
+            what = name.removeprefix("parametrizations.").partition(":")[0]
+            own = "kept" if whole and what != "weights" else "all"
+            groups["delays" if what == "delays" else own].append(parameter)
     if not any(groups.values()):
         raise ParameterError("learn is empty: the network has no parameters to train")
     rates = {"all": learning_rate, "kept": learning_rate, "delays": delay_learning_rate}

@@ -8,45 +8,21 @@ before the next begins. Nothing here uses autograd; the backward pass is written
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from snnsim.training import learned_delays, membrane_kernels, sequence_kernels
+from snnsim.training.call import Call
 from snnsim.training.delayed_product import DelayedProduct
-from snnsim.training.plan import Link, Plan, Stage
+from snnsim.training.plan import Link, Stage, extensions
 from snnsim.training.sequence_norm import standardise, standardise_backward
 from snnsim.training.signals import Source
 from snnsim.training.threads import Workers
 from snnsim.training.workspace import Workspace
 
-if TYPE_CHECKING:
-    from snnsim.training.model import TrainableNetwork
-
 _EVERY_SPIKE = np.zeros((0, 0), np.uint8)
-
-
-def extensions(plan: Plan, lengthen: str) -> dict[str, int]:
-    """Return by how many ticks each population runs on after the input has ended.
-
-    A layer of delays makes a sample longer by half its kernel, so that late spikes still arrive.
-
-    Parameters
-    ----------
-    plan : Plan
-    lengthen : {"end", "layer"}
-        Every population runs as long as the last one, or no longer than what reaches it by half a kernel a layer.
-    """
-    own = dict.fromkeys(plan.inputs, 0)
-    for stage in plan.stages:
-        longer = [own[link.source] + (link.delays.longest // 2 if link.delays else 0) for link in stage.links]
-        own[stage.name] = max(longer, default=0)
-    if lengthen == "end":
-        last = own[plan.output.name]
-        own |= {stage.name: last for stage in plan.stages}
-    return own
 
 
 @dataclass
@@ -56,6 +32,8 @@ class Layer:
     #: Input, standardised where there is batch norm.
     drive: Tensor
     inverse: Tensor | None
+    #: Whether batch norm took the statistics of this batch.
+    statistics: bool
     #: Spikes after dropout, as bytes; None for a readout that does not fire.
     spikes: Tensor | None
     #: What a readout that does not fire is read by; None for others.
@@ -68,7 +46,15 @@ class SequenceRecord:
 
     inputs: dict[str, Tensor]
     layers: dict[str, Layer]
-    training: bool
+
+    def spikes(self, call: Call) -> dict[str, int]:
+        """Return how many spikes each population sent within the samples."""
+        counts = {}
+        for name, layer in self.layers.items():
+            if layer.spikes is not None:
+                inside = call.inside(name, 0, len(layer.spikes))
+                counts[name] = int(np.count_nonzero(layer.spikes.numpy() if inside is None else layer.spikes[inside]))
+        return counts
 
     def sent(self, name: str) -> Tensor:
         """Return what a population sent, shape (ticks, batch, neurons)."""
@@ -80,38 +66,34 @@ class SequenceRecord:
 
 
 class Sequence:
-    """One call: parameters as they are now, masks of one minibatch, buffers of the model.
+    """A call on whole samples.
 
     Parameters
     ----------
-    model : TrainableNetwork
-    batch : int
-    masks : dict of str to Tensor of bool, shape (batch, neurons)
-        Spikes that dropout lets pass, for each population that has it.
+    call : Call
     workers : Workers
     workspace : Workspace
         Buffers; records live in them, so one that is shared ends with the call.
     """
 
-    def __init__(
-        self, model: TrainableNetwork, batch: int, masks: dict[str, Tensor], workers: Workers, workspace: Workspace
-    ) -> None:
-        self.model, self.batch, self.workers, self.workspace = model, batch, workers, workspace
-        self.dtype = model.dtype
-        self.weights = model.effective_weights()
-        self.rows = {stage.name: model.coefficient_rows(stage).numpy() for stage in model.plan.stages}
-        self.masks = {name: mask.to(torch.uint8) for name, mask in masks.items()}
-        self.longer = extensions(model.plan, model.lengthen)
+    def __init__(self, call: Call, workers: Workers, workspace: Workspace) -> None:
+        self.call, self.model, self.batch = call, call.model, call.batch
+        self.workers, self.workspace = workers, workspace
+        self.dtype = self.model.dtype
+        self.weights = call.effective_weights()
+        self.rows = call.coefficient_rows()
+        self.masks = {name: mask.to(torch.uint8) for name, mask in call.masks.items()}
+        self.longer = extensions(self.model.plan, self.model.lengthen)
         self.products = {
-            link.name: self._product(link) for stage in model.plan.stages for link in stage.links if link.delays
+            link.name: self._product(link) for stage in self.model.plan.stages for link in stage.links if link.delays
         }
 
     def _product(self, link: Link) -> DelayedProduct:
         assert link.delays is not None
-        delays, kernel, sigma = learned_delays.now(self.model, link.name)
+        delays, kernel, sigma = learned_delays.now(self.model, link.name, self.call.values[f"delays:{link.name}"])
         return DelayedProduct(
             self.weights[link.name].unsqueeze(0),
-            delays.unsqueeze(0),
+            delays.detach().contiguous().unsqueeze(0),
             longest=link.delays.longest,
             kernel=kernel,
             sigma=sigma,
@@ -121,7 +103,7 @@ class Sequence:
 
     # -- forward -----------------------------------------------------------------------------------------
 
-    def forward(self, sources: dict[str, Source], training: bool) -> tuple[Tensor, SequenceRecord]:
+    def forward(self) -> tuple[Tensor, SequenceRecord]:
         """Run all ticks from rest.
 
         Returns
@@ -130,9 +112,9 @@ class Sequence:
             In a buffer of the workspace.
         record : SequenceRecord
         """
-        ticks = next(iter(sources.values())).ticks
-        inputs = {name: self._input(name, source) for name, source in sources.items()}
-        record = SequenceRecord(inputs, {}, training)
+        ticks = self.call.ticks
+        inputs = {name: self._input(name, source) for name, source in self.call.sources.items()}
+        record = SequenceRecord(inputs, {})
         for stage in self.model.plan.stages:
             shape = (ticks + self.longer[stage.name], self.batch, stage.size)
             drive = self.workspace.take(f"{stage.name}.sequence", shape, self.dtype)
@@ -140,17 +122,18 @@ class Sequence:
                 drive.zero_()
             for i, link in enumerate(stage.links):
                 self._deliver(link, record.sent(link.source), drive, fresh=i == 0)
-            inverse = None
+            inverse, statistics = None, stage.batch_norm and self.call.statistics(stage)
             if stage.batch_norm:
-                inverse = standardise(self.model.norm(stage.name), drive, training, self.workers)
+                inside = self.call.inside(stage.name, 0, len(drive))
+                inverse = standardise(self.model.norm(stage.name), drive, statistics, inside, self.workers)
             spikes = self._fire(stage, drive) if stage.spiking else None
             membrane = None if stage.spiking else self._integrate(stage, drive)
-            record.layers[stage.name] = Layer(drive, inverse, spikes, membrane)
+            record.layers[stage.name] = Layer(drive, inverse, statistics, spikes, membrane)
         last = record.layers[self.model.plan.output.name]
         if last.membrane is not None:
             return last.membrane, record
         assert last.spikes is not None
-        return last.spikes.to(self.dtype) * self._scale(self.model.plan.output.name), record
+        return last.spikes.to(self.dtype) * self.call.scale(self.model.plan.output), record
 
     def _input(self, name: str, source: Source) -> Tensor:
         signal = source.window(0, source.ticks)
@@ -177,17 +160,15 @@ class Sequence:
         self.workers.map(work, len(sent), sent.numel() * drive.shape[2] // 8)
 
     def _scale(self, population: str) -> float:
-        if population not in self.masks:
-            return 1.0
-        return 1.0 / (1.0 - self.model.plan.stage(population).dropout)
+        return self.call.scale(self.model.plan.stage(population)) if population in self.masks else 1.0
 
     def _affine(self, stage: Stage) -> tuple[Tensor, Tensor, Tensor]:
         """Return factor and shift of the batch norm, and the membrane to begin with."""
-        start = torch.as_tensor(np.asarray(stage.model.initial_states()[0], np.float64)).to(self.dtype)
+        start = torch.tensor(np.asarray(stage.model.initial_states()[0], np.float64)).to(self.dtype)
         initial = start.expand(stage.size).contiguous()
         if stage.batch_norm:
-            norm = self.model.norm(stage.name)
-            return norm.weight.detach(), norm.bias.detach(), initial
+            factor, shift = (one.detach().contiguous() for one in self.call.affine(stage))
+            return factor, shift, initial
         return torch.ones(stage.size, dtype=self.dtype), torch.zeros(stage.size, dtype=self.dtype), initial
 
     def _mask(self, stage: Stage) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
@@ -220,9 +201,15 @@ class Sequence:
     # -- backward ----------------------------------------------------------------------------------------
 
     def backward(
-        self, record: SequenceRecord, readout_gradient: Tensor, gradients: dict[str, Tensor], keep_reset: bool
+        self,
+        record: SequenceRecord,
+        readout_gradient: Tensor,
+        gradients: dict[str, Tensor],
+        to_inputs: dict[str, Tensor],
+        keep_reset: bool,
+        use_up: bool = True,
     ) -> None:
-        """Back-propagate through all ticks and add to `gradients`; the record and the readout are used up.
+        """Back-propagate through all ticks and add to `gradients`.
 
         Parameters
         ----------
@@ -230,8 +217,12 @@ class Sequence:
         readout_gradient : Tensor, shape (ticks, batch, classes)
         gradients : dict of str to Tensor
             By kind and name, such as ``"delays:input->hidden"``.
+        to_inputs : dict of str to Tensor, shape (ticks, batch, sources)
+            Zeros; out: gradients of the inputs that are asked for, by population.
         keep_reset : bool
             Let the gradient pass through the reset.
+        use_up : bool
+            Take less memory, at the price of the record and the readout.
         """
         output = self.model.plan.output
         top = self.workspace.take(f"{output.name}.sequence gradient", tuple(readout_gradient.shape), self.dtype)
@@ -245,15 +236,18 @@ class Sequence:
             self._sweep_back(stage, layer, g, keep_reset)
             self._offset_gradient(stage, g, gradients)
             if layer.inverse is not None:
-                norm = self.model.norm(stage.name)
-                pair = standardise_backward(norm, layer.drive, layer.inverse, g, record.training, self.workers)
+                factor, inside = self.call.affine(stage)[0], self.call.inside(stage.name, 0, len(g))
+                pair = standardise_backward(
+                    factor, layer.drive, layer.inverse, g, layer.statistics, inside, self.workers
+                )
                 for kind, value in zip(("weight", "bias"), pair, strict=True):
                     key = f"norm:{stage.name}.{kind}"
                     if key in gradients:
                         gradients[key] += value
-            done.append(layer.drive.view(-1))
+            if use_up:
+                done.append(layer.drive.view(-1))
             for link in stage.links:
-                self._link_back(link, record, g, gradients, arrived, done)
+                self._link_back(link, record, g, gradients, to_inputs, arrived, done)
             done.append(g.view(-1))
 
     def _sweep_back(self, stage: Stage, layer: Layer, g: Tensor, keep_reset: bool) -> None:
@@ -291,6 +285,7 @@ class Sequence:
         record: SequenceRecord,
         g: Tensor,
         gradients: dict[str, Tensor],
+        to_inputs: dict[str, Tensor],
         arrived: dict[str, Tensor],
         done: list[Tensor],
     ) -> None:
@@ -299,6 +294,8 @@ class Sequence:
         if link.source in record.layers:
             below = self._room(link.source, sent, done) if fresh else arrived[link.source]
             arrived[link.source] = below
+        elif link.source in to_inputs:
+            below = arrived[link.source] = to_inputs[link.source]
         of_weights, of_delays = (gradients.get(f"{kind}:{link.name}") for kind in ("weights", "delays"))
         if link.delays is None:
             self._matrix_back(link, sent, scale, g[: len(sent)], below, fresh, of_weights)

@@ -145,30 +145,39 @@ def back_through_sequence(
 
 
 @kernel
-def tick_moments(values: Any, means: Any, variances: Any, low: int, high: int) -> None:
+def tick_moments(values: Any, inside: Any, means: Any, variances: Any, low: int, high: int) -> None:
     """Write mean and variance over the batch of ticks ``low ... high - 1``.
 
     Parameters
     ----------
     values : ndarray, shape (ticks, batch, neurons)
+    inside : ndarray of bool, shape (ticks, batch), or empty
+        Which ticks belong to each sample; empty for all. A tick that is of none has zeros.
     means, variances : ndarray, shape (ticks, neurons)
         Out; variances are those of the batch itself (no correction).
     low, high : int
         Ticks that this call owns.
     """
     _, batch, n = values.shape
-    share = means.dtype.type(1.0 / batch)
+    ragged = inside.size > 0
     for tick in range(low, high):
         mean, variance = means[tick], variances[tick]
         mean[:] = 0
         variance[:] = 0
+        count = 0
         for sample in range(batch):
+            if ragged and not inside[tick, sample]:
+                continue
+            count += 1
             x = values[tick, sample]
             for j in range(n):
                 mean[j] += x[j]
+        share = means.dtype.type(1.0 / max(count, 1))
         for j in range(n):
             mean[j] *= share
         for sample in range(batch):
+            if ragged and not inside[tick, sample]:
+                continue
             x = values[tick, sample]
             for j in range(n):
                 away = x[j] - mean[j]

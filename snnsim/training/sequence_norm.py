@@ -6,6 +6,7 @@ together, and the running statistics are updated once a batch.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,8 +15,16 @@ from snnsim.training.normalisation import TickBatchNorm
 from snnsim.training.sequence_kernels import tick_moments
 from snnsim.training.threads import Workers
 
+_EVERY_ROW = np.zeros((0, 0), np.bool_)
 
-def standardise(norm: TickBatchNorm, drive: Tensor, training: bool, workers: Workers) -> Tensor:
+
+def check_rows(rows: int) -> None:
+    """Raise `ParameterError` where a batch has one value a neuron, which has no variance."""
+    if rows < 2:
+        raise ParameterError("batch norm needs two ticks or two samples in training; this batch has one of each")
+
+
+def standardise(norm: TickBatchNorm, drive: Tensor, training: bool, inside: Tensor | None, workers: Workers) -> Tensor:
     """Take mean and variance out of a drive, in place; factor and shift of the norm are left to the sweep.
 
     Parameters
@@ -24,6 +33,8 @@ def standardise(norm: TickBatchNorm, drive: Tensor, training: bool, workers: Wor
     drive : Tensor, shape (ticks, batch, neurons)
     training : bool
         Use and remember the statistics of this batch, instead of the running ones.
+    inside : Tensor of bool, shape (ticks, batch), optional
+        Which ticks belong to each sample; default all.
     workers : Workers
 
     Returns
@@ -32,18 +43,23 @@ def standardise(norm: TickBatchNorm, drive: Tensor, training: bool, workers: Wor
         One over the standard deviation.
     """
     ticks, batch, n = drive.shape
-    if training and ticks * batch < 2:
-        raise ParameterError("batch norm needs two ticks or two samples in training; this batch has one of each")
+    rows = ticks * batch if inside is None else int(inside.sum())
+    if training:
+        check_rows(rows)
     if not training:
-        mean, inverse = norm.running_mean, torch.rsqrt(norm.running_variance + norm.epsilon)
+        mean, inverse = norm.running_mean, norm.inverse()
     else:
         means, variances = torch.empty(ticks, n, dtype=drive.dtype), torch.empty(ticks, n, dtype=drive.dtype)
-
-        arrays = drive.numpy(), means.numpy(), variances.numpy()
+        lasting = _EVERY_ROW if inside is None else inside.numpy()
+        arrays = drive.numpy(), lasting, means.numpy(), variances.numpy()
         workers.map(lambda low, high: tick_moments(*arrays, low, high), ticks, 3 * drive.numel())
-        spread, mean = torch.var_mean(means, dim=0, correction=0)
-        variance = variances.mean(0) + spread
-        rows = ticks * batch
+        if inside is None:
+            spread, mean = torch.var_mean(means, dim=0, correction=0)
+            variance = variances.mean(0) + spread
+        else:
+            shares = (inside.sum(1).to(drive.dtype) / rows).unsqueeze(1)
+            mean = (shares * means).sum(0)
+            variance = (shares * (variances + (means - mean).square())).sum(0)
         norm.update(mean, variance * (rows / (rows - 1)))
         inverse = torch.rsqrt(variance + norm.epsilon)
 
@@ -55,18 +71,25 @@ def standardise(norm: TickBatchNorm, drive: Tensor, training: bool, workers: Wor
 
 
 def standardise_backward(
-    norm: TickBatchNorm, standard: Tensor, inverse: Tensor, gradient: Tensor, training: bool, workers: Workers
+    factor: Tensor,
+    standard: Tensor,
+    inverse: Tensor,
+    gradient: Tensor,
+    training: bool,
+    inside: Tensor | None,
+    workers: Workers,
 ) -> tuple[Tensor, Tensor]:
     """Turn the gradient of the normalised drive into that of the drive, in place.
 
     Parameters
     ----------
-    norm : TickBatchNorm
+    factor : Tensor, shape (neurons,)
     standard, gradient : Tensor, shape (ticks, batch, neurons)
+        The gradient is zero beyond the end of a sample.
     inverse : Tensor, shape (neurons,)
         As `standardise` returned it.
-    training : bool
-        As it was given to `standardise`.
+    training, inside
+        As they were given to `standardise`.
     workers : Workers
 
     Returns
@@ -85,14 +108,16 @@ def standardise_backward(
 
     workers.map(count, ticks, 3 * gradient.numel())
     of_bias, of_weight = total.sum(0), along.sum(0)
-    rows = ticks * batch
-    scale = norm.weight.detach() * inverse
+    rows = ticks * batch if inside is None else int(inside.sum())
+    scale = factor.detach() * inverse
 
     def work(low: int, high: int) -> None:
         for tick in range(low, high):
             part = gradient[tick]
             if training:
                 part.sub_(of_bias / rows).sub_(standard[tick] * (of_weight / rows))
+                if inside is not None:
+                    part.mul_(inside[tick].unsqueeze(1))
             part.mul_(scale)
 
     workers.map(work, ticks, 4 * gradient.numel())

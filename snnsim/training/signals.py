@@ -3,23 +3,38 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from snnsim.errors import NetworkError, ParameterError
 from snnsim.events import Events
-from snnsim.training.plan import Plan
+from snnsim.network import Network
+from snnsim.timebase import check_same_dt
 from snnsim.training.sparse_kernels import lists_to_dense, tick_starts
 from snnsim.training.threads import Workers
 from snnsim.training.workspace import Workspace
 
 #: What a call takes: events, or real values of shape (batch, ticks, sources), for one input or by name.
 Inputs = Events | Tensor | Mapping[str, Events | Tensor]
+
+
+class InputPlan(Protocol):
+    """What is to be known of a network to check its inputs."""
+
+    @property
+    def network(self) -> Network:
+        """The description."""
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of its inputs."""
 
 
 class Signal:
@@ -54,6 +69,19 @@ class Signal:
         assert self.lists is not None
         begin, end, _ = self.lists
         return int((end - begin).sum())
+
+    def spikes_within(self, inside: Tensor | None) -> int:
+        """Return the number of spikes in rows that belong to a sample, shape (ticks, batch); None for all."""
+        if inside is None:
+            return self.spikes
+        assert self.lists is not None
+        begin, end, _ = self.lists
+        return int((end - begin)[inside.numpy().reshape(-1)].sum())
+
+    @property
+    def ceiling(self) -> float:
+        """What max pooling sees of a source at most: several events in a tick count once, real values as they are."""
+        return math.inf if self.lists is None else self.scale
 
     @property
     def density(self) -> float:
@@ -101,58 +129,167 @@ class Signal:
 
 
 class Source:
-    """The input of one population over all ticks of a call, handed out in chunks."""
+    """The input of one population over all ticks of a call, handed out in chunks.
 
-    def __init__(self, data: Events | Tensor, dtype: torch.dtype) -> None:
+    Parameters
+    ----------
+    data : Events or Tensor
+    dtype : torch.dtype
+    lengths : Tensor of int64, shape (batch,), optional
+        Ticks of each sample of a Tensor; default all.
+    """
+
+    def __init__(self, data: Events | Tensor, dtype: torch.dtype, lengths: Tensor | None = None) -> None:
         if isinstance(data, Events):
             self.batch, self.ticks, self.size = len(data), data.n_ticks, data.n_sources
             self._events: Events | None = data
+            #: Real values, shape (batch, ticks, sources), with the graph they come with; None for events.
+            self.values: Tensor | None = None
+            #: Ticks of each sample, shape (batch,).
+            self.lengths = torch.from_numpy(data.lengths)
         else:
             self.batch, self.ticks, self.size = data.shape
             self._events = None
-            self._values = data.detach().to(dtype)
+            self.values = data.to(dtype)
+            self.lengths = torch.full((self.batch,), self.ticks) if lengths is None else lengths
+            if lengths is not None:  # the network may run on for longer than the sample
+                inside = torch.arange(self.ticks) < lengths.unsqueeze(1)
+                self.values = torch.where(inside.unsqueeze(2), self.values, 0.0)
+
+    def cut(self, ticks: int) -> None:
+        """Cut off what comes after so many ticks, or append silence."""
+        if self.values is not None and ticks != self.ticks:
+            self.values = functional.pad(self.values[:, :ticks], (0, 0, 0, max(0, ticks - self.ticks)))
+        self.ticks = ticks
 
     def window(self, start: int, stop: int) -> Signal:
         """Return ticks ``start ... stop - 1``."""
         n = stop - start
         if self._events is None:
-            values = self._values[:, start:stop].transpose(0, 1).reshape(n * self.batch, self.size)
+            assert self.values is not None
+            values = self.values.detach()[:, start:stop].transpose(0, 1).reshape(n * self.batch, self.size)
             return Signal(n, self.batch, self.size, None, values.contiguous())
         begin = np.empty((n, self.batch), np.int64)
         end = np.empty((n, self.batch), np.int64)
         tick_starts(self._events.ticks, self._events.offsets, start, begin, end)
         return Signal(n, self.batch, self.size, (begin.reshape(-1), end.reshape(-1), self._events.sources))
 
+    def frame(self, tick: int, dtype: torch.dtype) -> Tensor:
+        """Return dense values of a tick, shape (batch, sources), with their graph."""
+        return self.window(tick, tick + 1).plain(dtype) if self.values is None else self.values[:, tick]
 
-def check_inputs(plan: Plan, inputs: Inputs, dtype: torch.dtype) -> dict[str, Source]:
-    """Return the inputs by population, or raise where they do not fit the network."""
-    if isinstance(inputs, (Events, Tensor)):
+    def frames(self, dtype: torch.dtype) -> Tensor:
+        """Return dense values of all ticks, shape (ticks, batch, sources), with their graph."""
+        if self.values is not None:
+            return self.values.transpose(0, 1)
+        return self.window(0, self.ticks).plain(dtype).view(self.ticks, self.batch, self.size)
+
+    @property
+    def ceiling(self) -> float:
+        """See `Signal.ceiling`."""
+        return 1.0 if self.values is None else math.inf
+
+
+def check_inputs(
+    plan: InputPlan, inputs: Inputs, dtype: torch.dtype, lengths: Tensor | None = None
+) -> dict[str, Source]:
+    """Return the inputs by population, or raise where they do not fit the network.
+
+    Parameters
+    ----------
+    plan : InputPlan
+    inputs : Events or Tensor, or dict of them by population
+    dtype : torch.dtype
+    lengths : Tensor of int64, shape (batch,), optional
+        Ticks of each sample where the inputs are Tensors; Events bring their own.
+    """
+    if not isinstance(inputs, Mapping):
+        if not isinstance(inputs, (Events, Tensor)):
+            raise ParameterError(
+                f"inputs: expected Events, a Tensor of shape (batch, ticks, sources), or a dict of them by population; "
+                f"got {type(inputs).__name__}"
+            )
         if len(plan.inputs) != 1:
             raise ParameterError(f"inputs: the network has the inputs {list(plan.inputs)}; give a dict by name")
         inputs = {plan.inputs[0]: inputs}
     if set(inputs) != set(plan.inputs):
-        raise ParameterError(f"inputs are given for {sorted(inputs)}, the network has {sorted(plan.inputs)}")
+        raise ParameterError(f"inputs are given for {list(inputs)}, the network has {list(plan.inputs)}")
     sources: dict[str, Source] = {}
-    for name, data in inputs.items():
-        size = plan.network.population(name).size
+    for name in plan.inputs:  # in one order, whatever that of the dict
+        data, size = inputs[name], plan.network.population(name).size
         if isinstance(data, Tensor):
-            if data.ndim != 3:
-                raise ParameterError(
-                    f"input of {name!r} has shape {tuple(data.shape)}; expected (batch, ticks, {size})"
-                )
+            _check_tensor(name, data, size)
         elif not isinstance(data, Events):
             raise ParameterError(f"input of {name!r}: expected Events or a Tensor, got {type(data).__name__}")
-        elif data.dt != plan.network.dt:
-            raise ParameterError(
-                f"input of {name!r}: ticks of {data.dt:g} s, the network has dt={plan.network.dt:g} s; "
-                f"use events.with_dt({plan.network.dt:g})"
-            )
-        source = Source(data, dtype)
+        else:
+            check_same_dt(data.dt, plan.network.dt, f"input of {name!r}")
+            if lengths is not None:
+                raise ParameterError(f"lengths: the Events of {name!r} bring their own (events.with_lengths)")
+        source = Source(data, dtype, None if lengths is None else _checked_lengths(lengths, data))
         if source.size != size:
             raise NetworkError(f"input of {name!r} has {source.size} sources, the population {size}")
         if source.batch < 1 or source.ticks < 1:
             raise ParameterError(f"input of {name!r} is empty: {source.batch} samples of {source.ticks} ticks")
+        if source.values is not None:
+            _refuse_not_finite(name, source.values)
         sources[name] = source
-    if len({(source.batch, source.ticks) for source in sources.values()}) > 1:
-        raise ParameterError("inputs differ in samples or ticks; all must have the same")
+        if int(source.lengths.min()) < 1:
+            raise ParameterError(f"input of {name!r}: sample {int(source.lengths.argmin())} has no ticks")
+    if len({source.batch for source in sources.values()}) > 1:
+        raise ParameterError("inputs differ in samples; all must have the same number")
     return sources
+
+
+def sample_lengths(plan: InputPlan, inputs: Inputs, dtype: torch.dtype, lengths: Tensor | None = None) -> Tensor:
+    """Return the ticks of each sample of the inputs of a network; see `longest_of`."""
+    return longest_of(check_inputs(plan, inputs, dtype, lengths))
+
+
+def longest_of(sources: Mapping[str, Source]) -> Tensor:
+    """Return the ticks of each sample, of its longest input, shape (batch,)."""
+    return torch.stack([source.lengths for source in sources.values()]).amax(0)
+
+
+def _checked_lengths(lengths: Any, data: Any) -> Tensor:
+    """Return the ticks of each sample of a Tensor, or raise `ParameterError` where they do not fit it."""
+    batch, ticks = data.shape[:2]
+    own = torch.as_tensor(lengths)
+    if own.shape != (batch,) or own.is_floating_point() or own.dtype == torch.bool or int(own.max()) > ticks:
+        raise ParameterError(
+            f"lengths: {own.dtype} of shape {tuple(own.shape)}, at most {own.max().item() if own.numel() else 'none'}; "
+            f"expected a whole number a sample, shape ({batch},), 1 ... {ticks}"
+        )
+    return own.to(torch.int64)
+
+
+def _check_tensor(name: str, data: Tensor, size: int) -> None:
+    if data.ndim != 3:
+        raise ParameterError(f"input of {name!r} has shape {tuple(data.shape)}; expected (batch, ticks, {size})")
+    if data.is_complex() or data.layout != torch.strided or data.device.type != "cpu":
+        raise ParameterError(
+            f"input of {name!r} is {data.dtype}, {data.layout}, on {data.device}; expected real numbers in a dense "
+            "Tensor on the cpu"
+        )
+
+
+def sum_is_finite(values: Tensor) -> bool:
+    """Whether the sum of some values is finite, and with it every one of them: one look at each, and no memory.
+
+    The sum is NumPy's: after one of its own torch keeps a second core busy with waiting, in the way of the kernels.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        return math.isfinite(values.numpy().sum())
+
+
+def _refuse_not_finite(name: str, values: Tensor) -> None:
+    values = values.detach()
+    if sum_is_finite(values):
+        return
+    bad = ~torch.isfinite(values)
+    if bool(bad.any()):
+        sample, tick, source = (int(i) for i in bad.nonzero()[0])
+        raise ParameterError(
+            f"input of {name!r}: sample {sample}, tick {tick}, source {source} is "
+            f"{float(values[sample, tick, source])} in {values.dtype} ({int(bad.sum())} of {values.numel()} values); "
+            "every one must be finite"
+        )

@@ -12,10 +12,11 @@ from torch import Tensor
 
 from snnsim import rng
 from snnsim.connectivity import Conv2d
-from snnsim.errors import CapabilityError, DeviceError, NetworkError, positive
+from snnsim.errors import CapabilityError, DeviceError, NetworkError
 from snnsim.training.frames import apply_frames
 from snnsim.training.model import TrainableNetwork
 from snnsim.training.plan import MATRIX_RULES, Link
+from snnsim.training.settings import names, number, seed_of
 
 
 class SoftwareFabric:
@@ -27,7 +28,8 @@ class SoftwareFabric:
     projections : sequence of str, optional
         Default every one of the rules Dense, Sparse and Conv2d.
     spread : float
-        Relative standard deviation of a lasting gain of each weight: the same seed has the same gains for ever.
+        Relative standard deviation of a lasting gain of each weight, log-normal of mean 1: the same seed has the same
+        gains for ever.
     read_noise : float
         Standard deviation of the noise of a weight in one read, relative to the largest weight of the projection by
         size; the noise of a vector is that of its spikes together, drawn once an output, and depends on its key alone.
@@ -43,18 +45,20 @@ class SoftwareFabric:
         read_noise: float = 0.0,
         seed: int = 0,
     ) -> None:
-        positive("spread", spread, zero=True)
-        positive("read_noise", read_noise, zero=True)
         able = {name: link for name, link in model.links.items() if isinstance(link.rule, (*MATRIX_RULES, Conv2d))}
         self.links: dict[str, Link] = {}
-        for name in able if projections is None else projections:
+        for name in able if projections is None else names("projections", projections):
             if name not in model.links:
                 raise NetworkError(f"no projection {name!r}; there are: {', '.join(model.links)}")
             if name not in able:
                 raise CapabilityError(f"projection {name!r} is a {type(model.links[name].rule).__name__}, not a matrix")
             self.links[name] = able[name]
-        self.spread, self.read_noise, self.seed = float(spread), float(read_noise), int(seed)
+        self.spread = number("spread", spread, zero=True)
+        self.read_noise, self.seed = number("read_noise", read_noise, zero=True), seed_of("seed", seed)
         self._weights: dict[str, NDArray[np.float64]] = {}
+
+    def __repr__(self) -> str:
+        return f"SoftwareFabric(spread={self.spread!r}, read_noise={self.read_noise!r}, seed={self.seed})"
 
     @property
     def projections(self) -> tuple[str, ...]:
@@ -65,7 +69,7 @@ class SoftwareFabric:
         """Return the lasting gain of each weight of a projection."""
         stream = rng.stream_number("software fabric", projection)
         drawn = rng.normal(self.seed, stream, np.arange(int(np.prod(shape)))).reshape(shape)
-        return np.asarray(1.0 + self.spread * drawn)
+        return rng.log_normal(drawn, self.spread)
 
     def program(self, weights: Mapping[str, NDArray[np.float64]]) -> None:
         """Keep the weights, each with its gain."""

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
+from snnsim.errors import InternalError
 from snnsim.training.compiled import kernel
 
 
@@ -95,6 +98,8 @@ def transpose_lists(begin: Any, end: Any, indices: Any, first: int, last: int, s
     for source in range(last - first):
         starts[source + 1] += starts[source]
     total = starts[last - first]
+    if total > rows.shape[0]:
+        raise InternalError("a population has more spikes than were counted")
     for row in range(begin.shape[0]):
         for k in range(begin[row], end[row]):
             source = indices[k]
@@ -165,3 +170,17 @@ def tick_starts(ticks: Any, offsets: Any, start: int, begin: Any, end: Any) -> N
             while low < high and ticks[low] == start + tick:
                 low += 1
             end[tick, recording] = low
+
+
+@kernel
+def are_counts(values: Any, most: Any) -> bool:
+    """Whether flat values are whole numbers from 0 to `most`, of their type; some thousand a look, without branches."""
+    n = values.shape[0]
+    for first in range(0, n, 4096):
+        wrong = np.int32(0)
+        for i in range(first, min(first + 4096, n)):
+            x = values[i]
+            wrong |= np.int32((x != np.floor(x)) | (x < 0) | (x > most))
+        if wrong:
+            return False
+    return True

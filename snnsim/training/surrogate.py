@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from snnsim.errors import positive
+from snnsim.training.settings import number
 
 _E = 2.718281828459045
 _HALF_PI = 1.5707963267948966
@@ -87,7 +87,7 @@ class Triangle(Surrogate):
     number = 0
 
     def __post_init__(self) -> None:
-        positive("Triangle width", self.width)
+        object.__setattr__(self, "width", number("Triangle width", self.width))
 
     @property
     def parameter(self) -> float:
@@ -113,7 +113,7 @@ class Rectangle(Surrogate):
     number = 1
 
     def __post_init__(self) -> None:
-        positive("Rectangle width", self.width)
+        object.__setattr__(self, "width", number("Rectangle width", self.width))
 
     @property
     def parameter(self) -> float:
@@ -139,7 +139,7 @@ class ATan(Surrogate):
     number = 2
 
     def __post_init__(self) -> None:
-        positive("ATan alpha", self.alpha)
+        object.__setattr__(self, "alpha", number("ATan alpha", self.alpha))
 
     @property
     def parameter(self) -> float:
@@ -165,7 +165,7 @@ class Sigmoid(Surrogate):
     number = 3
 
     def __post_init__(self) -> None:
-        positive("Sigmoid alpha", self.alpha)
+        object.__setattr__(self, "alpha", number("Sigmoid alpha", self.alpha))
 
     @property
     def parameter(self) -> float:
@@ -191,7 +191,7 @@ class SuperSpike(Surrogate):
     number = 4
 
     def __post_init__(self) -> None:
-        positive("SuperSpike alpha", self.alpha)
+        object.__setattr__(self, "alpha", number("SuperSpike alpha", self.alpha))
 
     @property
     def parameter(self) -> float:

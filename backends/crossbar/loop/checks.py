@@ -6,8 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from snnsim.backends.crossbar.loop.failures import asking, status_of
 from snnsim.backends.crossbar.loop.protocol import Floats, Integers, Keys, LoopDevice, Status, check_status
+from snnsim.backends.crossbar.number_checks import number_array
 from snnsim.errors import DeviceError, ParameterError, whole
+
+#: Times what all rows of a tile carry together that a current may be, with noise, bent cells and offsets.
+MOST_TIMES = 100.0
 
 
 class Geometry:
@@ -47,7 +52,7 @@ class Geometry:
         A full scale comes back as an array of shape () or (columns // 2,).
         """
         tile, status = self.tile(tile), self.status
-        wanted = np.ascontiguousarray(targets, np.float64)
+        wanted = np.ascontiguousarray(number_array(f"targets of tile {tile}", targets))
         good = wanted.ndim == 2 and 0 < wanted.shape[0] <= status.rows and 0 < wanted.shape[1] <= status.columns
         if not good or wanted.shape[1] % 2:
             raise ParameterError(
@@ -67,7 +72,7 @@ class Geometry:
             )
         if full_scale is None:
             return tile, wanted, None
-        scale, outputs = np.array(full_scale, np.float64), wanted.shape[1] // 2
+        scale, outputs = np.array(number_array(f"full_scale of tile {tile}", full_scale)), wanted.shape[1] // 2
         if scale.shape not in ((), (outputs,)) or not np.all(np.isfinite(scale) & (scale > 0)):
             raise ParameterError(
                 f"full_scale of tile {tile} has shape {scale.shape}: must be one current above zero, in uA, or one for "
@@ -98,7 +103,7 @@ class Geometry:
             raise ParameterError(f"rows of a read of tile {tile} hold {row}; the tile has the rows 0 ... {most - 1}")
         if keys is None:
             return tile, bounds, active, None
-        own = np.ascontiguousarray(keys)
+        own = np.ascontiguousarray(_as_array(keys))
         if own.dtype != np.uint64 or own.shape != (bounds.size - 1,):
             raise ParameterError(
                 f"keys of a read of tile {tile}: {own.dtype} {own.shape}; expected uint64 {(bounds.size - 1,)}"
@@ -115,7 +120,9 @@ class Geometry:
         first : int
             Number of the first vector, for messages.
         """
-        found, outputs = np.asarray(answer), self.outputs(tile)
+        if answer is None:
+            raise DeviceError(f"device {self.status.name!r}, tile {tile}: a read gave nothing (None)", kind="answer")
+        found, outputs = _as_array(answer), self.outputs(tile)
         asked = (vectors, outputs if outputs is not None else "any")
         good = found.ndim == 2 and found.shape[0] == vectors and found.dtype.kind in "fiu"
         if good:
@@ -138,11 +145,29 @@ class Geometry:
                 "such currents",
                 kind="answer",
             )
+        status = self.status
+        bound = MOST_TIMES * status.rows * status.g_max * status.read_voltage
+        if np.abs(currents).max(initial=0.0) > bound:
+            vector, column = (int(i) for i in np.argwhere(np.abs(currents) > bound)[0])
+            raise DeviceError(
+                f"device {status.name!r}, tile {tile}: vector {first + vector}, column {column} reads "
+                f"{currents[vector, column]:.4g} uA, where all {status.rows} rows of {status.g_max:g} uS at "
+                f"{status.read_voltage:g} V give {bound / MOST_TIMES:.4g}; is it in pA, or nA?",
+                kind="answer",
+            )
         return currents
 
 
+def _as_array(answer: Any) -> Any:
+    """Return an answer as an array; of lists of unequal length one that nothing takes for currents."""
+    try:
+        return np.asarray(answer)
+    except (ValueError, TypeError):
+        return np.empty(0, object)
+
+
 def _whole_numbers(name: str, values: Any) -> Integers:
-    given = np.asarray(values)
+    given = _as_array(values)
     if given.ndim != 1 or (given.dtype.kind not in "iu" and given.size):
         raise ParameterError(f"{name}: {given.dtype} {given.shape}; expected whole numbers in one row")
     return np.ascontiguousarray(given, np.int64)
@@ -158,28 +183,36 @@ class Checked:
     Raises
     ------
     DeviceError
-        The device speaks another version or other units; later, an answer that cannot be true.
+        The device speaks another version or other units; later, an answer that cannot be true, or whatever the driver
+        raised, which is its cause.
     """
 
     def __init__(self, device: LoopDevice) -> None:
         self.device = device
-        self._geometry = Geometry(device.status())
+        self._geometry = Geometry(status_of(device))
 
     def program(self, tile: int, targets: Floats, full_scale: float | Floats | None = None) -> None:
         """Program a tile; see `LoopDevice.program`."""
         tile, wanted, scale = self._geometry.program(tile, targets, full_scale)
         self._geometry.programming(tile)
-        self.device.program(tile, wanted, plain_scale(scale))
+        with asking(f"{self._name}, program of tile {tile}"):
+            self.device.program(tile, wanted, plain_scale(scale))
         self._geometry.programmed(tile, wanted)
 
     def read(self, tile: int, offsets: Integers, rows: Integers, keys: Keys | None = None) -> Floats:
         """Read a tile; see `LoopDevice.read`."""
         tile, bounds, active, own = self._geometry.read(tile, offsets, rows, keys)
-        return self._geometry.currents(tile, bounds.size - 1, self.device.read(tile, bounds, active, own))
+        with asking(f"{self._name}, read of tile {tile} with {bounds.size - 1} vectors"):
+            answer = self.device.read(tile, bounds, active, own)
+        return self._geometry.currents(tile, bounds.size - 1, answer)
 
     def status(self) -> Status:
         """Return what the device is."""
-        return self.device.status()
+        return status_of(self.device)
+
+    @property
+    def _name(self) -> str:
+        return f"{type(self.device).__name__} {self._geometry.status.name!r}"
 
 
 def plain_scale(scale: Floats | None) -> float | Floats | None:

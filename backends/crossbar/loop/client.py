@@ -21,6 +21,16 @@ from snnsim.errors import DeviceError, ParameterError, positive, whole
 _LONGEST_PAUSE = 5.0
 #: Room in a frame for what is not currents.
 _OVERHEAD = 2**12
+#: Seconds that an attempt may take: more than a month is a slip of units.
+_LONGEST_TIMEOUT = 3e6
+
+
+def port_number(port: object, *, at_least: int = 0) -> int:
+    """Return a port, or raise `ParameterError` unless it is one."""
+    number = whole("port", port, at_least=at_least)
+    if number > 65535:
+        raise ParameterError(f"port={number}: must be at most 65535")
+    return number
 
 
 class TcpDevice:
@@ -62,8 +72,10 @@ class TcpDevice:
         limit: int = LIMIT,
     ) -> None:
         positive("timeout", timeout)
+        if timeout > _LONGEST_TIMEOUT:
+            raise ParameterError(f"timeout={timeout!r}: must be at most {_LONGEST_TIMEOUT:g} s; is it in ms?")
         positive("backoff", backoff, zero=True)
-        self.host, self.port = str(host), whole("port", port, at_least=1)
+        self.host, self.port = str(host), port_number(port, at_least=1)
         self.timeout, self.backoff = float(timeout), float(backoff)
         self.retries, self.limit = whole("retries", retries), whole("limit", limit, at_least=2**16)
         self._lock = threading.RLock()
@@ -226,6 +238,10 @@ class TcpDevice:
             raise DeviceError(f"expected a welcome, got a frame of kind {answer.kind.name}", kind="answer")
         instance, known = needs(answer.fields, "instance", str), needs(answer.fields, "known", bool)
         self._server_limit = needs(answer.fields, "limit", int)
+        if self._server_limit < 2**16:
+            raise DeviceError(
+                f"the server takes frames of {self._server_limit} bytes; must be 65536 or above", kind="answer"
+            )
         status = Status.from_dict(needs(answer.fields, "status", dict))
         if self._instance is not None and (instance != self._instance or not known):
             self._hang_up()

@@ -9,8 +9,11 @@ import numpy as np
 from snnsim import rng
 from snnsim.backends.crossbar.loop.checks import Checked
 from snnsim.backends.crossbar.loop.protocol import Floats, Integers, LoopDevice
-from snnsim.errors import ParameterError, whole
+from snnsim.errors import ParameterError, positive, whole
 from snnsim.tables import table
+
+#: Rows of all vectors and repeats.
+MOST_ACTIVE = 2**28
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,17 +163,25 @@ def compare_currents(
         An answer cannot be true.
     """
     vectors, repeats = whole("vectors", vectors, at_least=1), whole("repeats", repeats, at_least=1)
-    if not 0 < activity <= 1:
+    positive("activity", activity)
+    if activity > 1:
         raise ParameterError(f"activity={activity!r}: must be above 0, and 1 at most")
-    status = device.status()
+    measuring, modelling = Checked(device), Checked(model_device)
+    status = measuring.status()
     height = status.rows if rows is None else whole("rows", rows, at_least=1)
+    if height > status.rows:
+        raise ParameterError(f"rows={height}: a tile of {status.name!r} has {status.rows}")
+    if vectors * height * repeats > MOST_ACTIVE:
+        raise ParameterError(
+            f"vectors={vectors}, repeats={repeats}, {height} rows: their product must be at most {MOST_ACTIVE}"
+        )
+    seed = whole("seed", seed)
     stream = rng.stream_number("compare currents", tile)
     order = rng.bits(seed, stream, np.arange(vectors)[:, None], np.arange(height)[None, :])
     active = rng.uniform(seed, stream + 1, np.arange(vectors)[:, None], np.arange(height)[None, :]) < activity
     active[np.arange(vectors), order.argmin(1)] = True
     offsets = np.concatenate([[0], np.cumsum(active.sum(1))]).astype(np.int64)
     listed = np.nonzero(active)[1].astype(np.int64)
-    measuring, modelling = Checked(device), Checked(model_device)
     reads, models = [], []
     for repeat in range(repeats):
         keys = rng.bits(seed, stream + 2, np.arange(vectors), repeat)
@@ -186,7 +197,7 @@ def compare_currents(
         noise = np.sqrt(np.mean(np.var(np.stack(reads), axis=0, ddof=1), axis=0))
     return CurrentComparison(
         status.name,
-        model_device.status().name,
+        modelling.status().name,
         int(tile),
         repeats,
         np.mean(reads, axis=0),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol, runtime_checkable
@@ -10,7 +9,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from snnsim.errors import DeviceError, ParameterError, whole
+from snnsim.backends.crossbar.number_checks import settle_numbers
+from snnsim.errors import DeviceError, ParameterError, positive, whole
 
 #: Version of this protocol, of traces and of the wire format; it is raised when an old partner would misunderstand.
 PROTOCOL_VERSION = 1
@@ -62,6 +62,24 @@ class Status:
     units: Mapping[str, str] = field(default_factory=lambda: dict(UNITS))
     capabilities: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        settle_numbers(self)
+        if not isinstance(self.name, str):
+            raise ParameterError(f"Status: name={self.name!r}: must be a text")
+        least = {"rows": 1, "columns": 2, "protocol": 1} | ({} if self.tiles is None else {"tiles": 1})
+        for name, at_least in least.items():
+            whole(f"Status: {name}", getattr(self, name), at_least=at_least)
+        positive("Status: g_min", self.g_min, zero=True)
+        positive("Status: g_max", self.g_max)
+        positive("Status: read_voltage", self.read_voltage)
+        if self.g_min >= self.g_max:
+            raise ParameterError(f"Status: g_min={self.g_min!r}: must be below g_max={self.g_max!r}")
+        if not isinstance(self.units, Mapping):
+            raise ParameterError(f"Status: units={self.units!r}: must be a dict of quantities to units")
+        given: Any = self.capabilities
+        if not isinstance(given, tuple | list) or not all(isinstance(one, str) for one in given):
+            raise ParameterError(f"Status: capabilities={given!r}: must be names, such as {CAPABILITIES}")
+
     @property
     def outputs(self) -> int:
         """Most currents that a read gives for a vector."""
@@ -93,10 +111,6 @@ class Status:
                 units={str(key): str(unit) for key, unit in values["units"].items()},
                 capabilities=tuple(str(one) for one in values["capabilities"]),
             )
-            if not 0 <= status.g_min < status.g_max < math.inf or not 0 < status.read_voltage < math.inf:
-                raise ParameterError(
-                    f"g_min={status.g_min:g}, g_max={status.g_max:g}, read_voltage={status.read_voltage:g}"
-                )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise DeviceError(f"the status of the device cannot be read: {error}", kind="answer") from error
         check_status(status)

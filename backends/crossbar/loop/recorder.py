@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from snnsim.backends.crossbar.loop.checks import Geometry, plain_scale
+from snnsim.backends.crossbar.loop.failures import asking, status_of
 from snnsim.backends.crossbar.loop.protocol import Floats, Integers, Keys, LoopDevice, Status
 from snnsim.backends.crossbar.loop.trace import PROGRAM, READ, STATUS, Call, TraceWriter
 from snnsim.errors import positive
@@ -34,7 +35,7 @@ class Recorder:
     def __init__(self, device: LoopDevice, path: str | Path, *, buffer: int = 2**22) -> None:
         positive("buffer", buffer)
         self.device, self.path = device, Path(path)
-        self._geometry = Geometry(device.status())
+        self._geometry = Geometry(status_of(device))
         self._trace = TraceWriter(path, self._geometry.status, int(buffer))
 
     def __enter__(self) -> Self:
@@ -50,7 +51,7 @@ class Recorder:
         tile, wanted, scale = self._geometry.program(tile, targets, full_scale)
         self._geometry.programming(tile)
         call = Call(PROGRAM, tile, targets=wanted, full_scale=scale)
-        with self._kept(call):
+        with self._kept(call), asking(f"{self._name}, program of tile {tile}"):
             self.device.program(tile, wanted, plain_scale(scale))
         self._geometry.programmed(tile, wanted)
 
@@ -59,15 +60,20 @@ class Recorder:
         tile, bounds, active, own = self._geometry.read(tile, offsets, rows, keys)
         call = Call(READ, tile, offsets=bounds, rows=active, keys=own)
         with self._kept(call):
-            answer = self.device.read(tile, bounds, active, own)
+            with asking(f"{self._name}, read of tile {tile} with {bounds.size - 1} vectors"):
+                answer = self.device.read(tile, bounds, active, own)
             call.currents = self._geometry.currents(tile, bounds.size - 1, answer)
         return call.currents
 
     def status(self) -> Status:
         """Return what the device is."""
-        found = self.device.status()
+        found = status_of(self.device)
         self._trace.add(Call(STATUS, text=json.dumps(found.as_dict())))
         return found
+
+    @property
+    def _name(self) -> str:
+        return f"{type(self.device).__name__} {self._geometry.status.name!r}"
 
     @contextlib.contextmanager
     def _kept(self, call: Call) -> Iterator[None]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from snnsim.backends.crossbar.loop.checks import Geometry
 from snnsim.backends.crossbar.loop.protocol import Floats, Integers, Keys, Status
 from snnsim.backends.crossbar.loop.trace import NAMES, PROGRAM, READ, STATUS, Call, TraceReader
-from snnsim.errors import DeviceError
+from snnsim.errors import DataError, DeviceError
 
 
 class Replay:
@@ -86,7 +86,10 @@ class Replay:
             return self._trace.status
         recorded = self._trace.take()
         assert recorded is not None
-        return Status.from_dict(json.loads(recorded.text))
+        try:
+            return Status.from_dict(json.loads(recorded.text))
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{self.path}: call {self._trace.number}: the status cannot be read ({error})") from error
 
     def rewind(self) -> None:
         """Play from the first call again."""

@@ -22,6 +22,8 @@ from typing import Any
 import numpy as np
 
 from snnsim.backends.crossbar.loop.checks import Geometry, plain_scale
+from snnsim.backends.crossbar.loop.client import port_number
+from snnsim.backends.crossbar.loop.failures import kind_of, status_of
 from snnsim.backends.crossbar.loop.protocol import LoopDevice
 from snnsim.backends.crossbar.loop.wire import LIMIT, DamagedError, Inbox, Kind, Message, encode, needs
 from snnsim.errors import DeviceError, ParameterError, SnnsimError, positive, whole
@@ -78,8 +80,8 @@ class DeviceServer:
     ) -> None:
         positive("patience", patience)
         self.device, self.limit, self.patience = device, whole("limit", limit, at_least=2**16), float(patience)
-        whole("port", port)
-        self._geometry = Geometry(device.status())
+        port_number(port)
+        self._geometry = Geometry(status_of(device))
         self._instance = secrets.token_hex(16)
         self._sessions: OrderedDict[str, _Session] = OrderedDict()
         self._peers: set[_Peer] = set()
@@ -159,8 +161,12 @@ class DeviceServer:
                 return
             # Where the next frame begins is not known any more.
             peer.last = True
+            _say(f"a client is cut off: {error}")
             self._reply(peer, encode(Message(Kind.REFUSED, 0, {"message": str(error)})))
         except OSError:
+            self._drop(peer)
+        except Exception as error:  # whatever a client has found to send: it goes, and the others stay
+            _say(f"a client is cut off: {type(error).__name__}: {error}")
             self._drop(peer)
 
     def _reply(self, peer: _Peer, frame: bytes) -> None:
@@ -197,6 +203,7 @@ class DeviceServer:
         now = time.monotonic()
         for peer in [peer for peer in self._peers if peer.inbox.begun or peer.out or peer.session is None]:
             if now - peer.heard > self.patience:
+                _say(f"a client is dropped: it has been silent for {self.patience:g} s")
                 self._drop(peer)
 
     def _flush(self) -> None:
@@ -264,14 +271,14 @@ class DeviceServer:
         except SnnsimError as error:
             kind, reason = getattr(error, "kind", "refused"), str(error)
         except Exception as error:  # a driver may raise anything; the server outlives it
-            print(f"snnsim serve-device: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
-            kind, reason = "refused", f"{type(error).__name__}: {error}"
+            _say(f"{type(error).__name__}: {error}")
+            kind, reason = kind_of(error), f"{type(error).__name__}: {error}"
         return encode(Message(Kind.REFUSED, message.number, {"kind": kind, "message": reason[:2000]}))
 
     def _ask_device(self, message: Message) -> tuple[dict[str, Any], dict[str, Any]]:
         arrays, geometry = message.arrays, self._geometry
         if message.kind is Kind.STATUS:
-            geometry.status = self.device.status()
+            geometry.status = status_of(self.device)
             return {"status": geometry.status.as_dict()}, {}
         tile = needs(message.fields, "tile", int)
         if message.kind is Kind.PROGRAM:
@@ -290,6 +297,10 @@ class DeviceServer:
             raise ParameterError(f"{vectors} vectors of {outputs} currents are more than {self.limit} bytes")
         # Whether the currents can be true, the client says, who knows which vectors it asked for.
         return {}, {"currents": np.asarray(self.device.read(tile, offsets, rows, keys), np.float64)}
+
+
+def _say(what: str) -> None:
+    print(f"snnsim serve-device: {what}", file=sys.stderr, flush=True)
 
 
 def _array(arrays: dict[str, Any], name: str) -> Any:

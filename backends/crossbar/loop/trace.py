@@ -186,8 +186,10 @@ class TraceReader:
                     )
                 self.status = Status.from_dict(json.loads(self._file.attrs["status"]))
                 self.calls: NDArray[np.int64] = self._file["calls"][()]
-                if self.calls.shape[1] != len(COLUMNS):
-                    raise DataError(f"{path}: the file is damaged or not complete (calls has {self.calls.shape})")
+                if self.calls.shape[1:] != (len(COLUMNS),) or self.calls.dtype.kind not in "iu":
+                    raise DataError(
+                        f"{path}: the file is damaged or not complete (calls has {self.calls.dtype} {self.calls.shape})"
+                    )
         except BaseException:
             self._file.close()
             raise
@@ -240,7 +242,9 @@ class TraceReader:
             yield
         except DeviceError:
             raise
-        except (KeyError, OSError, ValueError) as error:
+        except (
+            KeyError, OSError, ValueError, TypeError, AttributeError, IndexError, OverflowError, RecursionError
+        ) as error:  # fmt: skip
             if isinstance(error, DataError):
                 raise
             reason = str(error).splitlines()[0].strip("'\"")

@@ -44,6 +44,7 @@ HEADER_BYTES = _HEAD.size + _SUM.size
 LIMIT = 2**26
 _JSON_LIMIT = 2**16
 _ARRAYS, _DIMENSIONS = 8, 4
+_MOST_NUMBERS = 2**40
 _DTYPES = {name: np.dtype(name) for name in ("<f8", "<f4", "<i8", "<i4", "<u8", "<u4")}
 _RECEIVE = 2**20
 
@@ -157,6 +158,9 @@ def _described(entry: Any, kind: Kind, number: int) -> tuple[str, np.dtype[Any],
     good = isinstance(entry, list) and len(entry) == 3 and isinstance(entry[0], str) and isinstance(entry[2], list)
     if not good or len(entry[2]) > _DIMENSIONS or not all(type(n) is int and 0 <= n < 2**40 for n in entry[2]):
         raise _malformed(kind, number, f"an array is described as {str(entry)[:60]}")
+    # An extent of zero leaves nothing to count, and the others to what no array can have.
+    if 0 in entry[2] and math.prod(n for n in entry[2] if n) > _MOST_NUMBERS:
+        raise _malformed(kind, number, f"array {entry[0]!r} has the shape {tuple(entry[2])}")
     dtype = _DTYPES.get(str(entry[1]))
     if dtype is None:
         raise _malformed(kind, number, f"array {entry[0]!r} has the type {str(entry[1])[:20]!r}")
