@@ -10,9 +10,9 @@ import importlib.metadata
 import inspect
 from typing import Any
 
-from snnsim.backends.base import Program, Visit
+from snnsim.backends.contract.program import Program, Visit
 from snnsim.errors import BackendError, ParameterError
-from snnsim.network import Network
+from snnsim.network.network import Network
 
 #: Module and class of each backend of our own; modules are imported when first asked for.
 _OWN = {

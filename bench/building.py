@@ -22,10 +22,11 @@ import harness
 
 import snnsim as sn
 from snnsim import circuits
-from snnsim.backends.cpu.build import build_parts
-from snnsim.backends.cpu.partition import Partition
-from snnsim.backends.layout import Layout
-from snnsim.machine import cores
+from snnsim.backends.contract.layout import Layout
+from snnsim.backends.cpu.parts.build import build_parts
+from snnsim.backends.cpu.parts.partition import Partition
+from snnsim.backends.cpu.parts.projection_groups import groups_of
+from snnsim.system.machine import cores
 
 RULES = ("FixedInDegree", "FixedTotalNumber", "FixedProbability")
 MICROCIRCUIT = "microcircuit"
@@ -54,7 +55,7 @@ def build(network: sn.Network, threads: int, progress: bool = False) -> dict[str
     partition = Partition.of(network, layout, threads)
     laid_out = time.perf_counter()
     parts = range(partition.n_parts)
-    stores = build_parts(network, layout, partition, parts, "float32", threads, progress)
+    stores = build_parts(network, partition, groups_of(network), parts, "float32", threads, progress)
     done = time.perf_counter()
     n_synapses = sum(store.n_synapses for store in stores)
     return {

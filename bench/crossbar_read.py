@@ -23,8 +23,9 @@ from typing import Any
 import harness
 import numpy as np
 
-from snnsim.backends.crossbar.converter import ADC, Converters, range_for
-from snnsim.backends.crossbar.prepared_array import PreparedArray
+from snnsim.backends.crossbar import ADC
+from snnsim.backends.crossbar.array_read.converter import Converters, range_for
+from snnsim.backends.crossbar.array_read.prepared_array import PreparedArray
 
 SIZE, BITS, NOISE = 512, 8, 0.02
 ACTIVE, BATCHES = (0.02, 0.10), (1, 64)

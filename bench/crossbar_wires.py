@@ -19,7 +19,8 @@ import numpy as np
 from scipy.sparse import coo_matrix, csc_matrix
 from scipy.sparse.linalg import splu
 
-from snnsim.backends.crossbar.wires import Wires, apply_transfer, exact_currents, fast_currents, transfer_matrix
+from snnsim.backends.crossbar import Wires
+from snnsim.backends.crossbar.wires.currents import apply_transfer, exact_currents, fast_currents, transfer_matrix
 
 METRIC = "time a vector"
 VOLTAGE = 0.2

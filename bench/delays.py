@@ -27,10 +27,9 @@ import torch
 from torch import nn
 
 from snnsim.architectures import delayed
-from snnsim.training import BPTT, ATan, TrainableNetwork
-from snnsim.training.delay_schedule import FINAL_WIDTH
-from snnsim.training.rules import Outcome
-from snnsim.training.schedules import make_optimiser
+from snnsim.training import BPTT, ATan, Outcome, TrainableNetwork
+from snnsim.training.loop.schedules import make_optimiser
+from snnsim.training.parameters.delay_schedule import FINAL_WIDTH
 
 SIZES, LONGEST, TICKS, DT = (140, 256, 256, 20), 24, 100, 10e-3
 NAMES = ("input", "hidden1", "hidden2", "output")

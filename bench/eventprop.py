@@ -28,9 +28,8 @@ import torch
 from training_speed import resident_rise, saved_bytes
 
 import snnsim as sn
-from snnsim.training import BPTT, EventProp, EventPropNetwork, TrainableNetwork
-from snnsim.training.losses import ScoreCrossEntropy
-from snnsim.training.threads import workers
+from snnsim.training import BPTT, EventProp, EventPropNetwork, ScoreCrossEntropy, TrainableNetwork
+from snnsim.training.compute.threads import workers
 
 DT = 1e-3
 SIZES = (140, 256, 20)

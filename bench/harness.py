@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from snnsim.machine import cores
+from snnsim.system.machine import cores
 
 PACKAGES = (
     "snnsim",
@@ -141,7 +141,7 @@ def keep(name: str, settings: dict[str, Any], rows: list[dict[str, Any]], path: 
 
 def show(rows: list[dict[str, Any]]) -> None:
     """Print rows as a table."""
-    from snnsim.tables import table
+    from snnsim.system.tables import table
 
     def number(value: float | None, unit: str = "") -> str:
         return "" if value is None else f"{value:.4g}{' ' + unit if unit else ''}"

@@ -130,7 +130,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
 
 def decoder(files: list[Path]) -> Callable[[], Any]:
     """Return the work that is left when the bytes are in memory, to tell reading from decoding."""
-    from snnsim.datasets.kernels import decode_forty_bits, to_sorted_ticks
+    from snnsim.datasets.event_kernels import decode_forty_bits, to_sorted_ticks
 
     contents = [file.read_bytes() for file in files]
     raw = np.frombuffer(b"".join(contents), np.uint8)

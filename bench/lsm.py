@@ -27,9 +27,7 @@ import numpy as np
 
 import snnsim as sn
 from snnsim.datasets import EventDataset, lag_patterns, load_digits_events, load_nmnist, read_spikes_hdf5
-from snnsim.readouts import LinearProbe, RidgeClassifier
-from snnsim.reservoir import liquid_state_machine
-from snnsim.reservoir_features import spike_counts
+from snnsim.reservoir import LinearProbe, RidgeClassifier, liquid_state_machine, spike_counts
 
 #: Makes what a network runs on; the number is that of the seed, for instance of a chip.
 Runner = Callable[[sn.Network, int], sn.Simulation]

@@ -21,12 +21,10 @@ import numpy as np
 
 import snnsim as sn
 from snnsim.architectures import convolutional, fully_connected
-from snnsim.augmentation import RandomShift
 from snnsim.backends import names as backend_names
-from snnsim.calibration import Calibration, calibrate
 from snnsim.datasets import EventDataset, load_nmnist
-from snnsim.exit_curves import accuracy_latency_curve
-from snnsim.exit_measurement import ExitMeasurement, measure_early_exit
+from snnsim.datasets.augmentation import RandomShift
+from snnsim.early_exit import Calibration, ExitMeasurement, accuracy_latency_curve, calibrate, measure_early_exit
 from snnsim.training import BPTT, SLTT, TrainableNetwork, train
 
 DT = 17e-3  # twenty ticks for a recording of 0.34 s

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from snnsim import STDP, RewardModulatedSTDP, TripletSTDP
-from snnsim.backends.cpu import learning_parts as t
-from snnsim.backends.cpu._jit import jit
-from snnsim.backends.cpu.synapses import call_arrive, kernels
+from snnsim.backends.cpu.parts import plasticity_records as t
+from snnsim.backends.cpu.plasticity.kernels import call_arrive, kernels
+from snnsim.numerics.specialise import jit
 from snnsim.plasticity import PlasticityRule
 from snnsim.plasticity.decay import DecayTable
 

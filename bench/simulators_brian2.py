@@ -129,7 +129,7 @@ class Brian2:
         for projection in self.network.projections:
             weight, delay = projection.connectivity.weights, projection.delay
             key = (
-                self.network.receptor_number(projection),
+                self.network.connection(projection).receptor_number,
                 weight if isinstance(weight, float) else "each its own",
                 delay if isinstance(delay, float) else "each its own",
                 projection.plasticity is not None,
@@ -153,7 +153,7 @@ class Brian2:
 
     def _synapses(self, group: Any, members: list[Any]) -> list[Any]:
         first = members[0]
-        receptor = self.network.receptor_number(first)
+        receptor = self.network.connection(first).receptor_number
         sources, targets, weights, own_delays = self._wiring(members)
         self.synapses += sources.size
         plastic = first.plasticity

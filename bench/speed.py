@@ -102,8 +102,8 @@ def inference(batch: int, ticks: int, runs: int, weights: list[np.ndarray]) -> l
 
 def gather_limit() -> dict[str, Any]:
     """Measure how fast the gather kernel alone runs on one thread, its lists and sums in the nearest cache."""
-    from snnsim.backends.cpu._jit import jit
-    from snnsim.backends.cpu.deliver import add_rows
+    from snnsim.backends.cpu.recordings.deliver import add_rows
+    from snnsim.numerics.specialise import jit
 
     @jit
     def many(target, weights, spikes, reps, count):  # type: ignore[no-untyped-def]

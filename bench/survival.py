@@ -22,7 +22,7 @@ import numpy as np
 
 import snnsim as sn
 from snnsim import circuits
-from snnsim.machine import cores
+from snnsim.system.machine import cores
 
 EXCITATORY, INHIBITORY, LEARNED = "excitatory", "inhibitory", "excitatory->excitatory"
 

@@ -28,15 +28,7 @@ import snnsim as sn
 from snnsim.datasets import EventDataset, load_nmnist, read_spikes_hdf5
 from snnsim.reservoir import liquid_state_machine
 from snnsim.training import ContrastiveProjection, PrototypeProjection
-from snnsim.zero_shot import (
-    LabelledFeatures,
-    ZeroShotResult,
-    ZeroShotSplit,
-    ask,
-    encode,
-    input_counts,
-    split_classes,
-)
+from snnsim.zero_shot import LabelledFeatures, ZeroShotResult, ZeroShotSplit, ask, encode, input_counts, split_classes
 
 SEEN, UNSEEN = tuple(range(1, 8)), (8, 9)
 #: Temperature, and whether vectors are normalised: among these, validation decides. The first is the published one.
@@ -180,8 +172,7 @@ class Features:
 def chips(seed: int) -> Callable[[sn.Network], Any] | None:
     """Return what runs a network on a chip of its own, or None where this snnsim has no chip."""
     try:
-        from snnsim.backends.crossbar import Chip, ChipConfig
-        from snnsim.backends.crossbar.presets import realistic_rram
+        from snnsim.backends.crossbar import Chip, ChipConfig, realistic_rram
     except ImportError:
         return None
     numbers = itertools.count(2 * seed)

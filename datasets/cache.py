@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from snnsim.datasets.dataset import EventDataset
-from snnsim.datasets.folders import data_folder
+from snnsim.datasets.downloads.data_folder import data_folder
 from snnsim.errors import DataError, ParameterError
-from snnsim.storage import SCHEMA, read_hdf5
+from snnsim.storage.hdf5 import SCHEMA, read_hdf5
 
 #: Files up to this size are hashed whole; of larger ones only size, modification time and both ends count.
 WHOLE = 64 << 20

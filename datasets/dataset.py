@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from snnsim.datasets.frames import FrameBatch, frame_batches, pooled_channels
-from snnsim.datasets.order import (
+from snnsim.errors import DataError, ParameterError
+from snnsim.events import Events
+from snnsim.numerics.sampling import (
     IntArray,
     batch_indices,
     check_seed,
@@ -20,9 +22,7 @@ from snnsim.datasets.order import (
     stratified_folds,
     stratified_part,
 )
-from snnsim.errors import DataError, ParameterError
-from snnsim.events import Events
-from snnsim.storage import read_hdf5, write_hdf5
+from snnsim.storage.hdf5 import read_hdf5, write_hdf5
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,7 +206,7 @@ class EventDataset:
         ParameterError
             `out` has another shape, or is not contiguous.
         """
-        from snnsim.datasets.kernels import count_events
+        from snnsim.datasets.event_kernels import count_events
 
         events = self.events if which is None else self[which].events
         shape = (len(events), events.n_ticks, *self.sensor_shape)

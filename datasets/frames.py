@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from snnsim.datasets.order import IntArray
 from snnsim.errors import ParameterError, whole
 from snnsim.events import Events
+from snnsim.numerics.sampling import IntArray
 
 
 class FrameBatch(NamedTuple):
@@ -59,7 +59,7 @@ def frame_batches(events: Events, labels: IntArray, indices: Iterable[IntArray])
 
 def count_frames(events: Events, chosen: IntArray, channels: IntArray) -> NDArray[np.float32]:
     """Return counts of shape (chosen, ticks of the longest of them, channels)."""
-    from snnsim.datasets.kernels import count_channels
+    from snnsim.datasets.event_kernels import count_channels
 
     longest = int(events.lengths[chosen].max(initial=0))
     counts = np.zeros((chosen.size, longest, int(channels[-1]) + 1), np.float32)

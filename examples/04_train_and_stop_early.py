@@ -2,9 +2,8 @@
 
 import snnsim as sn
 from snnsim.architectures import fully_connected
-from snnsim.calibration import calibrate
 from snnsim.datasets import load_digits_events
-from snnsim.exit_measurement import measure_early_exit
+from snnsim.early_exit import calibrate, measure_early_exit
 from snnsim.training import SLTT, TrainableNetwork, train
 
 dt = 10e-3

@@ -8,8 +8,9 @@ import sys
 import numpy as np
 
 import snnsim as sn
-from snnsim import analysis, plot, plot_activity
+from snnsim import analysis, plot
 from snnsim.circuits import brunel
+from snnsim.plot import firing as plot_activity
 
 network = brunel(order=2500, g=5.0, eta=2.0, seed=1)
 print(network)

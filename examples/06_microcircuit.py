@@ -9,8 +9,9 @@ import sys
 import numpy as np
 
 import snnsim as sn
-from snnsim import analysis, plot, plot_activity
+from snnsim import analysis, plot
 from snnsim.circuits import potjans_diesmann
+from snnsim.plot import firing as plot_activity
 
 scale = 0.1
 #: Rates of one run of NEST at this scale, from https://github.com/INM-6/microcircuit-PD14-model.

@@ -8,8 +8,9 @@ import sys
 import numpy as np
 
 import snnsim as sn
-from snnsim import plot, plot_activity
-from snnsim.plot_style import style
+from snnsim import plot
+from snnsim.plot import firing as plot_activity
+from snnsim.plot import style
 
 inputs, neurons, dt, seconds, rate = 400, 8, 1e-3, 60.0, 15.0
 ticks, together = round(seconds / dt), inputs // 2

@@ -4,10 +4,18 @@ import numpy as np
 
 import snnsim as sn
 from snnsim.datasets import lag_patterns, load_digits_events
-from snnsim.readouts import LinearProbe, RidgeClassifier, compare
-from snnsim.reservoir import liquid_state_machine
-from snnsim.reservoir_features import filtered_spikes, spike_counts
-from snnsim.reservoir_measures import echo_state, memory_capacity, perturbation, random_input
+from snnsim.reservoir import (
+    LinearProbe,
+    RidgeClassifier,
+    compare,
+    echo_state,
+    filtered_spikes,
+    liquid_state_machine,
+    memory_capacity,
+    perturbation,
+    random_input,
+    spike_counts,
+)
 
 
 def counts_of(simulation, data):

@@ -15,7 +15,7 @@ import snnsim as sn
 from snnsim import plot
 from snnsim.architectures import fully_connected
 from snnsim.backends.crossbar import ADC, Chip, ChipConfig, Device, Mapping, Wires
-from snnsim.backends.crossbar.wires import cell_voltages
+from snnsim.backends.crossbar.wires.currents import cell_voltages
 from snnsim.datasets import load_digits_events
 from snnsim.energy import compare, digital_45nm_integer, energy_report, rram_crossbar
 from snnsim.monte_carlo import monte_carlo

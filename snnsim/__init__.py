@@ -1,7 +1,5 @@
 """snnsim: describe a spiking network once; train it; run it event-driven on any backend."""
 
-__version__ = "0.1.0"
-
 from snnsim import circuits as circuits
 from snnsim.connectivity import Conv2d as Conv2d
 from snnsim.connectivity import Dense as Dense
@@ -18,10 +16,10 @@ from snnsim.connectivity import SumPool2d as SumPool2d
 from snnsim.connectivity import Uniform as Uniform
 from snnsim.errors import SnnsimError as SnnsimError
 from snnsim.events import Events as Events
-from snnsim.learnable import Learnable as Learnable
-from snnsim.network import Network as Network
-from snnsim.network import Population as Population
-from snnsim.network import Projection as Projection
+from snnsim.network.learnable_delay import Learnable as Learnable
+from snnsim.network.network import Network as Network
+from snnsim.network.population import Population as Population
+from snnsim.network.projection import Projection as Projection
 from snnsim.neurons import IF as IF
 from snnsim.neurons import LI as LI
 from snnsim.neurons import LIF as LIF
@@ -40,8 +38,9 @@ from snnsim.plasticity import STDP as STDP
 from snnsim.plasticity import Normalisation as Normalisation
 from snnsim.plasticity import RewardModulatedSTDP as RewardModulatedSTDP
 from snnsim.plasticity import TripletSTDP as TripletSTDP
-from snnsim.recording import Spikes as Spikes
-from snnsim.recording import Trace as Trace
-from snnsim.result import Result as Result
-from snnsim.simulation import Simulation as Simulation
-from snnsim.simulation import run as run
+from snnsim.simulation.probes import Spikes as Spikes
+from snnsim.simulation.probes import Trace as Trace
+from snnsim.simulation.result import Result as Result
+from snnsim.simulation.simulation import Simulation as Simulation
+from snnsim.simulation.simulation import run as run
+from snnsim.version import __version__ as __version__

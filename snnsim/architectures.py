@@ -13,8 +13,10 @@ from collections.abc import Sequence
 
 from snnsim.connectivity import Conv2d, Dense, Kaiming
 from snnsim.errors import ParameterError, positive, whole
-from snnsim.learnable import Learnable, LearnedKernel
-from snnsim.network import Network, Population, Projection
+from snnsim.network.learnable_delay import Learnable, LearnedKernel
+from snnsim.network.network import Network
+from snnsim.network.population import Population
+from snnsim.network.projection import Projection
 from snnsim.neurons import LI, LIF, Input
 
 

@@ -428,7 +428,7 @@ class Events:
 
     def write(self, group: h5py.Group) -> None:
         """Write into an open HDF5 group."""
-        from snnsim.storage import create_array
+        from snnsim.storage.hdf5 import create_array
 
         group.attrs.update(n_sources=self.n_sources, n_ticks=self.n_ticks, dt=self.dt)
         for name in ("ticks", "sources", "offsets", "lengths"):
@@ -453,7 +453,7 @@ class Events:
 
     def save(self, path: str | Path) -> None:
         """Save to an HDF5 file; the file is complete or not there at all."""
-        from snnsim.storage import write_hdf5
+        from snnsim.storage.hdf5 import write_hdf5
 
         with write_hdf5(path, "events") as file:
             self.write(file)
@@ -461,7 +461,7 @@ class Events:
     @classmethod
     def load(cls, path: str | Path) -> Events:
         """Load what `save` saved."""
-        from snnsim.storage import read_hdf5
+        from snnsim.storage.hdf5 import read_hdf5
 
         with read_hdf5(path, "events") as file:
             return cls.read(file)

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snnsim import rng
 from snnsim.errors import DataError, ParameterError, SnnsimError, whole
-from snnsim.json_storage import read_json, write_json
-from snnsim.progress import bar, interruptible
-from snnsim.tables import table
+from snnsim.numerics import rng
+from snnsim.storage.json_files import read_json, write_json
+from snnsim.system.progress import bar, interruptible
+from snnsim.system.tables import table
 
 
 @dataclass(frozen=True, eq=False)

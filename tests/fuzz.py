@@ -33,11 +33,11 @@ if "--checked" in sys.argv:
 # The script's own folder is on the path, and beside it those that are mapped under snnsim.
 sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != Path(__file__).resolve().parent.parent]
 
-import snnsim as sn  # noqa: E402
-from snnsim.backends.settle import settle  # noqa: E402
-from snnsim.early_exit import DynamicConfidence  # noqa: E402
-from snnsim.errors import DivergenceError, InternalError, SnnsimError  # noqa: E402
-from snnsim.neurons import MODELS  # noqa: E402
+import snnsim as sn
+from snnsim.backends.contract.silent_neurons import settle
+from snnsim.early_exit import DynamicConfidence
+from snnsim.errors import DivergenceError, InternalError, SnnsimError
+from snnsim.neurons import MODELS
 
 #: Kinds of receptors that a population may have.
 CURRENTS = (("Delta",), ("Exponential",), ("Delta", "Exponential"), ("Alpha", "Exponential", "Delta"))
@@ -352,7 +352,7 @@ class Case:
                 break
             except SnnsimError:
                 tally.refused += 1
-        self.longest = max((self.net.longest_delay(p) for p in self.net.projections), default=0)
+        self.longest = max((self.net.connection(p).longest_delay for p in self.net.projections), default=0)
         self.learning = [p for p in self.net.projections if p.plasticity is not None]
 
     def run(self) -> None:

@@ -12,8 +12,8 @@ from snnsim.datasets import load_digits_events, load_nmnist
 
 torch = pytest.importorskip("torch")
 
-from snnsim.training import BPTT, SLTT, TrainableNetwork, evaluate, train  # noqa: E402
-from snnsim.training.normalisation import Moments, TickBatchNorm, tick_moments  # noqa: E402
+from snnsim.training import BPTT, SLTT, TrainableNetwork, evaluate, train
+from snnsim.training.fused.tick_norm import Moments, TickBatchNorm, tick_moments
 
 DT = 1e-3
 

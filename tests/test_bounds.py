@@ -27,14 +27,15 @@ from snnsim import (
     Trace,
     Uniform,
 )
-from snnsim.backends.base import TraceRequest
-from snnsim.backends.cpu import build, long_run
-from snnsim.backends.cpu.build_kernels import count_listed, place_listed, sort_rows
-from snnsim.backends.cpu.learning_order import RowOrder
-from snnsim.backends.cpu.part_checks import check_rows, check_segments
+from snnsim.backends.contract.program import TraceRequest
+from snnsim.backends.cpu.long_run import long_run
+from snnsim.backends.cpu.parts import build
+from snnsim.backends.cpu.parts.build_kernels import count_listed, place_listed, sort_rows
+from snnsim.backends.cpu.parts.checks import check_rows, check_segments
+from snnsim.backends.cpu.plasticity.synapse_order import RowOrder
 from snnsim.connectivity import Key
-from snnsim.connectivity.draw import Plan
 from snnsim.connectivity.draw_kernels import count_sources, longest_value, place
+from snnsim.connectivity.draw_plan import Plan
 from snnsim.errors import DataError, InternalError, ResourceError, SnnsimError
 from snnsim.timebase import to_ticks
 
@@ -338,7 +339,7 @@ def test_a_state_that_waits_for_events_fits_populations_that_can(tmp_path):
 
 
 def test_an_ear_with_no_room_for_its_spikes_is_an_error():
-    from snnsim.datasets.ear_kernels import bushy_cells
+    from snnsim.datasets.inner_ear.kernels import bushy_cells
 
     probability, cell = np.full((1, 400), 0.9), (10, 3, 0.9, 0.9, 1.0)
     ticks, counts = np.full((1, 101), -1, np.int32), np.zeros(1, np.int64)
@@ -351,7 +352,7 @@ def test_an_ear_with_no_room_for_its_spikes_is_an_error():
 
 
 def test_frames_too_short_for_their_events_are_an_error():
-    from snnsim.datasets.kernels import count_channels, count_events, decode_forty_bits
+    from snnsim.datasets.event_kernels import count_channels, count_events, decode_forty_bits
 
     events = Events.from_ticks([0, 4], [0, 2], n_sources=3, dt=DT)
     given = events.ticks, events.sources, events.offsets, np.array([0]), np.arange(3)
@@ -370,9 +371,9 @@ def test_frames_too_short_for_their_events_are_an_error():
 
 
 def test_training_lists_stay_in_their_room():
-    from snnsim.training.delayed_kernels import add_gradients, list_terms
-    from snnsim.training.membrane_kernels import fire_ticks
-    from snnsim.training.sparse_kernels import transpose_lists
+    from snnsim.training.compute.sparse_kernels import transpose_lists
+    from snnsim.training.delays.shift_kernels import add_gradients, list_terms
+    from snnsim.training.fused.membrane_kernels import fire_ticks
 
     begin, end, indices = np.array([0, 2]), np.array([2, 3]), np.array([0, 1, 1])
     starts = np.zeros(3, np.int64)

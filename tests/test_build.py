@@ -26,11 +26,12 @@ from snnsim import (
     SumPool2d,
     Uniform,
 )
-from snnsim.backends.cpu import build
-from snnsim.backends.cpu.build import build_parts, groups_of
-from snnsim.backends.cpu.build_kernels import sort_rows
-from snnsim.backends.cpu.partition import Partition, paying_threads
-from snnsim.backends.layout import Layout
+from snnsim.backends.contract.layout import Layout
+from snnsim.backends.cpu.parts import build
+from snnsim.backends.cpu.parts.build import build_parts
+from snnsim.backends.cpu.parts.build_kernels import sort_rows
+from snnsim.backends.cpu.parts.partition import Partition, paying_threads
+from snnsim.backends.cpu.parts.projection_groups import groups_of
 from snnsim.circuits import brunel, vogels_abbott_cuba
 from snnsim.connectivity import RULES
 
@@ -57,7 +58,7 @@ def rules(weights):
 def built(network, multiple_of, dtype="float64", threads=2):
     layout = Layout.of(network)
     partition = Partition.of(network, layout, multiple_of)
-    stores = build_parts(network, layout, partition, range(partition.n_parts), dtype, threads)
+    stores = build_parts(network, partition, groups_of(network), range(partition.n_parts), dtype, threads)
     return partition, stores
 
 
@@ -92,10 +93,10 @@ def unpacked(network, partition, stores):
         for group, source, places, weights, delays in rows_of(network, partition, store, part):
             assert np.all(np.diff(delays * 2**20 + places) >= 0), "rows are not sorted by delay and place"
             left = np.ones(places.size, bool)
-            for number in group.projections:
+            for number in group.numbers:
                 projection = network.projections[number]
                 p = network.population_number(projection.target)
-                begin = base[p] + network.receptor_number(projection) * (high[p] - low[p])
+                begin = base[p] + network.connection(projection).receptor_number * (high[p] - low[p])
                 mine = (places >= begin) & (places < begin + high[p] - low[p])
                 left &= ~mine
                 targets = places[mine] - begin + low[p]
@@ -116,7 +117,7 @@ def expected(network, dtype):
     for projection in network.projections:
         s = network.synapses(projection)
         sources = np.repeat(np.arange(s.offsets.size - 1), np.diff(s.offsets)).tolist()
-        delays = np.full(s.targets.size, network.minimum_delay(projection)) if s.delays is None else s.delays
+        delays = np.full(s.targets.size, network.connection(projection).minimum_delay) if s.delays is None else s.delays
         synapses = zip(sources, s.targets.tolist(), delays.tolist(), s.weights.astype(dtype).tolist(), strict=True)
         result.append(sorted(synapses, key=lambda synapse: synapse[:3]))
     return result
@@ -164,7 +165,7 @@ def test_merged_groups_hold_the_synapses_of_their_projections(n_parts):
             Projection("b", "b", FixedInDegree(4, Uniform()), delay=DT),
         ]
     )
-    assert [group.projections for group in groups_of(network)] == [(0, 1, 2), (3, 4), (5,)]
+    assert [group.numbers for group in groups_of(network)] == [(0, 1, 2), (3, 4), (5,)]
     partition, stores = built(network, n_parts, "float32")
     assert unpacked(network, partition, stores) == expected(network, "float32")
     assert stores[0].delays.dtype == np.uint16
@@ -178,7 +179,7 @@ def test_projections_merge_only_where_the_order_of_adding_stays():
         network = network_of(
             [Projection(*ends, rule, name=str(i), **rest) for i, (ends, rule, rest) in enumerate(projections)]
         )
-        return [group.projections for group in groups_of(network)]
+        return [group.numbers for group in groups_of(network)]
 
     to_a, to_b, rule = ("in", "a"), ("in", "b"), OneToOne(0.5)
     slow = {"receptor": "slow"}
@@ -222,9 +223,9 @@ def test_parts_do_not_depend_on_threads_nor_on_what_else_is_built():
     )
     layout = Layout.of(network)
     partition = Partition.of(network, layout, 3)
-    together = build_parts(network, layout, partition, [0, 1, 2], "float32", 3)
+    together = build_parts(network, partition, groups_of(network), [0, 1, 2], "float32", 3)
     for part in range(3):
-        (alone,) = build_parts(network, layout, partition, [part], "float32", 1)
+        (alone,) = build_parts(network, partition, groups_of(network), [part], "float32", 1)
         for name in ("rows", "targets", "weights", "delays", "row_start", "target_start"):
             assert np.array_equal(getattr(alone, name), getattr(together[part], name))
 
@@ -272,7 +273,7 @@ def test_sorting_is_stable_for_long_and_short_delays():
 def test_a_bar_shows_the_time_left(capfd):
     network = network_of([Projection("a", "b", FixedProbability(0.4), delay=DT)])
     layout = Layout.of(network)
-    build_parts(network, layout, Partition.of(network, layout), [0], "float32", progress=True)
+    build_parts(network, Partition.of(network, layout), groups_of(network), [0], "float32", progress=True)
     error = capfd.readouterr().err
     assert "building synapses 100%" in error
     assert "left" in error
@@ -280,7 +281,7 @@ def test_a_bar_shows_the_time_left(capfd):
 
 def test_what_fails_in_one_part_stops_the_others(monkeypatch):
     """An error, or Ctrl-C."""
-    monkeypatch.setattr("snnsim.connectivity.draw.CHUNK", 10)
+    monkeypatch.setattr("snnsim.connectivity.draw_plan.CHUNK", 10)
     network = network_of([Projection("a", "b", FixedInDegree(10, Normal()), delay=DT)])
     layout = Layout.of(network)
     partition = Partition.of(network, layout, 2)
@@ -295,12 +296,12 @@ def test_what_fails_in_one_part_stops_the_others(monkeypatch):
 
     monkeypatch.setattr(build, "place", fail_in_the_first_part)
     with pytest.raises(KeyboardInterrupt):
-        build_parts(network, layout, partition, [0, 1], "float32", threads=2)
+        build_parts(network, partition, groups_of(network), [0, 1], "float32", threads=2)
     assert len(ranges) < 20  # of 36 targets of the second part, one at a time
 
 
 def test_a_small_network_takes_no_more_threads_than_have_something_to_do(monkeypatch):
-    monkeypatch.setattr("snnsim.backends.cpu.partition.cores", lambda: 8)
+    monkeypatch.setattr("snnsim.backends.cpu.parts.partition.cores", lambda: 8)
     small = Network([Population("a", 100, LIF())], [Projection("a", "a", FixedInDegree(10, 0.1), delay=1e-4)], dt=1e-4)
     assert paying_threads(small) == 1
     assert 1 < paying_threads(vogels_abbott_cuba()) < 8

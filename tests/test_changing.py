@@ -426,7 +426,7 @@ def test_other_populations_are_refused_and_the_run_goes_on_as_before(backend, ru
 def test_a_run_into_a_stream_is_finished_or_abandoned_before_a_change(tmp_path, monkeypatch):
     network = recurrent()
     simulation = sn.Simulation(network)
-    monkeypatch.setattr("snnsim.simulation.Simulation._advance", lambda *_: False)
+    monkeypatch.setattr("snnsim.simulation.simulation.Simulation._advance", lambda *_: False)
     with pytest.raises(KeyboardInterrupt):
         simulation.run(20 * DT, given(20), stream=tmp_path / "s.h5")
     with pytest.raises(ParameterError, match=r"a stream is not finished; finish it, or abandon\(\) it"):

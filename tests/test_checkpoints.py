@@ -6,9 +6,10 @@ import h5py
 import numpy as np
 import pytest
 
-from snnsim import LIF, FixedProbability, Network, Poisson, Population, Projection, Simulation, checkpoints
-from snnsim.backends.base import State
+from snnsim import LIF, FixedProbability, Network, Poisson, Population, Projection, Simulation
+from snnsim.backends.contract.program import State
 from snnsim.errors import DataError, ParameterError
+from snnsim.simulation import checkpoints
 
 
 @dataclass

@@ -8,7 +8,7 @@ import pytest
 
 import snnsim as sn
 from snnsim.architectures import fully_connected
-from snnsim.cli import main, parser
+from snnsim.commands.cli import main, parser
 
 DT = 10e-3
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import snnsim as sn
-from snnsim.cli import main
+from snnsim.commands.cli import main
 from snnsim.datasets import EventDataset
 
 DT = 10e-3
@@ -177,7 +177,7 @@ def test_interrupt_leaves_a_usable_checkpoint(data, tmp_path):
     out, checkpoint = tmp_path / "model.h5", tmp_path / "model.checkpoint.h5"
     arguments = command(data, out, "--epochs", "100000")
     process = subprocess.Popen(
-        [sys.executable, "-m", "snnsim.cli", *arguments],
+        [sys.executable, "-m", "snnsim.commands.cli", *arguments],
         env={**os.environ, "MPLBACKEND": "Agg"},
         cwd=tmp_path,
         stderr=subprocess.PIPE,
@@ -199,6 +199,6 @@ def test_interrupt_leaves_a_usable_checkpoint(data, tmp_path):
     assert error.rstrip().endswith("snnsim: interrupted")
     assert not out.exists()
     assert not list(tmp_path.glob(".*partial"))
-    from snnsim.training.checkpoint import Checkpoint
+    from snnsim.training.loop.checkpoint import Checkpoint
 
     assert Checkpoint.load(checkpoint).epoch >= 1

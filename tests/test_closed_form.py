@@ -8,8 +8,8 @@ import pytest
 from numba import njit
 
 from snnsim import LI, LIF, Delta, Dense, Exponential, Network, Population, Projection, Scripted, Simulation, Trace
-from snnsim.backends.closed_form import closed_form, has_closed_form, powers, response
-from snnsim.backends.cpu.visits import silent_response
+from snnsim.backends.cpu.long_run.event_driven import silent_response
+from snnsim.neurons.membrane.silent_ticks import closed_form, has_closed_form, powers, response
 
 DT = 1e-6
 exact = decimal.Context(prec=80, Emax=10**12, Emin=-(10**12))

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from snnsim.compilation import compiled
+from snnsim.numerics.compilation import compiled
 
 
 def add(a, b):
@@ -23,8 +23,8 @@ def test_a_read_only_installation_compiles_without_keeping(monkeypatch):
 
 CHECKED = """
 import numpy as np
-from snnsim.backends.cpu.pointers import at, c_function, caller, moved, pointer_to, put
-from snnsim.compilation import kernel
+from snnsim.backends.cpu.compiler.pointers import at, c_function, caller, moved, pointer_to, put
+from snnsim.numerics.compilation import kernel
 from numba import njit, types
 
 @kernel

@@ -9,12 +9,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from snnsim.errors import DataError, ParameterError  # noqa: E402
-from snnsim.training import ContrastiveProjection, PrototypeProjection  # noqa: E402
-from snnsim.training.contrastive import LOWEST_TEMPERATURE, contrastive_loss  # noqa: E402
-from snnsim.training.pair_history import PairHistory  # noqa: E402
-from snnsim.training.prototypes import prototype_loss  # noqa: E402
-from snnsim.zero_shot import LabelledFeatures, ask, bootstrap_interval, split_classes  # noqa: E402
+from snnsim.errors import DataError, ParameterError
+from snnsim.training import ContrastiveProjection, PairHistory, PrototypeProjection
+from snnsim.training.contrastive.contrastive import LOWEST_TEMPERATURE, contrastive_loss
+from snnsim.training.contrastive.prototypes import prototype_loss
+from snnsim.zero_shot import LabelledFeatures, ask, bootstrap_interval, split_classes
 
 #: exp of these is whole: rows (1, 2, 4), (1, 1, 1), (3, 1, 2).
 SIMILARITY = torch.log(torch.tensor([[1.0, 2.0, 4.0], [1.0, 1.0, 1.0], [3.0, 1.0, 2.0]], dtype=torch.float64))

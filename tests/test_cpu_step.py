@@ -19,9 +19,10 @@ from snnsim import (
     Population,
     Simulation,
 )
-from snnsim.backends.cpu.step import CHUNK, SCRATCH, call_step, population_tables, step_address
-from snnsim.backends.layout import Layout
-from snnsim.backends.reference.integrate import advance, coefficients_of
+from snnsim.backends.contract.layout import Layout
+from snnsim.backends.cpu.neurons.population_tables import population_tables
+from snnsim.backends.cpu.neurons.step import CHUNK, SCRATCH, call_step, step_address
+from snnsim.backends.numpy_engine.integrate import advance, coefficients_of
 from snnsim.neurons import MODELS
 
 SIZE = 2 * CHUNK + 77
@@ -174,7 +175,8 @@ def test_states_begin_at_lines_of_the_cache():
 
 def test_no_two_steps_have_functions_of_one_name(monkeypatch):
     """The linker takes functions of one name and type for the same, also where programs have compiled them apart."""
-    from snnsim.backends.cpu import integrate, receive, step
+    from snnsim.backends.cpu.neurons import integrate, step
+    from snnsim.backends.cpu.neurons import receptors as receive
 
     names: set[str] = set()
     specialised = receive.specialised

@@ -7,15 +7,15 @@ import math
 import numpy as np
 import pytest
 
-from snnsim import rng
-from snnsim.backends.crossbar import draws, presets
+from snnsim.backends.crossbar import Device, Flicker, ReadNoise
 from snnsim.backends.crossbar.cells import conductance_at, flicker, program, read_variance
-from snnsim.backends.crossbar.curves import Polynomial, Table
-from snnsim.backends.crossbar.device import Device
-from snnsim.backends.crossbar.drift import BOLTZMANN, LogarithmicDrift, PowerLawDrift
-from snnsim.backends.crossbar.flicker_noise import Flicker
-from snnsim.backends.crossbar.read_noise import ReadNoise, constant
+from snnsim.backends.crossbar.cells import random_numbers as draws
+from snnsim.backends.crossbar.device import presets
+from snnsim.backends.crossbar.device.curves import Polynomial, Table
+from snnsim.backends.crossbar.device.drift import BOLTZMANN, LogarithmicDrift, PowerLawDrift
+from snnsim.backends.crossbar.device.read_noise import constant
 from snnsim.errors import ParameterError
+from snnsim.numerics import rng
 
 DAY = 86400.0
 

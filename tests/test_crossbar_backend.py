@@ -32,7 +32,7 @@ from snnsim.backends.crossbar import (
     pcm,
     realistic_rram,
 )
-from snnsim.backends.crossbar.curves import Polynomial
+from snnsim.backends.crossbar.device.curves import Polynomial
 from snnsim.errors import NetworkError, ParameterError, SaturationWarning
 
 DT = 1e-3

@@ -12,6 +12,7 @@ from snnsim.backends.crossbar import (
     Chip,
     ChipConfig,
     Device,
+    Flicker,
     Mapping,
     ReadNoise,
     Wires,
@@ -19,15 +20,14 @@ from snnsim.backends.crossbar import (
     moment,
     pcm,
 )
+from snnsim.backends.crossbar.array_read.converter import Converters
+from snnsim.backends.crossbar.array_read.normal_numbers import normal_numbers
+from snnsim.backends.crossbar.array_read.prepared_array import PreparedArray
 from snnsim.backends.crossbar.cells import conductance_at, flicker, program
-from snnsim.backends.crossbar.converter import Converters
-from snnsim.backends.crossbar.current_voltage import RelativePolynomial
-from snnsim.backends.crossbar.curves import ClippedLogarithm, Polynomial, Table
-from snnsim.backends.crossbar.drift import LogarithmicDrift, PowerLawDrift
-from snnsim.backends.crossbar.flicker_noise import Flicker
-from snnsim.backends.crossbar.normal_numbers import normal_numbers
-from snnsim.backends.crossbar.prepared_array import PreparedArray
-from snnsim.backends.crossbar.wires import exact_currents, solve_wires
+from snnsim.backends.crossbar.device.current_voltage import RelativePolynomial
+from snnsim.backends.crossbar.device.curves import ClippedLogarithm, Polynomial, Table
+from snnsim.backends.crossbar.device.drift import LogarithmicDrift, PowerLawDrift
+from snnsim.backends.crossbar.wires.currents import exact_currents, solve_wires
 from snnsim.errors import DataError, ParameterError
 
 DT = 1e-3

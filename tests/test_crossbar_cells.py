@@ -6,19 +6,14 @@ import math
 import numpy as np
 import pytest
 
-from snnsim import elementary, rng
-from snnsim.backends.crossbar import draws, presets
-from snnsim.backends.crossbar.cells import (
-    CellState,
-    conductance_at,
-    program,
-    read_variance,
-)
-from snnsim.backends.crossbar.curves import Polynomial
-from snnsim.backends.crossbar.device import Device
-from snnsim.backends.crossbar.programming import ProgrammingNoise, WriteVerify
-from snnsim.backends.crossbar.read_noise import ReadNoise, constant
+from snnsim.backends.crossbar import CellState, Device, ProgrammingNoise, ReadNoise, WriteVerify
+from snnsim.backends.crossbar.cells import conductance_at, program, read_variance
+from snnsim.backends.crossbar.cells import random_numbers as draws
+from snnsim.backends.crossbar.device import presets
+from snnsim.backends.crossbar.device.curves import Polynomial
+from snnsim.backends.crossbar.device.read_noise import constant
 from snnsim.errors import ParameterError
+from snnsim.numerics import elementary, rng
 
 HOUR, DAY, YEAR = 3600.0, 86400.0, 365 * 86400.0
 SHAPE = (250, 400)  # 1e5 devices

@@ -36,7 +36,7 @@ from snnsim.backends.crossbar import (
     pcm,
     realistic_rram,
 )
-from snnsim.backends.crossbar.curves import Curve
+from snnsim.backends.crossbar.device.curves import Curve
 from snnsim.backends.crossbar.loop import Recorder, Replay
 from snnsim.errors import DataError, DeviceError, ParameterError
 

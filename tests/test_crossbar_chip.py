@@ -244,7 +244,7 @@ def test_recordings_that_are_sure_leave_as_on_the_reference(ideal):
 
 
 def test_a_long_run_in_parts_is_the_run_in_one_and_one_inference(tmp_path, monkeypatch):
-    from snnsim import long_run
+    from snnsim.simulation import long_run
 
     net, given = network(), events(1)
     config = ChipConfig(pcm())

@@ -8,14 +8,14 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from snnsim.backends.crossbar import breakdown, presets
+from snnsim.backends.crossbar import Device, Flicker, ProgrammingNoise, WriteVerify, breakdown
 from snnsim.backends.crossbar.cells import conductance_at, effective_conductance, flicker, program, read_variance
-from snnsim.backends.crossbar.current_voltage import LogarithmicPolynomial, RelativePolynomial
-from snnsim.backends.crossbar.curves import ClippedLogarithm, ClippedPower, Polynomial, Saturation, Table
-from snnsim.backends.crossbar.device import STAGES, Device
-from snnsim.backends.crossbar.device_storage import from_dictionary, to_dictionary
-from snnsim.backends.crossbar.flicker_noise import Flicker
-from snnsim.backends.crossbar.programming import FormedNoise, ProgrammingNoise, WriteVerify
+from snnsim.backends.crossbar.chip.part_storage import from_dictionary, to_dictionary
+from snnsim.backends.crossbar.device import presets
+from snnsim.backends.crossbar.device.current_voltage import LogarithmicPolynomial, RelativePolynomial
+from snnsim.backends.crossbar.device.curves import ClippedLogarithm, ClippedPower, Polynomial, Saturation, Table
+from snnsim.backends.crossbar.device.device import STAGES
+from snnsim.backends.crossbar.device.programming import FormedNoise
 from snnsim.errors import DataError, ParameterError
 
 PRESETS = {

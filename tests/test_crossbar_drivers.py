@@ -249,7 +249,7 @@ def test_a_run_into_a_stream_keeps_what_was_done(tmp_path, anew):
 
 
 def test_blocks_before_the_one_that_failed_are_kept_though_no_checkpoint_was_due(tmp_path, monkeypatch):
-    from snnsim import long_run
+    from snnsim.simulation import long_run
 
     monkeypatch.setattr(long_run, "_FIRST_BLOCK", 15 * 4)  # blocks of four ticks, and longer ones
     given = events(1, 40)

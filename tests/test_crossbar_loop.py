@@ -50,7 +50,7 @@ def test_a_replayed_trace_gives_the_run_again(tmp_path):
 
 def test_a_served_chip_gives_the_same_bits(tmp_path):
     Chip(NOISY, 3).save(tmp_path / "chip.h5")
-    command = [sys.executable, "-m", "snnsim.cli", "serve-device", "--chip", str(tmp_path / "chip.h5")]
+    command = [sys.executable, "-m", "snnsim.commands.cli", "serve-device", "--chip", str(tmp_path / "chip.h5")]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         line = server.stdout.readline()

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from snnsim.backends.crossbar import presets
+from snnsim.backends.crossbar import Device
 from snnsim.backends.crossbar.cells import conductance_at, effective_conductance, program, read_variance
-from snnsim.backends.crossbar.device import Device
+from snnsim.backends.crossbar.device import presets
 from snnsim.errors import DataError, ParameterError
 
 TARGETS = (1.0, 2.5, 5.0, 9.0, 13.0, 17.0, 21.0, 25.0)

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from snnsim.backends.contract.activity import ChipActivity, ProjectionActivity
 from snnsim.backends.crossbar import (
     ADC,
     Chip,
@@ -20,21 +21,17 @@ from snnsim.backends.crossbar import (
     WriteVerify,
     breakdown,
     cells,
-    converter,
     crosssim_rram,
-    current_voltage,
-    curves,
-    drift,
     moment,
     pcm,
-    presets,
-    programming,
-    read,
     wires,
 )
+from snnsim.backends.crossbar.array_read import converter
+from snnsim.backends.crossbar.array_read import sums as read
+from snnsim.backends.crossbar.array_read.prepared_array import PreparedArray
+from snnsim.backends.crossbar.device import current_voltage, curves, drift, presets, programming
 from snnsim.backends.crossbar.loop import Checked, Recorder, TcpDevice, compare_currents
-from snnsim.backends.crossbar.prepared_array import PreparedArray
-from snnsim.energy import ChipActivity, Cost, CostTable, EnergyLine, LatencyLine, ProjectionActivity, compare
+from snnsim.energy import Cost, CostTable, EnergyLine, LatencyLine, compare
 from snnsim.errors import SnnsimError
 
 NONSENSE = [

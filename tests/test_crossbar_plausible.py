@@ -6,7 +6,6 @@ import math
 import numpy as np
 import pytest
 
-from snnsim import rng
 from snnsim.backends.crossbar import (
     ADC,
     Chip,
@@ -18,14 +17,15 @@ from snnsim.backends.crossbar import (
     ReadNoise,
     WriteVerify,
     pcm,
-    presets,
 )
 from snnsim.backends.crossbar.cells import conductance_at, program
-from snnsim.backends.crossbar.current_voltage import LogarithmicPolynomial, RelativePolynomial
-from snnsim.backends.crossbar.curves import ClippedLogarithm, Curve, Polynomial, Table
-from snnsim.backends.crossbar.drift import Drift, LogarithmicDrift, PowerLawDrift
-from snnsim.backends.crossbar.programming import FormedNoise
+from snnsim.backends.crossbar.device import presets
+from snnsim.backends.crossbar.device.current_voltage import LogarithmicPolynomial, RelativePolynomial
+from snnsim.backends.crossbar.device.curves import ClippedLogarithm, Curve, Polynomial, Table
+from snnsim.backends.crossbar.device.drift import Drift, LogarithmicDrift, PowerLawDrift
+from snnsim.backends.crossbar.device.programming import FormedNoise
 from snnsim.errors import ParameterError
+from snnsim.numerics import rng
 
 GOOD = {"name": "mine", "g_min": 1.0, "g_max": 25.0}
 LINE = Polynomial((0.05,))
@@ -147,7 +147,7 @@ def test_converters_and_cells_never_have_a_gain_below_zero():
 
 def test_gains_of_cells_are_those_of_the_plain_formula():
     state = program(Device("spread", 0.0, 50.0, spread=0.3), np.full((20, 30), 20.0), seed=5, tile=2)
-    from snnsim.backends.crossbar import draws
+    from snnsim.backends.crossbar.cells import random_numbers as draws
 
     normal = draws.normal(draws.purpose_key(5, "gain", 2), draws.cell_numbers(20, 30))
     assert np.array_equal(state.gain, rng.log_normal(normal, 0.3))

@@ -5,11 +5,12 @@ import itertools
 import numpy as np
 import pytest
 
-from snnsim.backends.crossbar import normal_numbers as numbers
-from snnsim.backends.crossbar.converter import ADC, Converters, range_for
-from snnsim.backends.crossbar.prepared_array import PreparedArray
-from snnsim.backends.crossbar.read import finish, read_every_cell, read_sums
-from snnsim.backends.crossbar.read_kernels import draw
+from snnsim.backends.crossbar import ADC
+from snnsim.backends.crossbar.array_read import normal_numbers as numbers
+from snnsim.backends.crossbar.array_read.converter import Converters, range_for
+from snnsim.backends.crossbar.array_read.kernels import draw
+from snnsim.backends.crossbar.array_read.prepared_array import PreparedArray
+from snnsim.backends.crossbar.array_read.sums import finish, read_every_cell, read_sums
 from snnsim.errors import DataError, ParameterError
 
 stats = pytest.importorskip("scipy.stats")

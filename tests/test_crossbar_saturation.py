@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from snnsim import LI, LIF, Dense, Events, Input, Network, Population, Projection, Result, Simulation, Trace, plot
+from snnsim.backends.contract.activity import ChipActivity, ProjectionActivity
 from snnsim.backends.crossbar import ADC, Chip, ChipConfig, ChipFabric, Device, Mapping, Wires, pcm
 from snnsim.backends.crossbar.loop import Checked
-from snnsim.energy_activity import ChipActivity, ProjectionActivity
 from snnsim.errors import ParameterError, SaturationWarning
 from snnsim.report import Report
 
@@ -91,7 +91,7 @@ def test_one_warning_a_run_says_where_how_much_and_what_to_do(tmp_path):
 
 
 def test_runs_into_a_stream_say_it_too_and_go_on_counting(tmp_path, monkeypatch):
-    from snnsim import long_run
+    from snnsim.simulation import long_run
 
     net, given = network(np.full((40, 2), 0.5)), all_on(40, 40, 12)
     config = ChipConfig(PLAIN, adc=ADC(8))

@@ -16,12 +16,12 @@ from snnsim.backends.crossbar import (
     ReadNoise,
     Wires,
     WriteVerify,
-    read,
     wires,
 )
-from snnsim.backends.crossbar.current_voltage import RelativePolynomial
-from snnsim.backends.crossbar.curves import Polynomial
-from snnsim.backends.crossbar.drift import PowerLawDrift
+from snnsim.backends.crossbar.array_read import sums as read
+from snnsim.backends.crossbar.device.current_voltage import RelativePolynomial
+from snnsim.backends.crossbar.device.curves import Polynomial
+from snnsim.backends.crossbar.device.drift import PowerLawDrift
 
 VOLTAGE = 0.2
 EVERYTHING = ChipConfig(

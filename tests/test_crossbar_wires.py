@@ -5,10 +5,9 @@ import pytest
 from scipy.sparse import coo_matrix
 from scipy.sparse.linalg import spsolve
 
-from snnsim.backends.crossbar import wire_solving
-from snnsim.backends.crossbar.wire_elimination import inverse
-from snnsim.backends.crossbar.wires import (
-    Wires,
+from snnsim.backends.crossbar import Wires
+from snnsim.backends.crossbar.wires import solving as wire_solving
+from snnsim.backends.crossbar.wires.currents import (
     apply_transfer,
     cell_voltages,
     exact_currents,
@@ -16,6 +15,7 @@ from snnsim.backends.crossbar.wires import (
     solve_wires,
     transfer_matrix,
 )
+from snnsim.backends.crossbar.wires.elimination import inverse
 from snnsim.errors import ParameterError
 
 

@@ -10,7 +10,7 @@ import pytest
 from scipy import signal
 
 from snnsim.datasets import read_audio
-from snnsim.datasets.audio import resample
+from snnsim.datasets.inner_ear.audio import resample
 from snnsim.errors import DataError, MissingDependencyError, ParameterError
 
 RATE = 16_000

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from snnsim import Events
 from snnsim.datasets import EventDataset, apply_protocol
-from snnsim.datasets.order import shuffled, stratified_folds, stratified_part
 from snnsim.errors import DataError, ParameterError
+from snnsim.numerics.sampling import shuffled, stratified_folds, stratified_part
 
 
 def make(samples=60, classes=3, seed=0, n_ticks=20):

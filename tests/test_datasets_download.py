@@ -24,7 +24,7 @@ from snnsim.datasets import (
     open_ssc,
     read_spikes_hdf5,
 )
-from snnsim.datasets.manifest import read_manifest
+from snnsim.datasets.downloads.manifest import read_manifest
 from snnsim.errors import DataError, ParameterError
 
 CONTENT = bytes(range(256)) * 4000
@@ -326,7 +326,7 @@ def test_download_by_name(server, tmp_path, monkeypatch):
           {{ name = "both.zip", sha256 = "{digest}", mirrors = ["{address(server, "both")}"] }},
         ]
         """)
-    monkeypatch.setattr(importlib.import_module("snnsim.datasets.download"), "DATASETS", cards)
+    monkeypatch.setattr(importlib.import_module("snnsim.datasets.downloads.download"), "DATASETS", cards)
     monkeypatch.setenv("SNNSIM_DATA", str(tmp_path))
     assert data_folder() == tmp_path
 

@@ -162,7 +162,7 @@ def test_a_file_is_whole_or_absent(tmp_path, spikes, monkeypatch):
     path = tmp_path / "train.h5"
     write(path, spikes)
     before = path.read_bytes()
-    monkeypatch.setattr("snnsim.datasets.recordings.json.dumps", lambda value: 1 / 0)
+    monkeypatch.setattr("snnsim.datasets.inner_ear.speech.json.dumps", lambda value: 1 / 0)
     for place in (path, tmp_path / "other.h5"):
         with pytest.raises(ZeroDivisionError):
             write(place, spikes[:11], ear=EAR)

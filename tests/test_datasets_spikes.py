@@ -134,7 +134,7 @@ def test_some_samples_in_any_order(tmp_path, write_spikes):
 
 def test_progress_and_limit(tmp_path, write_spikes, monkeypatch):
     write_spikes(tmp_path / "a.h5")
-    monkeypatch.setattr("snnsim.datasets.spikes_file.SHOWN_FROM", 1)
+    monkeypatch.setattr("snnsim.datasets.formats.spike_trains.file.SHOWN_FROM", 1)
     assert len(read_spikes_hdf5(tmp_path / "a.h5", limit=5)) == 5
     assert len(read_spikes_hdf5(tmp_path / "a.h5", limit=50, progress=False)) == 12
 
@@ -455,7 +455,7 @@ def test_a_sample_that_is_damaged_on_the_disk(tmp_path, write_spikes):
 def test_more_than_fits_into_memory(tmp_path, write_spikes, monkeypatch):
     trains = write_spikes(tmp_path / "a.h5")
     total = sum(times.size for times, _ in trains)
-    monkeypatch.setattr("snnsim.datasets.spikes_file.available_memory", lambda: 12 * total - 1)
+    monkeypatch.setattr("snnsim.datasets.formats.spike_trains.file.available_memory", lambda: 12 * total - 1)
     with pytest.raises(ResourceError, match=rf"{total} spikes take .* of memory.*limit=.*frame_batches"):
         read_spikes_hdf5(tmp_path / "a.h5")
     assert sum(len(batch.labels) for batch in SpikesFile(tmp_path / "a.h5").frame_batches(2)) == 12

@@ -20,8 +20,9 @@ from snnsim import (
     Trace,
     Uniform,
 )
-from snnsim.backends.cpu import forecast, long_tables
-from snnsim.backends.cpu.segment_kernels import count_segments, write_segments
+from snnsim.backends.cpu.parts import memory as forecast
+from snnsim.backends.cpu.parts import part as long_tables
+from snnsim.backends.cpu.parts.delay_run_lengths import count_segments, write_segments
 from snnsim.circuits import potjans_diesmann
 from snnsim.errors import InternalError
 from snnsim.events import Events
@@ -197,7 +198,7 @@ def test_segments_are_foreseen(synapses, longest):
     )
     for threads in (1, 3):
         parts = Simulation(net, threads=threads, visit="ticks").program._long.parts.values()
-        foreseen = forecast._segments(synapses, 300 * threads, net.longest_delay(net.projections[0]))
+        foreseen = forecast._segments(synapses, 300 * threads, net.connection(net.projections[0]).longest_delay)
         assert foreseen == pytest.approx(sum(part.segments.size for part in parts), rel=0.15)
 
 

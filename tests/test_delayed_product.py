@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
 
-from snnsim.errors import ParameterError  # noqa: E402
-from snnsim.training import delayed_frequency  # noqa: E402
-from snnsim.training.delay_taps import add_gradients, mean_taps, taps_of  # noqa: E402
-from snnsim.training.delayed_frequency import segments  # noqa: E402
-from snnsim.training.delayed_product import DelayedProduct  # noqa: E402
-from snnsim.training.threads import Workers  # noqa: E402
-from snnsim.training.workspace import Workspace  # noqa: E402
+from snnsim.errors import ParameterError
+from snnsim.training.compute.threads import Workers
+from snnsim.training.compute.workspace import Workspace
+from snnsim.training.delays import frequency_method as delayed_frequency
+from snnsim.training.delays.frequency_method import segments
+from snnsim.training.delays.product import DelayedProduct
+from snnsim.training.delays.taps import add_gradients, mean_taps, taps_of
 
 METHODS = ("shift", "frequency")
 WIDTHS = [("gauss", 0.27), ("gauss", 0.5), ("gauss", 3.3), ("triangle", 1.0), ("triangle", 2.6), ("two_tap", 0.0)]

@@ -19,7 +19,6 @@ import h5py
 import numpy as np
 import pytest
 
-from snnsim import rng
 from snnsim.backends.crossbar.loop import (
     Checked,
     DeviceServer,
@@ -29,11 +28,12 @@ from snnsim.backends.crossbar.loop import (
     Status,
     TcpDevice,
     compare_currents,
-    wire,
 )
-from snnsim.backends.crossbar.loop.wire import HEADER_BYTES, Inbox, Kind, Message, encode
-from snnsim.cli import main
+from snnsim.backends.crossbar.loop import frames as wire
+from snnsim.backends.crossbar.loop.frames import HEADER_BYTES, Inbox, Kind, Message, encode
+from snnsim.commands.cli import main
 from snnsim.errors import DataError, DeviceError, ParameterError
+from snnsim.numerics import rng
 
 ROWS, COLUMNS, OUTPUTS = 6, 8, 4
 
@@ -803,7 +803,7 @@ def test_the_command_serves_a_trace(tmp_path):
         recorded = session(recorder)
     arguments = ["serve-device", "--replay", str(tmp_path / "trace.h5"), "--record", str(tmp_path / "again.h5")]
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    command = [sys.executable, "-m", "snnsim.cli", *arguments]
+    command = [sys.executable, "-m", "snnsim.commands.cli", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path, env=environment) as process:
         line = process.stdout.readline()
         assert line.startswith("serving small at 127.0.0.1:")

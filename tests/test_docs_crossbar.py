@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from snnsim.backends import crossbar
-from snnsim.backends.crossbar import STAGES, presets
+from snnsim.backends.crossbar import STAGES
+from snnsim.backends.crossbar.device import presets
 
 ROOT = Path(__file__).resolve().parent.parent
 GUIDE = (ROOT / "docs" / "crossbar.md").read_text(encoding="utf-8")

@@ -25,14 +25,15 @@ from snnsim import (
     Projection,
     Sparse,
     Uniform,
-    elementary,
-    rng,
 )
-from snnsim.backends.layout import Layout
+from snnsim.backends.contract.layout import Layout
 from snnsim.connectivity import Key
-from snnsim.connectivity.draw import spread
 from snnsim.connectivity.draw_kernels import count_sources, place
+from snnsim.connectivity.draw_plan import spread
 from snnsim.errors import ParameterError
+from snnsim.network import connection
+from snnsim.numerics import elementary, rng
+from snnsim.timebase import to_ticks
 
 DT = 1e-3
 
@@ -172,7 +173,7 @@ def test_kernels_draw_what_the_definition_says(rule, n, m, delay):
     expected = twin(rule, n, m, key, delay)
     assert found.shape == expected.shape
     assert np.array_equal(found, expected)
-    assert network.longest_delay(network.projections[0]) == expected[:, 3].max(initial=0)
+    assert network.connection(network.projections[0]).longest_delay == expected[:, 3].max(initial=0)
 
 
 @pytest.mark.parametrize(
@@ -219,13 +220,16 @@ def test_a_range_of_targets_drawn_alone_is_that_range_of_the_whole(rule):
 def test_many_targets_in_many_chunks_and_threads_have_the_counts_of_one_draw(monkeypatch):
     key = Key(3, "x")
     whole = FixedTotalNumber(50_000).plan((70,), (80,), key).wiring.degrees
-    monkeypatch.setattr("snnsim.connectivity.draw.CHUNK", 100)
-    monkeypatch.setattr("snnsim.connectivity.draw.cores", lambda: 3)
+    monkeypatch.setattr("snnsim.connectivity.draw_plan.CHUNK", 100)
+    monkeypatch.setattr("snnsim.connectivity.draw_plan.cores", lambda: 3)
     assert np.array_equal(FixedTotalNumber(50_000).plan((70,), (80,), key).wiring.degrees, whole)
     network = network_of(FixedInDegree(40), 50, 60, key, LogNormal(4e-3, 9e-3))
-    assert network.longest_delay(network.projections[0]) == network.synapses(network.projections[0]).delays.max()
+    assert (
+        network.connection(network.projections[0]).longest_delay
+        == network.synapses(network.projections[0]).delays.max()
+    )
     dense = network_of(Dense(), 50, 60, key, LogNormal(4e-3, 9e-3))
-    assert dense.longest_delay(dense.projections[0]) == dense.synapses(dense.projections[0]).delays.max()
+    assert dense.connection(dense.projections[0]).longest_delay == dense.synapses(dense.projections[0]).delays.max()
     assert spread(lambda x: x * x, list(range(7))) == [0, 1, 4, 9, 16, 25, 36]
 
 
@@ -274,9 +278,9 @@ def test_a_network_of_ten_thousand_million_synapses_is_described_at_once():
         )
         assert "5,000,000,000" in str(network)
         network.schedule()
-        assert [network.minimum_delay(projection) for projection in network.projections] == [1] * 4
+        assert [network.connection(projection).minimum_delay for projection in network.projections] == [1] * 4
         _ = network.order
-        assert network.longest_delay(network.projection("one")) == 1
+        assert network.connection(network.projection("one")).longest_delay == 1
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -288,20 +292,19 @@ def test_the_longest_delay_is_drawn_once_and_by_no_one_else(monkeypatch):
     network = network_of(FixedProbability(0.3), 50, 60, Key(0, "x"), Uniform(1e-3, 30e-3))
     calls = []
     drawn = 29
-    monkeypatch.setattr("snnsim.network.longest_drawn", lambda *arguments: calls.append(arguments) or drawn)
-    assert [network.longest_delay(network.projections[0]) for _ in range(3)] == [drawn] * 3
+    monkeypatch.setattr(connection.Connection, "_longest_drawn", lambda one: calls.append(one) or drawn)
+    assert [network.connection(network.projections[0]).longest_delay for _ in range(3)] == [drawn] * 3
     Layout.of(network)
     assert len(calls) == 1
 
 
 def test_delays_given_one_by_one_are_looked_through_once(monkeypatch):
     looked = []
-    before = Network._delay_values
-    monkeypatch.setattr(Network, "_delay_values", lambda self, p: looked.append(p) or before(self, p))
+    monkeypatch.setattr(connection, "to_ticks", lambda *a, **k: looked.append(a) or to_ticks(*a, **k))
     network = network_of(OneToOne(), 9, 9, Key(0, "x"), np.arange(1, 10) * DT)
     for _ in range(3):
-        assert network.minimum_delay(network.projections[0]) == 1
-        assert network.longest_delay(network.projections[0]) == 9
+        assert network.connection(network.projections[0]).minimum_delay == 1
+        assert network.connection(network.projections[0]).longest_delay == 9
         _ = network.order
     assert len(looked) == 1
 
@@ -309,12 +312,12 @@ def test_delays_given_one_by_one_are_looked_through_once(monkeypatch):
 def test_longest_delays_of_projections_without_synapses():
     for rule, n in ((FixedProbability(0.0), 5), (FixedTotalNumber(0), 5), (Sparse([], []), 5)):
         network = network_of(rule, n, n, Key(0, "x"), Uniform(1e-3, 2e-3))
-        assert network.longest_delay(network.projections[0]) == 0
+        assert network.connection(network.projections[0]).longest_delay == 0
 
 
 def test_a_drawn_delay_that_is_too_long_is_named():
     network = network_of(FixedInDegree(5), 5, 5, Key(0, "x"), LogNormal(1e8, 1.0))
     with pytest.raises(ParameterError, match=r"projection 'x': delay is \d+ ticks of dt=0\.001 s; at most 2147483647"):
-        network.longest_delay(network.projections[0])
+        _ = network.connection(network.projections[0]).longest_delay
     with pytest.raises(ParameterError, match="projection 'x': delay is"):
         network.synapses(network.projections[0])

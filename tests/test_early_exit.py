@@ -9,10 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from snnsim.calibration import calibrate, default_thresholds
-from snnsim.early_exit import DynamicConfidence, confidence, predictions, softmax_maximum
+from snnsim.early_exit import (
+    DynamicConfidence,
+    accuracy_latency_curve,
+    calibrate,
+    expected_calibration_error,
+    oracle_curve,
+    reliability,
+)
+from snnsim.early_exit.calibration import default_thresholds
+from snnsim.early_exit.rule import confidence, predictions, softmax_maximum
 from snnsim.errors import DataError, ParameterError
-from snnsim.exit_curves import accuracy_latency_curve, expected_calibration_error, oracle_curve, reliability
 from snnsim.scores import running_scores
 
 readouts = arrays(

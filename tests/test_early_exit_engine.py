@@ -7,9 +7,8 @@ import pytest
 
 import snnsim as sn
 from snnsim.architectures import fully_connected
-from snnsim.early_exit import DynamicConfidence
+from snnsim.early_exit import DynamicConfidence, measure_early_exit
 from snnsim.errors import ParameterError
-from snnsim.exit_measurement import measure_early_exit
 
 RULE = DynamicConfidence(smoothing=4.0, threshold=0.5, minimum_ticks=3)
 

@@ -4,7 +4,7 @@ import numba
 import numpy as np
 import pytest
 
-from snnsim import elementary
+from snnsim.numerics import elementary
 
 U = np.random.default_rng(0).random(200_000)
 CASES = {

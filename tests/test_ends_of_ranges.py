@@ -106,7 +106,7 @@ def test_ends_of_ranges_end_in_errors_of_our_own_or_in_numbers(seed):
     for _ in range(150):
         try:
             network = chance.network()
-            if network.longest_delay(network.projections[0]) > 10**5:
+            if network.connection(network.projections[0]).longest_delay > 10**5:
                 continue
             simulation = sn.Simulation(network, "reference", dtype=chance.of(["float32", "float64"]))
             trace = simulation.run(10 * network.dt, record=sn.Trace("cells")).traces["cells.membrane"]

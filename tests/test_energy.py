@@ -11,12 +11,11 @@ import numpy as np
 import pytest
 
 from snnsim import LI, LIF, Dense, Events, Input, Network, Population, Projection, Simulation
+from snnsim.backends.contract.activity import ChipActivity, ProjectionActivity
 from snnsim.energy import (
-    ChipActivity,
     Cost,
     CostTable,
     EnergyReport,
-    ProjectionActivity,
     compare,
     digital_45nm,
     digital_45nm_integer,
@@ -24,12 +23,12 @@ from snnsim.energy import (
     loihi,
     rram_crossbar,
 )
-from snnsim.energy_costs import MEANINGS
+from snnsim.energy.costs import MEANINGS
 from snnsim.errors import DataError, ParameterError
 from snnsim.monte_carlo import MonteCarlo, chip_seeds, monte_carlo, student_quantile
-from snnsim.progress import interruptible
-from snnsim.storage import SCHEMA
-from snnsim.tables import in_unit
+from snnsim.storage.hdf5 import SCHEMA
+from snnsim.system.progress import interruptible
+from snnsim.system.tables import in_unit
 
 DT = 1e-3
 #: Joules of an operation are near 1e-13: an absolute tolerance, as `approx` has by itself, would let anything pass.

@@ -26,11 +26,10 @@ from snnsim.scores import SCORES, final_scores
 
 torch = pytest.importorskip("torch")
 
-from snnsim.training import BPTT, PerTickCrossEntropy, TrainableNetwork, evaluate, train  # noqa: E402
-from snnsim.training.eventprop import EventProp, EventPropNetwork  # noqa: E402
-from snnsim.training.eventprop_exact import ContinuousNetwork  # noqa: E402
-from snnsim.training.eventprop_plain import PlainSample  # noqa: E402
-from snnsim.training.eventprop_plan import make_delay_plan  # noqa: E402
+from snnsim.training import BPTT, EventProp, EventPropNetwork, PerTickCrossEntropy, TrainableNetwork, evaluate, train
+from snnsim.training.eventprop.oracle_in_continuous_time import ContinuousNetwork
+from snnsim.training.eventprop.oracle_in_ticks import PlainSample
+from snnsim.training.eventprop.plan import make_delay_plan
 
 DT = 1e-3
 HIDDEN = LIF(20e-3, reset="zero", receptors=Exponential(5e-3))
@@ -139,7 +138,7 @@ def test_kernels_give_what_the_plain_twin_gives(network, readout, dtype):
     model = moved(EventPropNetwork(network, readout=readout, dtype=dtype))
     given = events(network)
     batch = model._minibatch(given)
-    from snnsim.training.threads import workers
+    from snnsim.training.compute.threads import workers
 
     batch.forward(workers(), keep=True)
     rng = np.random.default_rng(0)
@@ -351,7 +350,7 @@ def test_a_delay_of_a_cycle_takes_a_tick_at_least():
 
 
 def test_what_is_kept_for_the_backward_pass_grows_with_spikes_and_not_with_ticks():
-    from snnsim.training.threads import workers
+    from snnsim.training.compute.threads import workers
 
     network = recurrent()
     model, given = EventPropNetwork(network), events(network)["in"]
@@ -518,7 +517,7 @@ def test_a_membrane_on_the_threshold_fires_unless_it_must_be_above(dtype, strict
 
 def working_alone():
     """Return workers that are this thread itself."""
-    from snnsim.training.threads import Workers
+    from snnsim.training.compute.threads import Workers
 
     return Workers(1)
 

@@ -20,16 +20,16 @@ from snnsim import (
     Population,
     Projection,
     SumPool2d,
-    rng,
 )
 from snnsim.backends.crossbar import Chip as SimulatedChip
 from snnsim.backends.crossbar import ChipFabric, Mapping
 from snnsim.backends.crossbar.loop import DeviceServer, Recorder, Replay, Status, TcpDevice
 from snnsim.errors import CapabilityError, DeviceError, NetworkError, ParameterError
+from snnsim.numerics import rng
 
 torch = pytest.importorskip("torch")
 
-from snnsim.training import (  # noqa: E402
+from snnsim.training import (
     BPTT,
     SLTT,
     Fabric,
@@ -41,7 +41,7 @@ from snnsim.training import (  # noqa: E402
     programming_noise,
     train,
 )
-from snnsim.training.call import Call  # noqa: E402
+from snnsim.training.compute.call import Call
 
 DT = 1e-3
 
@@ -215,7 +215,7 @@ def test_noise_of_reading_does_not_depend_on_how_ticks_are_cut(small, monkeypatc
     silent = Events.from_dense(np.ones((2, 5, 64)), small.events.dt)
     with in_the_loop(model, SoftwareFabric(model, ["input->hidden"], read_noise=0.3)):
         whole = model.readout(small.events)
-        monkeypatch.setattr("snnsim.training.running.chunk_ticks", lambda *_: ticks)
+        monkeypatch.setattr("snnsim.training.model.passes.chunk_ticks", lambda *_: ticks)
         model.chip.restore({})
         assert torch.equal(model.readout(small.events), whole)
         seen, drive = [], model.chip.fabric.drive

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from scipy import special
 
-from snnsim import rng
 from snnsim.datasets import BasilarMembrane, BushyCell, HairCell, InnerEar, read_audio
-from snnsim.datasets import ear as ear_module
-from snnsim.datasets.ear import _smooth
-from snnsim.datasets.ear_kernels import bushy_cells, hair_cells
-from snnsim.datasets.hankel import log_hankel
-from snnsim.datasets.membrane import membrane_table
+from snnsim.datasets.inner_ear import inner_ear as ear_module
+from snnsim.datasets.inner_ear.basilar_membrane import membrane_table
+from snnsim.datasets.inner_ear.hankel import log_hankel
+from snnsim.datasets.inner_ear.inner_ear import _smooth
+from snnsim.datasets.inner_ear.kernels import bushy_cells, hair_cells
 from snnsim.errors import DataError, ParameterError
+from snnsim.numerics import rng
 
 MEMBRANE = BasilarMembrane()
 DT = 1 / 24_000

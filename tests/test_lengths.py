@@ -10,11 +10,9 @@ from hypothesis import strategies as st
 
 import snnsim as sn
 from snnsim import Events, Network, Population, Projection, Simulation, Trace
-from snnsim.calibration import calibrate
-from snnsim.early_exit import DynamicConfidence, predictions
+from snnsim.early_exit import DynamicConfidence, accuracy_latency_curve, calibrate, measure_early_exit, oracle_curve
+from snnsim.early_exit.rule import predictions
 from snnsim.errors import DataError, NetworkError, ParameterError
-from snnsim.exit_curves import accuracy_latency_curve, oracle_curve
-from snnsim.exit_measurement import measure_early_exit
 from snnsim.scores import SCORES, RunningScore, final_scores, running_scores
 
 DT = 1e-3
@@ -260,7 +258,7 @@ def test_what_the_longest_way_adds_up_to():
     assert net([link("in", "a", 5e-3), link("a", "b", 1e-3), link("b", "a", 1e-3)]).extension_ticks == 0  # a cycle
     assert net([link("in", "a", 5e-3), link("b", "c", 30e-3)]).extension_ticks == 5  # not reached by the input
     drawn = net([link("in", "a", sn.Uniform(2e-3, 9e-3))])
-    assert drawn.extension_ticks == drawn.longest_delay(drawn.projections[0])
+    assert drawn.extension_ticks == drawn.connection(drawn.projections[0]).longest_delay
     assert net([link("in", "a", sn.Learnable(20e-3))]).extension_ticks == 10
     chain = Network(
         [Population("p0", 1, sn.Input()), *(Population(f"p{i}", 1, sn.IF()) for i in range(1, 2000))],

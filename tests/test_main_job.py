@@ -8,9 +8,8 @@ import pytest
 import snnsim as sn
 from snnsim.architectures import convolutional, fully_connected
 from snnsim.backends import names
-from snnsim.calibration import calibrate
 from snnsim.datasets import load_nmnist
-from snnsim.exit_measurement import measure_early_exit
+from snnsim.early_exit import calibrate, measure_early_exit
 from snnsim.training import SLTT, TrainableNetwork, train
 
 DT = 17e-3

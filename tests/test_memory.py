@@ -34,15 +34,17 @@ from snnsim import (
     TripletSTDP,
     Uniform,
 )
-from snnsim.backends.cpu import long_run
-from snnsim.backends.cpu.build import build_parts
-from snnsim.backends.cpu.forecast import forecast, of_recordings
-from snnsim.backends.cpu.long_tables import packed
-from snnsim.backends.cpu.partition import Partition
-from snnsim.backends.layout import Layout
-from snnsim.delays import likely_longest
+from snnsim.backends.contract.layout import Layout
+from snnsim.backends.contract.memory import MemoryForecast, check_memory, check_room
+from snnsim.backends.cpu.long_run import long_run
+from snnsim.backends.cpu.parts.build import build_parts
+from snnsim.backends.cpu.parts.memory import forecast, of_recordings
+from snnsim.backends.cpu.parts.part import packed
+from snnsim.backends.cpu.parts.partition import Partition
+from snnsim.backends.cpu.parts.projection_groups import groups_of
 from snnsim.errors import ParameterError, ResourceError, SnnsimError
-from snnsim.memory import MemoryForecast, available_memory, check_memory, check_room, in_bytes
+from snnsim.system.machine import available_memory
+from snnsim.system.tables import in_bytes
 
 DT = 1e-3
 RULES = {
@@ -69,7 +71,7 @@ def test_synapses_and_rows_are_those_that_are_built(rule, delay, dtype, threads)
     expected = network.memory(dtype, threads)
     layout = Layout.of(network)
     partition = Partition.of(network, layout, threads)
-    stores = build_parts(network, layout, partition, range(partition.n_parts), dtype, threads)
+    stores = build_parts(network, partition, groups_of(network), range(partition.n_parts), dtype, threads)
     n_synapses = sum(store.n_synapses for store in stores)
     spread = 6 * np.sqrt(n_synapses) if isinstance(rule, FixedProbability) else 0
     assert abs(expected.n_synapses - n_synapses) <= spread
@@ -91,7 +93,10 @@ def test_synapses_and_rows_are_those_that_are_built(rule, delay, dtype, threads)
 def test_the_longest_delay_is_foreseen_without_drawing(delay):
     network = network_of(FixedInDegree(200), delay)
     for projection in network.projections:
-        likely, longest = likely_longest(network, projection), network.longest_delay(projection)
+        likely, longest = (
+            network.connection(projection).likely_longest_delay,
+            network.connection(projection).longest_delay,
+        )
         assert longest <= likely <= 2 * longest
         assert likely <= 12 or delay != Normal(9e-3, 9e-3, high=12e-3)
 
@@ -221,7 +226,9 @@ def test_nothing_is_allocated_before_the_refusal():
 
 
 def test_delays_are_not_drawn_before_the_refusal(monkeypatch):
-    monkeypatch.setattr("snnsim.network.longest_drawn", lambda *_: pytest.fail("delays were drawn"))
+    monkeypatch.setattr(
+        "snnsim.network.connection.Connection._longest_drawn", lambda *_: pytest.fail("delays were drawn")
+    )
     network = network_of(FixedInDegree(1000, Uniform()), LogNormal(9e-3, 3e-3), n=1000)
     for backend in ("cpu", "reference", "crossbar"):
         with pytest.raises(ResourceError):
@@ -290,10 +297,10 @@ def test_what_does_not_fit_is_refused_with_what_to_do():
 
 
 def test_the_machine_is_asked_where_no_limit_is_given(monkeypatch):
-    monkeypatch.setattr("snnsim.memory.available_memory", lambda: 10**9)
+    monkeypatch.setattr("snnsim.backends.contract.memory.available_memory", lambda: 10**9)
     with pytest.raises(ResourceError, match="there are 1 GB"):
         check_memory(LARGE)
-    monkeypatch.setattr("snnsim.memory.available_memory", lambda: None)
+    monkeypatch.setattr("snnsim.backends.contract.memory.available_memory", lambda: None)
     check_memory(LARGE)
 
 
@@ -361,9 +368,10 @@ def test_what_is_available_is_the_tightest_of_machine_and_control_groups(tmp_pat
 PEAK = """
 import sys, threading
 import snnsim as sn
-from snnsim.backends.cpu.build import build_parts
-from snnsim.backends.cpu.partition import Partition
-from snnsim.backends.layout import Layout
+from snnsim.backends.cpu.parts.build import build_parts
+from snnsim.backends.cpu.parts.projection_groups import groups_of
+from snnsim.backends.cpu.parts.partition import Partition
+from snnsim.backends.contract.layout import Layout
 
 def build(n, in_degree):
     delay = sn.Normal(1.5e-3, 0.75e-3, low=1e-4)
@@ -371,7 +379,7 @@ def build(n, in_degree):
     network = sn.Network([sn.Population("a", n, sn.LIF())], projections, dt=1e-4)
     layout = Layout.of(network)
     partition = Partition.of(network, layout, 2)
-    return build_parts(network, layout, partition, range(partition.n_parts), "float32", 2)
+    return build_parts(network, partition, groups_of(network), range(partition.n_parts), "float32", 2)
 
 def resident():
     with open("/proc/self/statm") as file:
@@ -403,10 +411,10 @@ def test_building_allocates_nothing_but_the_rows():
     network = network_of(FixedInDegree(1000, Normal()), Normal(9e-3, 3e-3, low=DT), n=1000)
     layout = Layout.of(network)
     partition = Partition.of(network, layout, 2)
-    build_parts(network, layout, partition, range(2), "float32", 2)  # compiled, or loaded
+    build_parts(network, partition, groups_of(network), range(2), "float32", 2)  # compiled, or loaded
     tracemalloc.start()
     try:
-        stores = build_parts(network, layout, partition, range(2), "float32", 2)
+        stores = build_parts(network, partition, groups_of(network), range(2), "float32", 2)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -24,8 +24,7 @@ from snnsim import (
     Sparse,
     SumPool2d,
 )
-from snnsim.errors import NetworkError, ParameterError
-from snnsim.metrics import (
+from snnsim.analysis import (
     activation_sparsity,
     connection_sparsity,
     footprint,
@@ -33,6 +32,7 @@ from snnsim.metrics import (
     parameter_count,
     synaptic_operations,
 )
+from snnsim.errors import NetworkError, ParameterError
 
 DT = 1e-3
 

@@ -24,10 +24,10 @@ from snnsim import (
     Simulation,
     Sparse,
     Trace,
-    rng,
 )
 from snnsim.errors import NetworkError, ParameterError
 from snnsim.neurons import MODELS
+from snnsim.numerics import rng
 
 DT = 1e-3
 

@@ -6,8 +6,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from snnsim import LIF, Exponential, Input, Network, Population
-from snnsim.backends.cpu.partition import LARGEST_PART, Partition
-from snnsim.backends.layout import Layout
+from snnsim.backends.contract.layout import Layout
+from snnsim.backends.cpu.parts.partition import LARGEST_PART, Partition
 from snnsim.errors import ParameterError
 
 

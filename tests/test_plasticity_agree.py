@@ -37,7 +37,7 @@ from snnsim import (
     TripletSTDP,
     Uniform,
 )
-from snnsim.backends.cpu import learning_parts
+from snnsim.backends.cpu.parts import plasticity_records as learning_parts
 from snnsim.errors import CapabilityError, DataError, ParameterError
 
 DT = 1e-3

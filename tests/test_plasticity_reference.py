@@ -440,7 +440,10 @@ def test_the_learned_network_has_the_learned_weights(plastic_backend, rule, dela
     before, after = (network.synapses(network.projection("learning")) for network in (net, learned))
     np.testing.assert_array_equal(before.targets, after.targets)
     np.testing.assert_array_equal(before.offsets, after.offsets)
-    assert net.longest_delay(net.projection("learning")) == learned.longest_delay(learned.projection("learning"))
+    assert (
+        net.connection(net.projection("learning")).longest_delay
+        == learned.connection(learned.projection("learning")).longest_delay
+    )
     learned.save(tmp_path / "learned.h5")
     assert Network.load(tmp_path / "learned.h5").projection("learning").plasticity == STDP()
 

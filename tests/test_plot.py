@@ -27,9 +27,8 @@ from snnsim import (
     Trace,
     plot,
 )
-from snnsim.early_exit import DynamicConfidence
+from snnsim.early_exit import DynamicConfidence, accuracy_latency_curve, oracle_curve
 from snnsim.errors import MissingDependencyError, ParameterError
-from snnsim.exit_curves import accuracy_latency_curve, oracle_curve
 
 DT = 1e-3
 

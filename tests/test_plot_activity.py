@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 import snnsim as sn
-from snnsim import analysis, plot_activity
+from snnsim import analysis
 from snnsim.errors import ParameterError
+from snnsim.plot import firing as plot_activity
 
 mpl.use("Agg")
 

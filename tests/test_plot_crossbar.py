@@ -7,13 +7,13 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 
 from snnsim import LIF, Dense, Events, Input, Network, Population, Projection, Simulation, plot
+from snnsim.backends.contract.activity import ChipActivity, ProjectionActivity
 from snnsim.backends.crossbar import Wires
-from snnsim.backends.crossbar.wires import cell_voltages
+from snnsim.backends.crossbar.wires.currents import cell_voltages
 from snnsim.energy import digital_45nm, energy_report, loihi, rram_crossbar
-from snnsim.energy_activity import ChipActivity, ProjectionActivity
 from snnsim.errors import ParameterError
 from snnsim.monte_carlo import MonteCarlo
-from snnsim.plot_style import BLUE, VERMILION
+from snnsim.plot.style import BLUE, VERMILION
 
 
 @pytest.fixture(autouse=True)

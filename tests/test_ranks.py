@@ -187,7 +187,7 @@ ENDS = {
     "is refused a plastic run": "sim = sn.Simulation(network(plasticity=sn.STDP(maximum=5.0)))\nsim.run(0.01)\n"
     "attempt('it', lambda: sim.weights('p->o' if not rank else 5 / 0) is None)",
     "abandons": "sim = sn.Simulation(network())\n"
-    "import snnsim.long_run as l; l.LongRun.run = lambda *_: False\n"
+    "import snnsim.simulation.long_run as l; l.LongRun.run = lambda *_: False\n"
     "try: sim.run(0.01, stream='s.h5')\nexcept KeyboardInterrupt: pass\n"
     "if rank: sim.abandon()\nattempt('it', lambda: sim.run(0.01, stream='s.h5'))",
 }

@@ -7,9 +7,17 @@ import pytest
 
 import snnsim as sn
 from snnsim.errors import DataError, ParameterError
-from snnsim.readouts import LinearProbe, Ridge, RidgeClassifier, compare
-from snnsim.reservoir import liquid_state_machine
-from snnsim.reservoir_features import filtered_membranes, filtered_spikes, membranes, spike_counts
+from snnsim.reservoir import (
+    LinearProbe,
+    Ridge,
+    RidgeClassifier,
+    compare,
+    filtered_membranes,
+    filtered_spikes,
+    liquid_state_machine,
+    membranes,
+    spike_counts,
+)
 
 GENERATOR = np.random.default_rng(0)
 DENSE = (GENERATOR.random((3, 41, 5)) < 0.2).astype(int)

@@ -26,7 +26,7 @@ from snnsim import (
     Uniform,
 )
 from snnsim.errors import CapabilityError, ParameterError
-from snnsim.neurons.relaxation import PARTS, relaxed
+from snnsim.neurons.membrane.relaxation import PARTS, relaxed
 
 DT = 1e-3
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from snnsim import LI, LIF, Dense, Events, Input, Network, Population, Projection, Simulation, Trace
+from snnsim.analysis import metrics
 from snnsim.energy import compare, digital_45nm, energy_report, loihi
 from snnsim.errors import ParameterError
-from snnsim.metrics import metrics
 from snnsim.monte_carlo import monte_carlo
 from snnsim.report import Picture, Preformatted, Report, Table, run_report
 

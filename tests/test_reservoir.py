@@ -11,8 +11,8 @@ import pytest
 
 import snnsim as sn
 from snnsim.errors import ParameterError
-from snnsim.reservoir import DistanceDependent, inhibitory_neurons, liquid_state_machine, time_constant_leaving
-from snnsim.switching import BreakdownPairs, NormalPairs
+from snnsim.reservoir import BreakdownPairs, DistanceDependent, NormalPairs, liquid_state_machine
+from snnsim.reservoir.liquid_network import inhibitory_neurons, time_constant_leaving
 
 
 def recursion(inputs, inward, inner, threshold, decay):

@@ -9,16 +9,16 @@ import pytest
 
 import snnsim as sn
 from snnsim.errors import ParameterError
-from snnsim.reservoir import liquid_state_machine
-from snnsim.reservoir_features import spike_counts
-from snnsim.reservoir_measures import (
+from snnsim.reservoir import (
     class_separation,
     echo_state,
     jittered,
+    liquid_state_machine,
     memory_capacity,
     pairwise_separation,
     perturbation,
     random_input,
+    spike_counts,
     state_rank,
 )
 

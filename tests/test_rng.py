@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from snnsim import rng
+from snnsim.numerics import rng
 
 N = 200_000
 MASK = 2**64 - 1

@@ -30,7 +30,7 @@ from snnsim import (
 from snnsim.connectivity import DISTRIBUTIONS, RULES
 from snnsim.errors import DataError, ParameterError, SnnsimError
 from snnsim.neurons import MODELS, SOURCES, NeuronModel
-from snnsim.storage import SCHEMA, replacing, sweep, write_hdf5
+from snnsim.storage.hdf5 import SCHEMA, replacing, sweep, write_hdf5
 
 DT = 1e-3
 #: Parts that cannot be made without arguments; everything else in the registries is made from its defaults.

@@ -26,11 +26,11 @@ from snnsim import (
     Simulation,
     Trace,
     Uniform,
-    long_run,
-    sinks,
 )
 from snnsim.backends.reference.program import ReferenceProgram
 from snnsim.errors import DataError, ParameterError, SnnsimError
+from snnsim.simulation import long_run
+from snnsim.simulation import recorders as sinks
 
 DT = 1e-3
 NEURONS = 14  # that are stepped at every tick
@@ -247,8 +247,9 @@ CRASH = """
 import os, pathlib, shutil, sys
 sys.path[:0] = [{tests!r}]
 import test_streaming as t
-from snnsim import LIF, Network, Population, Simulation, Trace, sinks, long_run
-long_run._FIRST_BLOCK, long_run._GROWTH, sinks.SEGMENT_BYTES = 15, 1, 50
+from snnsim import LIF, Network, Population, Simulation, Trace
+from snnsim.simulation import long_run, recorders
+long_run._FIRST_BLOCK, long_run._GROWTH, recorders.SEGMENT_BYTES = 15, 1, 50
 folder = pathlib.Path({folder!r})
 network = Network([Population("cells", 3, LIF(bias=[0.3, 0.4, 0.5]))], [], dt=1e-3)
 record = ["cells", Trace("cells", every=3)]
@@ -451,7 +452,8 @@ RANKS = """
 import pathlib, sys
 sys.path[:0] = [{tests!r}]
 import test_streaming as t
-from snnsim import Simulation, long_run
+from snnsim import Simulation
+from snnsim.simulation import long_run
 long_run._FIRST_BLOCK, long_run._GROWTH = 17 * t.NEURONS, 2
 folder = pathlib.Path({folder!r})
 simulation = Simulation.resume(folder / "run.h5", t.network(), threads=1)

@@ -23,11 +23,11 @@ from snnsim import (
     Trace,
 )
 from snnsim.architectures import delayed
-from snnsim.datasets.lag_patterns import lag_patterns
+from snnsim.datasets import lag_patterns
 from snnsim.errors import CapabilityError, NetworkError, ParameterError
 from snnsim.training import BPTT, SLTT, ATan, TrainableNetwork, evaluate, train
-from snnsim.training.delay_schedule import kernel_width, sharpness_at
-from snnsim.training.schedules import one_cycle, one_cycle_momentum
+from snnsim.training.loop.schedules import one_cycle, one_cycle_momentum
+from snnsim.training.parameters.delay_schedule import kernel_width, sharpness_at
 
 KINDS = ("gauss", "triangle", "two_tap")
 DT = 0.01

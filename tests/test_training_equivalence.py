@@ -31,7 +31,7 @@ from snnsim.errors import CapabilityError, NetworkError, ParameterError
 
 torch = pytest.importorskip("torch")
 
-from snnsim.training import (  # noqa: E402
+from snnsim.training import (
     BPTT,
     SLTT,
     ATan,
@@ -200,7 +200,7 @@ def test_both_paths_agree_for_the_other_losses():
 def test_dense_products_and_sparse_sums_agree(monkeypatch):
     network = fully_connected()
     sparse = gradients(network, "fused", BPTT())
-    monkeypatch.setattr("snnsim.training.links.DENSE_ABOVE", -1.0)
+    monkeypatch.setattr("snnsim.training.fused.projections.DENSE_ABOVE", -1.0)
     assert_equal(sparse, gradients(network, "fused", BPTT()))
 
 
@@ -237,7 +237,7 @@ def overlapping():
 @pytest.mark.parametrize("make", [convolutional, strided, overlapping])
 @pytest.mark.parametrize("sparse_below", [-1.0, 1.0])
 def test_convolution_and_pooling_agree_over_frames_and_over_spikes(monkeypatch, make, sparse_below):
-    monkeypatch.setattr("snnsim.training.images.DENSE_ABOVE", sparse_below)
+    monkeypatch.setattr("snnsim.training.fused.images.DENSE_ABOVE", sparse_below)
     network = make()
     dropped = {"conv": 0.3}
     for rule in (SLTT(k=9, chunk=4), BPTT()):
@@ -249,7 +249,9 @@ def test_convolution_and_pooling_agree_over_frames_and_over_spikes(monkeypatch, 
 @pytest.mark.parametrize("threads", [2, 3])
 @pytest.mark.parametrize("make", [fully_connected, convolutional])
 def test_gradients_do_not_depend_on_the_number_of_threads(monkeypatch, make, threads):
-    monkeypatch.setattr("snnsim.training.threads.WORTH_SHARING", 0)  # share even the little work of this network
+    monkeypatch.setattr(
+        "snnsim.training.compute.threads.WORTH_SHARING", 0
+    )  # share even the little work of this network
     for rule in (SLTT(chunk=4), BPTT()):
         torch.set_num_threads(1)
         expected = gradients(make(), "fused", rule)
@@ -490,7 +492,7 @@ def test_a_membrane_on_the_threshold_fires_or_does_not_as_is_said(reset, delay):
 
 def small_chunks(monkeypatch, ticks):
     """Let the fast path compute so many ticks at a time."""
-    monkeypatch.setattr("snnsim.training.running.chunk_ticks", lambda *_: ticks)
+    monkeypatch.setattr("snnsim.training.model.passes.chunk_ticks", lambda *_: ticks)
 
 
 @pytest.mark.parametrize("dense_above", [-1.0, 1.0])
@@ -500,8 +502,8 @@ def test_chunks_change_nothing_whether_spikes_are_listed_or_dense(monkeypatch, m
     network = make()
     options = {"learn": ("weights", "bias"), "dropout": {"layer1": 0.3} if make is fully_connected else {}}
     expected = gradients(network, "plain", BPTT(), **options)
-    monkeypatch.setattr("snnsim.training.links.DENSE_ABOVE", dense_above)
-    monkeypatch.setattr("snnsim.training.images.DENSE_ABOVE", dense_above)
+    monkeypatch.setattr("snnsim.training.fused.projections.DENSE_ABOVE", dense_above)
+    monkeypatch.setattr("snnsim.training.fused.images.DENSE_ABOVE", dense_above)
     for ticks in (1, 4, 13):
         small_chunks(monkeypatch, ticks)
         assert_equal(gradients(network, "fused", BPTT(), **options), expected)
@@ -536,7 +538,7 @@ def two_roads():
 @pytest.mark.parametrize("sparse_below", [-1.0, 1.0])
 @pytest.mark.parametrize("dropped", [{}, {"left": 0.3, "both": 0.4}])
 def test_projections_add_up_over_frames_and_over_spikes(monkeypatch, sparse_below, dropped):
-    monkeypatch.setattr("snnsim.training.images.DENSE_ABOVE", sparse_below)
+    monkeypatch.setattr("snnsim.training.fused.images.DENSE_ABOVE", sparse_below)
     for rule in (SLTT(chunk=4), BPTT()):
         fused = gradients(two_roads(), "fused", rule, dropout=dropped)
         assert_equal(fused, gradients(two_roads(), "plain", rule, dropout=dropped))

@@ -28,13 +28,20 @@ from snnsim import (
 
 torch = pytest.importorskip("torch")
 
-from torch import nn  # noqa: E402
-from torch.nn import functional  # noqa: E402
+from torch import nn
+from torch.nn import functional
 
-from snnsim.errors import CapabilityError, ParameterError  # noqa: E402
-from snnsim.training import BPTT, SLTT, ATan, TrainableNetwork, in_the_loop, noise_aware  # noqa: E402
-from snnsim.training.running import draw_masks  # noqa: E402
-from snnsim.training.software_fabric import SoftwareFabric  # noqa: E402
+from snnsim.errors import CapabilityError, ParameterError
+from snnsim.training import (
+    BPTT,
+    SLTT,
+    ATan,
+    SoftwareFabric,
+    TrainableNetwork,
+    in_the_loop,
+    noise_aware,
+)
+from snnsim.training.model.passes import draw_masks
 
 DT = 1e-3
 
@@ -592,7 +599,7 @@ def test_a_network_that_learned_from_real_values_is_not_taken_for_one_of_events(
 
 
 def test_counts_are_told_from_other_values():
-    from snnsim.training.sparse_kernels import are_counts
+    from snnsim.training.compute.sparse_kernels import are_counts
 
     for dtype in (np.float32, np.float64):
         for size in (1, 4095, 4096, 4097, 9000):

@@ -12,7 +12,7 @@ from snnsim.scores import SCORES, final_scores
 
 torch = pytest.importorskip("torch")
 
-from snnsim.training import (  # noqa: E402
+from snnsim.training import (
     BPTT,
     SLTT,
     EventProp,
@@ -23,7 +23,7 @@ from snnsim.training import (  # noqa: E402
     evaluate,
     train,
 )
-from snnsim.training.losses import joined, scores_of  # noqa: E402
+from snnsim.training.rules.losses import joined, scores_of
 
 DT = 1e-3
 LABELS = torch.arange(9) % 3

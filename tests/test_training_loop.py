@@ -13,9 +13,9 @@ from snnsim.errors import DataError, NetworkError, ParameterError
 
 torch = pytest.importorskip("torch")
 
-from snnsim.training import BPTT, SLTT, History, TrainableNetwork, evaluate, train  # noqa: E402
-from snnsim.training.loop import stratified_split  # noqa: E402
-from snnsim.training.schedules import cosine, make_optimiser, one_cycle, set_rates  # noqa: E402
+from snnsim.training import BPTT, SLTT, History, TrainableNetwork, evaluate, train
+from snnsim.training.loop.schedules import cosine, make_optimiser, one_cycle, set_rates
+from snnsim.training.loop.train import stratified_split
 
 DT = 1e-3
 

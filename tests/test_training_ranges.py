@@ -23,17 +23,17 @@ from snnsim import (
     Simulation,
 )
 from snnsim.architectures import delayed
-from snnsim.backends.base import check_precision
-from snnsim.datasets.lag_patterns import lag_patterns
+from snnsim.backends.contract.program import check_precision
+from snnsim.datasets import lag_patterns
 from snnsim.errors import ParameterError
 
 torch = pytest.importorskip("torch")
 
-from torch import nn  # noqa: E402
-from torch.nn.utils import parametrize  # noqa: E402
+from torch import nn
+from torch.nn.utils import parametrize
 
-from snnsim.training import BPTT, SLTT, ATan, TrainableNetwork, train  # noqa: E402
-from snnsim.training.learned_neurons import LONGEST  # noqa: E402
+from snnsim.training import BPTT, SLTT, ATan, TrainableNetwork, train
+from snnsim.training.parameters.neuron_parameters import LONGEST
 
 DT = 1e-3
 LABELS = torch.arange(8) % 3

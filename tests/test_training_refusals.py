@@ -24,11 +24,11 @@ from snnsim import (
     Simulation,
 )
 from snnsim.errors import CapabilityError, DataError, DivergenceError, ParameterError, ResourceError
-from snnsim.modalities import LabelledFeatures
+from snnsim.zero_shot import LabelledFeatures
 
 torch = pytest.importorskip("torch")
 
-from snnsim.training import (  # noqa: E402
+from snnsim.training import (
     BPTT,
     SLTT,
     ContrastiveProjection,
@@ -39,7 +39,7 @@ from snnsim.training import (  # noqa: E402
     evaluate,
     train,
 )
-from snnsim.training.contrastive import contrastive_loss  # noqa: E402
+from snnsim.training.contrastive.contrastive import contrastive_loss
 
 DT = 1e-3
 LABELS = torch.arange(6) % 3

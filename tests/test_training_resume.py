@@ -11,7 +11,7 @@ from snnsim.errors import ParameterError
 
 torch = pytest.importorskip("torch")
 
-from snnsim.training import (  # noqa: E402
+from snnsim.training import (
     BPTT,
     SLTT,
     ATan,
@@ -21,8 +21,8 @@ from snnsim.training import (  # noqa: E402
     Triangle,
     train,
 )
-from snnsim.training.checkpoint import Checkpoint, optimiser_state, restore_optimiser  # noqa: E402
-from snnsim.training.schedules import make_optimiser  # noqa: E402
+from snnsim.training.loop.checkpoint import Checkpoint, optimiser_state, restore_optimiser
+from snnsim.training.loop.schedules import make_optimiser
 
 DT = 1e-3
 

@@ -10,14 +10,14 @@ from snnsim.errors import ParameterError, ResourceError
 
 torch = pytest.importorskip("torch")
 
-from snnsim.training import (  # noqa: E402
+from snnsim.training import (
     BPTT,
     SLTT,
+    MemoryReport,
     PerTickCrossEntropy,
     ScoreCrossEntropy,
     TrainableNetwork,
 )
-from snnsim.training.memory import MemoryReport  # noqa: E402
 
 DT = 1e-3
 
@@ -138,7 +138,7 @@ def test_batch_norm_sees_every_tick_also_without_a_backward_pass():
 
 
 def test_dropout_silences_the_same_neurons_at_all_ticks():
-    from snnsim.training.running import draw_masks
+    from snnsim.training.model.passes import draw_masks
 
     model = TrainableNetwork(network(), dropout={"h0": 0.4})
     masks = draw_masks(model, 500, model.generator(3))
@@ -153,7 +153,9 @@ def saved_bytes(rule, ticks, **options):
     model = TrainableNetwork(network(), **options)
     if model.path == "fused":
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("snnsim.training.links.DENSE_ABOVE", 1.0)  # lists only, however many spikes a chunk has
+            patch.setattr(
+                "snnsim.training.fused.projections.DENSE_ABOVE", 1.0
+            )  # lists only, however many spikes a chunk has
             rule.step(model, events(ticks), labels())
         return model.workspace.nbytes, model
     sizes, ours = {}, {parameter.data_ptr() for parameter in model.parameters()}
@@ -220,11 +222,11 @@ def test_forecast_of_delays_on_the_plain_path_is_no_less_than_what_a_step_keeps_
 
 
 def test_a_step_that_cannot_fit_is_refused_with_a_way_out(monkeypatch):
-    monkeypatch.setattr("snnsim.training.memory.available_memory", lambda: 10**8)
+    monkeypatch.setattr("snnsim.training.model.memory.available_memory", lambda: 10**8)
     with pytest.raises(ResourceError, match=r"BPTT: 1000 ticks at batch 64 need .* a batch of 32 would fit.*SLTT"):
         MemoryReport("BPTT", 1000, 64, 10, kept=2 * 10**8, working=0, gradients=0).require()
-    monkeypatch.setattr("snnsim.training.memory.UNASKED", 0)
-    monkeypatch.setattr("snnsim.training.memory.available_memory", lambda: 1000)
+    monkeypatch.setattr("snnsim.training.model.memory.UNASKED", 0)
+    monkeypatch.setattr("snnsim.training.model.memory.available_memory", lambda: 1000)
     model = TrainableNetwork(network())
     assert not model.memory_report(50, 6, BPTT()).fits
     with pytest.raises(ResourceError, match="SLTT"):

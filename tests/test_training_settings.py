@@ -20,13 +20,13 @@ from snnsim import (
     Population,
     Projection,
 )
-from snnsim.augmentation import RandomShift
 from snnsim.datasets import EventDataset
+from snnsim.datasets.augmentation import RandomShift
 from snnsim.errors import NetworkError, ParameterError
 
 torch = pytest.importorskip("torch")
 
-from snnsim.training import (  # noqa: E402
+from snnsim.training import (
     BPTT,
     SLTT,
     ATan,
@@ -41,7 +41,7 @@ from snnsim.training import (  # noqa: E402
     noise_aware,
     train,
 )
-from snnsim.training.loop import stratified_split  # noqa: E402
+from snnsim.training.loop.train import stratified_split
 
 DT = 1e-3
 LABELS = torch.arange(6) % 3

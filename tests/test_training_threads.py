@@ -27,19 +27,19 @@ from snnsim import (
 
 torch = pytest.importorskip("torch")
 
-from snnsim.training import (  # noqa: E402  # noqa: E402
+from snnsim.training import (
     BPTT,
     SLTT,
     EventProp,
     EventPropNetwork,
     PerTickCrossEntropy,
+    SoftwareFabric,
     TrainableNetwork,
     evaluate,
     in_the_loop,
     noise_aware,
     train,
 )
-from snnsim.training.software_fabric import SoftwareFabric  # noqa: E402
 
 DT = 1e-3
 

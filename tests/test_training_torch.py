@@ -25,12 +25,11 @@ from snnsim import (
 
 torch = pytest.importorskip("torch")
 
-from torch import nn  # noqa: E402
-from torch.nn.utils import parametrizations, parametrize, prune  # noqa: E402
+from torch import nn
+from torch.nn.utils import parametrizations, parametrize, prune
 
-from snnsim.errors import CapabilityError, ParameterError  # noqa: E402
-from snnsim.modalities import LabelledFeatures  # noqa: E402
-from snnsim.training import (  # noqa: E402
+from snnsim.errors import CapabilityError, ParameterError
+from snnsim.training import (
     BPTT,
     SLTT,
     ATan,
@@ -39,6 +38,7 @@ from snnsim.training import (  # noqa: E402
     TrainableNetwork,
     train,
 )
+from snnsim.zero_shot import LabelledFeatures
 
 DT = 1e-3
 RULES = [BPTT(), SLTT(), SLTT(k=4, chunk=3)]

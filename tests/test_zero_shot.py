@@ -9,7 +9,6 @@ import pytest
 
 import snnsim as sn
 from snnsim.errors import DataError, ParameterError
-from snnsim.retrieval import DEPTH
 from snnsim.zero_shot import (
     LabelledFeatures,
     ZeroShotResult,
@@ -18,11 +17,12 @@ from snnsim.zero_shot import (
     encode,
     input_counts,
     pair_by_class,
-    refuse_unseen,
     retrieve,
     split_classes,
     wilson_interval,
 )
+from snnsim.zero_shot.retrieval import DEPTH
+from snnsim.zero_shot.split import refuse_unseen
 
 RANDOM = np.random.default_rng
 

@@ -12,22 +12,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snnsim.backends.base import Capabilities, Program, RunOutput, RunRequest, State, Visit
-from snnsim.backends.cpu import engine as e
-from snnsim.backends.cpu.columns import RECORDED
-from snnsim.backends.cpu.forecast import forecast, of_recordings
-from snnsim.backends.cpu.long_run import LongRun, unsupported
-from snnsim.backends.cpu.partition import paying_threads
-from snnsim.backends.cpu.tables import Tables, tables_of
-from snnsim.backends.plastic import plastic_projections, refuse_recordings
+from snnsim.backends.contract.memory import MemoryForecast, check_memory
+from snnsim.backends.contract.plasticity import plastic_projections, refuse_recordings
+from snnsim.backends.contract.program import Capabilities, Program, RunOutput, RunRequest, State, Visit
+from snnsim.backends.cpu.long_run.long_run import LongRun
+from snnsim.backends.cpu.neurons.table_columns import RECORDED
+from snnsim.backends.cpu.parts.memory import forecast, of_recordings
+from snnsim.backends.cpu.parts.partition import paying_threads
+from snnsim.backends.cpu.parts.supported import unsupported
+from snnsim.backends.cpu.recordings import engine as e
+from snnsim.backends.cpu.recordings.tables import Tables, tables_of
 from snnsim.errors import CapabilityError, one_of
 from snnsim.events import Events
-from snnsim.fingerprint import description
-from snnsim.memory import MemoryForecast, check_memory
-from snnsim.network import Network
+from snnsim.network.fingerprint import description
+from snnsim.network.network import Network
 from snnsim.neurons import MODELS, RECEPTORS
-from snnsim.ranks import Ranks, world
 from snnsim.scores import SCORES
+from snnsim.system.mpi_processes import Ranks, world
 
 #: Spikes that the log of a thread holds at first; it grows when full.
 _FIRST_LOG = 2**14

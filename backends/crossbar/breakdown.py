@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snnsim.backends.crossbar import draws
-from snnsim.backends.crossbar.curves import Floats
+from snnsim.backends.crossbar.cells import random_numbers as draws
+from snnsim.backends.crossbar.device.curves import Floats
 from snnsim.backends.crossbar.number_checks import finite
 from snnsim.errors import ParameterError, positive, whole
 
@@ -73,7 +73,7 @@ def breakdown_difference(shape: tuple[int, int], voltage: float, *, seed: int, t
 def normal_difference(
     shape: tuple[int, int], *, mean: float = 0.0, deviation: float = 6.61, seed: int, tile: int = 0
 ) -> Floats:
-    """Return normal weights (uS); the default sd is that of `snnsim.switching.NormalPairs`."""
+    """Return normal weights (uS); the default sd is that of `snnsim.reservoir.resistive_switching.NormalPairs`."""
     finite("mean", mean)
     positive("deviation", deviation, zero=True)
     return mean + deviation * draws.normal(

@@ -10,26 +10,26 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from snnsim.backends.base import Capabilities, Program, RunOutput, RunRequest, State, Visit
-from snnsim.backends.crossbar.blocks import DIGITAL_RULES, expected_pairs
-from snnsim.backends.crossbar.chip import Chip
-from snnsim.backends.crossbar.chip_checkpoint import Resumption, description, device_of, go_on, read, write
-from snnsim.backends.crossbar.device import shown
-from snnsim.backends.crossbar.fabric import DigitalFabric
-from snnsim.backends.crossbar.loop.failures import failure
-from snnsim.backends.crossbar.loop.protocol import LoopDevice
-from snnsim.backends.crossbar.mapping import Mapping
-from snnsim.backends.crossbar.moments import moments_of
-from snnsim.backends.crossbar.ranges import calibrated_ranges
-from snnsim.backends.layout import Place
-from snnsim.backends.reference.deliver import Row, deliver, rows_of
-from snnsim.backends.reference.integrate import add_drives, advance_all, coefficients_of, drives_of
+from snnsim.backends.contract.activity import ChipActivity
+from snnsim.backends.contract.layout import Place
+from snnsim.backends.contract.memory import MemoryForecast
+from snnsim.backends.contract.program import Capabilities, Program, RunOutput, RunRequest, State, Visit
+from snnsim.backends.crossbar.array_read.noise_keys import moments_of
+from snnsim.backends.crossbar.chip.chip import Chip
+from snnsim.backends.crossbar.chip.failures import failure
+from snnsim.backends.crossbar.chip.protocol import LoopDevice
+from snnsim.backends.crossbar.device.device import shown
+from snnsim.backends.crossbar.mapping.chip_checkpoint import Resumption, description, device_of, go_on, read, write
+from snnsim.backends.crossbar.mapping.converter_ranges import calibrated_ranges
+from snnsim.backends.crossbar.mapping.fabric import DigitalFabric
+from snnsim.backends.crossbar.mapping.mapping import Mapping
+from snnsim.backends.crossbar.mapping.weight_blocks import DIGITAL_RULES, expected_pairs
+from snnsim.backends.numpy_engine.deliver import Row, deliver, row_of
+from snnsim.backends.numpy_engine.integrate import add_drives, advance_all, coefficients_of, drives_of
 from snnsim.backends.reference.program import is_sure
-from snnsim.energy_activity import ChipActivity
 from snnsim.errors import DeviceError, ParameterError, SnnsimError
 from snnsim.events import Events
-from snnsim.memory import MemoryForecast
-from snnsim.network import Network
+from snnsim.network.network import Network
 from snnsim.neurons import MODELS, RECEPTORS, NeuronModel
 from snnsim.scores import RunningScore
 
@@ -102,9 +102,9 @@ class CrossbarProgram(Program):
         }
         self._drives = {number: drives_of(network, network.populations[number], self.dtype) for number in self._places}
         self._outgoing: list[list[tuple[int, Row]]] = [[] for _ in network.populations]
-        for number, projection in enumerate(network.projections):
-            row = rows_of(network, projection, self.dtype)
-            self._outgoing[network.population_number(projection.source)].append((number, row))
+        for connection in network.connections:
+            row = row_of(connection, self.dtype)
+            self._outgoing[connection.source_number].append((connection.number, row))
 
     @property
     def hardware(self) -> str:
@@ -163,7 +163,7 @@ class CrossbarProgram(Program):
         return output
 
     def take_activity(self) -> ChipActivity:
-        """Return what the chip has done since this was last asked; `snnsim.energy` works out what it costs."""
+        """Return what the chip has done since this was last asked; `snnsim.energy.report` works out what it costs."""
         inferences, self._inferences = self._inferences, 0
         return self.fabric.take_activity(inferences)
 

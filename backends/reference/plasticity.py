@@ -8,9 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snnsim.backends.plastic import Constants, PlasticState, check_bounds, check_synapses, plastic_projections
-from snnsim.backends.reference.deliver import rows_of
-from snnsim.network import Network
+from snnsim.backends.contract.plasticity import (
+    Constants,
+    PlasticState,
+    check_bounds,
+    check_synapses,
+    plastic_projections,
+)
+from snnsim.backends.numpy_engine.deliver import row_of
+from snnsim.network.network import Network
 from snnsim.plasticity.arithmetic import DEPENDENCE
 from snnsim.plasticity.decay import DecayTable
 from snnsim.plasticity.normalisation import NOTHING
@@ -81,17 +87,17 @@ class PlasticProjection:
     """
 
     def __init__(self, network: Network, number: int, dtype: np.dtype[Any]) -> None:
-        projection = network.projections[number]
-        row = rows_of(network, projection, dtype)
+        connection = network.connections[number]
+        projection, row = connection.projection, row_of(connection, dtype)
         check_bounds(projection, row.weights)
         synapses = row.synapses
         self.network, self.number, self.row = network, number, row
-        self.source_population = network.population_number(projection.source)
+        self.source_population = connection.source_number
         self.sources = np.repeat(np.arange(synapses.offsets.size - 1), np.diff(synapses.offsets))
         self.targets = synapses.targets.astype(np.int64)
         self.delays = np.full(self.targets.shape, row.delay) if synapses.delays is None else synapses.delays
         self.delays = self.delays.astype(np.int64)
-        self.longest = network.longest_delay(projection)
+        self.longest = connection.longest_delay
         self.constants = Constants.of(network, projection, dtype)
         self.change = DEPENDENCE[self.constants.rule.weight_dependence]
         # Sums over a target are made in the order of source, then delay.

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snnsim.backends.base import Capabilities, ExitRequest, Program, RunOutput, RunRequest, State, Visit
-from snnsim.backends.layout import Place
-from snnsim.backends.reference.deliver import Row, deliver, rows_of
-from snnsim.backends.reference.integrate import add_drives, advance, coefficients_of, drives_of
+from snnsim.backends.contract.layout import Place
+from snnsim.backends.contract.program import Capabilities, ExitRequest, Program, RunOutput, RunRequest, State, Visit
+from snnsim.backends.numpy_engine.deliver import Row, deliver, row_of
+from snnsim.backends.numpy_engine.integrate import add_drives, advance, coefficients_of, drives_of
 from snnsim.backends.reference.plasticity import Plasticity
 from snnsim.events import Events
-from snnsim.network import Network
+from snnsim.network.network import Network
 from snnsim.neurons import MODELS, RECEPTORS, NeuronModel
 from snnsim.scores import RunningScore
 
@@ -58,9 +58,9 @@ class ReferenceProgram(Program):
         self._drives = {number: drives_of(network, network.populations[number], self.dtype) for number in self._places}
         self._plasticity = Plasticity(network, self.dtype)
         self._outgoing: list[list[tuple[int, Row]]] = [[] for _ in network.populations]
-        for number, projection in enumerate(network.projections):
-            row = rows_of(network, projection, self.dtype)
-            self._outgoing[network.population_number(projection.source)].append((number, row))
+        for connection in network.connections:
+            row = row_of(connection, self.dtype)
+            self._outgoing[connection.source_number].append((connection.number, row))
 
     def run(self, state: State, request: RunRequest) -> RunOutput:
         """Advance `state` in place and return what was recorded."""
@@ -178,6 +178,6 @@ class ReferenceProgram(Program):
 
 def is_sure(scores: NDArray[np.float64], exit: ExitRequest, step: int) -> bool:
     """Return whether the softmax of the scores exceeds the threshold of this tick."""
-    # Class after class, as `snnsim.early_exit.softmax_maximum` adds them: np.sum would add in pairs.
+    # Class after class, as `snnsim.early_exit.rule.softmax_maximum` adds them: np.sum would add in pairs.
     confidence = 1.0 / np.cumsum(np.exp((scores - np.max(scores)) / exit.smoothing))[-1]
     return bool(confidence > exit.thresholds[step])

@@ -6,7 +6,9 @@ from typing import Any
 
 from snnsim.connectivity import FixedInDegree
 from snnsim.errors import ParameterError, positive, whole
-from snnsim.network import Network, Population, Projection
+from snnsim.network.network import Network
+from snnsim.network.population import Population
+from snnsim.network.projection import Projection
 from snnsim.neurons import LIF, PoissonDrive
 from snnsim.plasticity import STDP, PlasticityRule
 

@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snnsim import rng
 from snnsim.circuits.microcircuit_parameters import MicrocircuitParameters
 from snnsim.connectivity import FixedTotalNumber, Normal
 from snnsim.errors import ParameterError, one_of, positive
-from snnsim.network import Network, Population, Projection
+from snnsim.network.network import Network
+from snnsim.network.population import Population
+from snnsim.network.projection import Projection
 from snnsim.neurons import LIF, Exponential, PoissonDrive
+from snnsim.numerics import rng
 
 
 def potjans_diesmann(

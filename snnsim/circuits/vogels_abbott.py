@@ -11,11 +11,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from snnsim import rng
 from snnsim.connectivity import FixedProbability
 from snnsim.errors import whole
-from snnsim.network import Network, Population, Projection
+from snnsim.network.network import Network
+from snnsim.network.population import Population
+from snnsim.network.projection import Projection
 from snnsim.neurons import LIF, Conductance, ConductanceLIF, Exponential, NeuronModel
+from snnsim.numerics import rng
 
 #: Mean number of synapses a neuron, whatever the size: 2 % of the 4,000 neurons of the benchmark.
 IN_DEGREE = 80.0

@@ -1,1 +1,1 @@
-"""The parts of the `snnsim` command, one a file; `snnsim.cli` puts them together."""
+"""The parts of the `snnsim` command, one a file; `snnsim.commands.cli` puts them together."""

@@ -141,7 +141,7 @@ def parse_sizes(text: str) -> tuple[int, ...]:
 
 def check_outputs(out: str | None, figure: str | None) -> None:
     """Raise `ParameterError` where ``--out`` or ``--figure`` cannot be written: before the work, not after it."""
-    from snnsim.plot_style import file_kind
+    from snnsim.plot.style import file_kind
 
     for option, path in (("--out", out), ("--figure", figure)):
         if path is not None and (not Path(path).name or Path(path).is_dir()):

@@ -7,7 +7,7 @@ from typing import Any
 
 from snnsim.commands.common import check_outputs, has_splits, load_data, refuse_idle, save_figure
 from snnsim.errors import ParameterError
-from snnsim.tables import table
+from snnsim.system.tables import table
 
 SPLITS = ("train", "validation", "test")
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from snnsim.commands.common import save_figure
 from snnsim.errors import missing_dependency
-from snnsim.storage import make_folder
+from snnsim.storage.hdf5 import make_folder
 
 
 def add_parser(commands: Any) -> None:
@@ -40,11 +40,9 @@ def main(options: argparse.Namespace) -> int:
     mpl.use("Agg")
     from snnsim import plot
     from snnsim.architectures import fully_connected
-    from snnsim.calibration import calibrate
     from snnsim.datasets import load_digits_events
-    from snnsim.exit_measurement import measure_early_exit
-    from snnsim.recording import Trace
-    from snnsim.simulation import Simulation
+    from snnsim.early_exit import calibrate, measure_early_exit
+    from snnsim.simulation import Simulation, Trace
     from snnsim.training import SLTT, TrainableNetwork, train
 
     began = time.perf_counter()
@@ -105,7 +103,7 @@ def main(options: argparse.Namespace) -> int:
     measured = measure_early_exit(trained, test.events, test.labels, calibration.rule)
     print(measured)
     report = calibration.rule.evaluate(measured.full, test.labels)
-    from snnsim.exit_curves import accuracy_latency_curve
+    from snnsim.early_exit import accuracy_latency_curve
 
     curve = accuracy_latency_curve(measured.full, test.labels, calibration.rule.smoothing, calibration.curve.thresholds)
     save_figure(plot.accuracy_latency(curve, measured.oracle, report), out / "accuracy_latency.png")

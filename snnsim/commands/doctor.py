@@ -14,10 +14,10 @@ from snnsim.backends import registry
 from snnsim.commands.info import version_of
 from snnsim.connectivity import Dense, Normal
 from snnsim.events import Events
-from snnsim.machine import cores
 from snnsim.network import Network, Population, Projection
 from snnsim.neurons import LI, LIF, Input
 from snnsim.simulation import Simulation
+from snnsim.system.machine import cores
 
 
 def add_parser(commands: Any) -> None:

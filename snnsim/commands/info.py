@@ -8,11 +8,11 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from snnsim import __version__
 from snnsim.backends import registry
 from snnsim.errors import DataError
-from snnsim.machine import cores
-from snnsim.tables import table
+from snnsim.system.machine import cores
+from snnsim.system.tables import table
+from snnsim.version import __version__
 
 _PACKAGES = ("numpy", "numba", "h5py", "torch", "tonic", "scikit-learn", "matplotlib", "spikingjelly", "norse", "nir")
 
@@ -74,7 +74,7 @@ def describe_file(path: Path) -> str:
         network = Network.load(path)
         return f"{network}\n\none tick:\n\n{network.schedule()}"
     if kind == "result":
-        from snnsim.result import Result
+        from snnsim.simulation import Result
 
         result = Result.load(path)
         recorded = [f"{name}: {events}" for name, events in result.spikes.items()]

@@ -20,8 +20,7 @@ from snnsim.commands.trained_on import trained_on
 from snnsim.early_exit import DynamicConfidence
 from snnsim.errors import ParameterError, exactly
 from snnsim.network import Network
-from snnsim.result import Result
-from snnsim.simulation import Simulation
+from snnsim.simulation import Result, Simulation
 from snnsim.timebase import same_dt
 
 if TYPE_CHECKING:

@@ -68,4 +68,4 @@ def _device(options: argparse.Namespace) -> Any:
     import importlib
 
     # Imported here: a chip brings its device physics with it.
-    return importlib.import_module("snnsim.backends.crossbar.chip").Chip.load(options.chip)
+    return importlib.import_module("snnsim.backends.crossbar.chip.chip").Chip.load(options.chip)

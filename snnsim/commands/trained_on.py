@@ -7,11 +7,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from snnsim import network_storage
 from snnsim.errors import DataError
-from snnsim.fingerprint import fingerprint
 from snnsim.network import Network
-from snnsim.storage import read_hdf5, write_hdf5
+from snnsim.network.fingerprint import fingerprint
+from snnsim.storage.hdf5 import read_hdf5, write_hdf5
 
 if TYPE_CHECKING:
     from snnsim.datasets import EventDataset
@@ -55,7 +54,7 @@ def recordings_of(data: EventDataset) -> str:
 def save_model(network: Network, trained_on: TrainedOn, path: str | Path) -> None:
     """Save a network with what it was trained on; the file is complete or not there at all."""
     with write_hdf5(path, "network") as file:
-        network_storage.write(network, file)
+        network.write(file)
         file.attrs["trained_on"] = json.dumps(asdict(trained_on))
 
 

@@ -1,8 +1,6 @@
 """Connection rules. A new rule is one class here and one line in `RULES`."""
 
 from snnsim.connectivity.base import Connectivity as Connectivity
-from snnsim.connectivity.base import Key as Key
-from snnsim.connectivity.base import Synapses as Synapses
 from snnsim.connectivity.distributions import DISTRIBUTIONS as DISTRIBUTIONS
 from snnsim.connectivity.distributions import Distribution as Distribution
 from snnsim.connectivity.distributions import Kaiming as Kaiming
@@ -18,6 +16,8 @@ from snnsim.connectivity.random import FixedTotalNumber as FixedTotalNumber
 from snnsim.connectivity.spatial import Conv2d as Conv2d
 from snnsim.connectivity.spatial import MaxPool2d as MaxPool2d
 from snnsim.connectivity.spatial import SumPool2d as SumPool2d
+from snnsim.connectivity.synapses import Key as Key
+from snnsim.connectivity.synapses import Synapses as Synapses
 
 #: Every rule by name.
 RULES: dict[str, type[Connectivity]] = {

@@ -6,63 +6,14 @@ may use a rule's structure (dense rows, convolution kernels) instead, and must t
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from snnsim.connectivity.distributions import Values
+from snnsim.connectivity.draw_plan import Plan
+from snnsim.connectivity.synapses import Key, Shape, Synapses
 from snnsim.errors import NetworkError
-
-if TYPE_CHECKING:
-    from snnsim.connectivity.draw import Plan
-
-Shape = tuple[int, ...]
-
-
-class Key(NamedTuple):
-    """Key of the random numbers of a projection."""
-
-    seed: int
-    name: str
-
-
-@dataclass(frozen=True, eq=False)
-class Synapses:
-    """All synapses of a projection, row by row of sources; the arrays are read-only.
-
-    Parameters
-    ----------
-    offsets : ndarray of int64, shape (sources + 1,)
-        Where the row of each source starts.
-    targets : ndarray of int32, shape (synapses,)
-    weights : ndarray of float64, shape (synapses,)
-    delays : ndarray of int32, shape (synapses,), or None
-        Ticks of each synapse; None where the projection has one delay.
-    once : bool
-        A target counts at most one spike of this projection in a tick (max pooling).
-    order : ndarray of int64, shape (synapses,), or None
-        Which element of the user's arrays each synapse is; None where they are in the same order.
-    """
-
-    offsets: NDArray[np.int64]
-    targets: NDArray[np.int32]
-    weights: NDArray[np.float64]
-    delays: NDArray[np.int32] | None = None
-    once: bool = False
-    order: NDArray[np.int64] | None = None
-
-    def __post_init__(self) -> None:
-        # Read-only, since an array may be the one that the network holds; and so all are of one type to the kernels.
-        for name in ("offsets", "targets", "weights", "delays", "order"):
-            array = getattr(self, name)
-            if array is not None:
-                view = array.view()
-                view.setflags(write=False)
-                object.__setattr__(self, name, view)
 
 
 class Connectivity(ABC):
@@ -104,11 +55,6 @@ class Connectivity(ABC):
     def resolved(self, source: Shape, target: Shape, key: Key) -> Connectivity:
         """Return the same rule with distributions replaced by the drawn arrays; random wiring becomes `Sparse`."""
         return self
-
-
-def size_of(shape: Shape) -> int:
-    """Return the number of neurons of a shape."""
-    return math.prod(shape)
 
 
 def describe_values(values: Values) -> str:

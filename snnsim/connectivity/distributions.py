@@ -11,10 +11,10 @@ from numbers import Real
 import numpy as np
 from numpy.typing import NDArray
 
-from snnsim import elementary, rng
-from snnsim.connectivity.recipe import CONSTANT, KAIMING, LOG_NORMAL, NORMAL, UNIFORM
-from snnsim.connectivity.recipe import Values as Recipe
+from snnsim.connectivity.draw_records import CONSTANT, KAIMING, LOG_NORMAL, NORMAL, UNIFORM
+from snnsim.connectivity.draw_records import Values as Recipe
 from snnsim.errors import ParameterError, exactly, positive
+from snnsim.numerics import elementary, rng
 
 #: A distribution that holds less than this between its bounds is refused: it would be a slip of a sign or a unit.
 LEAST_SHARE = 1e-6
@@ -30,7 +30,7 @@ class Distribution(ABC):
 
     @abstractmethod
     def form(self, fan_in: float) -> tuple[int, float, float]:
-        """Return the kind of `snnsim.connectivity.recipe`, and its two numbers.
+        """Return the kind of `snnsim.connectivity.draw_records`, and its two numbers.
 
         Parameters
         ----------

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from snnsim import elementary, rng
-from snnsim.compilation import kernel_with, leaf
-from snnsim.connectivity import recipe
-from snnsim.connectivity.recipe import CHANCE, CONSTANT, KAIMING, LOG_NORMAL, NORMAL, SAME
+from snnsim.connectivity import draw_records as recipe
+from snnsim.connectivity.draw_records import CHANCE, CONSTANT, KAIMING, LOG_NORMAL, NORMAL, SAME
 from snnsim.errors import InternalError
+from snnsim.numerics import elementary, rng
+from snnsim.numerics.compilation import kernel_with, leaf
 
 #: How often a value outside its bounds is drawn again from the whole distribution, before it is drawn from what is
 #: within them.

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from snnsim import rng
-from snnsim.connectivity.base import Connectivity, Key, Shape, Synapses, describe_values, size_of
+from snnsim.connectivity.base import Connectivity, describe_values
 from snnsim.connectivity.distributions import Values, as_values, resolve
+from snnsim.connectivity.synapses import Key, Shape, Synapses, size_of
 from snnsim.errors import NetworkError, ParameterError
+from snnsim.numerics import rng
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,13 +12,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from snnsim import elementary, rng
-from snnsim.connectivity.base import Connectivity, Key, Shape, Synapses, describe_values, size_of
+from snnsim.connectivity.base import Connectivity, describe_values
 from snnsim.connectivity.distributions import Values, as_values, recipe_of
-from snnsim.connectivity.draw import Plan, chance_wiring, counted_wiring, fixed_wiring
+from snnsim.connectivity.draw_plan import Plan, chance_wiring, counted_wiring, fixed_wiring
+from snnsim.connectivity.draw_records import Wiring
 from snnsim.connectivity.explicit import Sparse
-from snnsim.connectivity.recipe import Wiring
+from snnsim.connectivity.synapses import Key, Shape, Synapses, size_of
 from snnsim.errors import NetworkError, ParameterError, positive, whole
+from snnsim.numerics import elementary, rng
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from snnsim import rng
-from snnsim.connectivity.base import Connectivity, Key, Shape, Synapses, describe_values, require_shape, size_of
+from snnsim.connectivity.base import Connectivity, describe_values, require_shape
 from snnsim.connectivity.distributions import Distribution, Values, as_values, resolve
 from snnsim.connectivity.explicit import row_offsets
+from snnsim.connectivity.synapses import Key, Shape, Synapses, size_of
 from snnsim.errors import NetworkError, ParameterError, whole
+from snnsim.numerics import rng
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,6 +21,8 @@ import numpy as np
 from snnsim.errors import ParameterError, one_of, positive
 from snnsim.neurons.base import Arithmetic, NeuronModel
 from snnsim.neurons.lif import distance, reset
+from snnsim.neurons.membrane.relaxation import PARTS, relaxed
+from snnsim.neurons.membrane.resets import check_landing, check_reset, reset_coefficients
 from snnsim.neurons.parameters import Parameter, as_parameter, membrane_decay, plain
 from snnsim.neurons.receptors import (
     Conductance,
@@ -29,8 +31,6 @@ from snnsim.neurons.receptors import (
     check_receptors,
     receptor_decay,
 )
-from snnsim.neurons.relaxation import PARTS, relaxed
-from snnsim.neurons.resets import check_landing, check_reset, reset_coefficients
 
 _ZERO, _ONE = 0.0, 1.0
 #: Conductances that both precisions hold.

@@ -17,11 +17,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from snnsim import rng
 from snnsim.errors import ParameterError, exactly
 from snnsim.neurons.parameters import Parameter, as_parameter
-from snnsim.neurons.poisson_distribution import cumulative
 from snnsim.neurons.receptors import Receptor, check_weights
+from snnsim.numerics import rng
+from snnsim.numerics.poisson_distribution import cumulative
 
 #: Mean events a tick up to which a drive is drawn: its thresholds are compared one after another.
 MOST_DRIVE_EVENTS_A_TICK = 100.0

@@ -16,10 +16,10 @@ import numpy as np
 
 from snnsim.errors import ParameterError, exactly, positive
 from snnsim.neurons.base import Arithmetic
-from snnsim.neurons.leaky import LeakyModel
+from snnsim.neurons.membrane.leaky import LeakyModel
+from snnsim.neurons.membrane.resets import check_landing, check_reset, reset_coefficients
 from snnsim.neurons.parameters import Parameter, as_parameter
 from snnsim.neurons.receptors import Delta, Receptor
-from snnsim.neurons.resets import check_landing, check_reset, reset_coefficients
 
 
 class Coefficients(NamedTuple):

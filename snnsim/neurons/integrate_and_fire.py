@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from snnsim.errors import positive
 from snnsim.neurons.base import Arithmetic, NeuronModel
 from snnsim.neurons.lif import distance, reset
+from snnsim.neurons.membrane.resets import check_landing, check_reset, reset_coefficients
 from snnsim.neurons.parameters import Parameter, as_parameter
-from snnsim.neurons.resets import check_landing, check_reset, reset_coefficients
 
 
 class Coefficients(NamedTuple):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from snnsim.neurons.base import Arithmetic
-from snnsim.neurons.leaky import LeakyModel
+from snnsim.neurons.membrane.leaky import LeakyModel
 from snnsim.neurons.parameters import Parameter
 from snnsim.neurons.receptors import Delta, Receptor
 

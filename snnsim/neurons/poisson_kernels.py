@@ -1,8 +1,8 @@
 """Poisson counts of sources, drawn by a compiled kernel.
 
 The count of a source in a tick is the inverse of the cumulative distribution at one uniform number of
-`snnsim.rng.uniform`. Most are zero, so the numbers of a chunk of sources are made and compared with the probability of
-zero in one vector loop, as integers, and only what is above is looked at.
+`snnsim.numerics.rng.uniform`. Most are zero, so the numbers of a chunk of sources are made and compared with the
+probability of zero in one vector loop, as integers, and only what is above is looked at.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from snnsim import rng
-from snnsim.compilation import kernel_with, leaf
+from snnsim.numerics import rng
+from snnsim.numerics.compilation import kernel_with, leaf
 
 _CHUNK = 128
 _GOLDEN, _S11 = rng.GOLDEN, np.uint64(11)

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from snnsim import rng
 from snnsim.errors import ParameterError, exactly
 from snnsim.events import Events
 from snnsim.neurons.parameters import Parameter, as_parameter
+from snnsim.numerics import rng
 from snnsim.timebase import to_ticks
 
 #: Mean events a tick up to which Poisson counts are drawn; exp(-745) is zero in float64.

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from snnsim import rng
-from snnsim.backends.crossbar.loop.checks import Checked
-from snnsim.backends.crossbar.loop.protocol import Floats, Integers, LoopDevice
+from snnsim.backends.crossbar.chip.protocol import Floats, Integers, LoopDevice
+from snnsim.backends.crossbar.loop.geometry import Checked
 from snnsim.errors import ParameterError, positive, whole
-from snnsim.tables import table
+from snnsim.numerics import rng
+from snnsim.system.tables import table
 
 #: Rows of all vectors and repeats.
 MOST_ACTIVE = 2**28

@@ -18,9 +18,10 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from snnsim.backends.crossbar.loop.protocol import PROTOCOL_VERSION, Status
+from snnsim.backends.crossbar.chip.protocol import PROTOCOL_VERSION, Status
 from snnsim.errors import DataError, DeviceError, ParameterError
-from snnsim.storage import SCHEMA
+from snnsim.storage.hdf5 import SCHEMA
+from snnsim.version import __version__
 
 KIND = "snnsim.device_trace"
 PROGRAM, READ, STATUS = 0, 1, 2
@@ -97,7 +98,6 @@ class TraceWriter:
     """
 
     def __init__(self, path: str | Path, status: Status, buffer: int) -> None:
-        from snnsim import __version__
 
         where = Path(path)
         if where.exists():

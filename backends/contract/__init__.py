@@ -1,0 +1,1 @@
+"""What a backend is: the program, its requests, state, layout, inputs, capabilities."""

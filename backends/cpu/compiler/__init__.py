@@ -1,0 +1,1 @@
+"""What compiled kernels need and Numba does not offer: pointers, atomic words."""

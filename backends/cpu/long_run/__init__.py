@@ -1,0 +1,1 @@
+"""The engine of one long run on several threads and processes."""

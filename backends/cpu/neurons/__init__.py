@@ -1,0 +1,1 @@
+"""One tick of the neurons of a population."""

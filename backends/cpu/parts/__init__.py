@@ -1,0 +1,1 @@
+"""A network laid out in parts, one a thread."""

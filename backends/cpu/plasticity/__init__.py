@@ -1,0 +1,1 @@
+"""Plastic synapses of a long run."""

@@ -1,0 +1,1 @@
+"""Reading an array: sums of rows, noise, converters."""

@@ -1,9 +1,0 @@
-"""What a chip calls: programming the cells of a tile, and what reads find in them later."""
-
-from snnsim.backends.crossbar.cell_programming import program as program
-from snnsim.backends.crossbar.cell_reading import acted_seconds as acted_seconds
-from snnsim.backends.crossbar.cell_reading import conductance_at as conductance_at
-from snnsim.backends.crossbar.cell_reading import effective_conductance as effective_conductance
-from snnsim.backends.crossbar.cell_reading import flicker as flicker
-from snnsim.backends.crossbar.cell_reading import read_variance as read_variance
-from snnsim.backends.crossbar.cell_state import CellState as CellState

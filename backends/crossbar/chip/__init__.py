@@ -1,0 +1,1 @@
+"""Chips: what one must be able to do, and a simulated one."""

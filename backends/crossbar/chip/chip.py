@@ -1,0 +1,313 @@
+"""A simulated chip: arrays of cells that are programmed, age, and are read.
+
+`Chip(config, seed)` is one chip: its cells have the same lasting traits whenever and wherever it is made. Everything
+random is a function of (seed, tile, cell or read), so that a run gives the same bits on any number of threads, and a
+saved chip goes on as if it had never been away.
+"""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnsim.backends.crossbar.array_read.converter import Converters
+from snnsim.backends.crossbar.cells import CellState, program
+from snnsim.backends.crossbar.chip.config import STAGES, ChipConfig
+from snnsim.backends.crossbar.chip.protocol import LoopDevice, Status
+from snnsim.backends.crossbar.chip.tile import Tile
+from snnsim.backends.crossbar.device.device import shown
+from snnsim.backends.crossbar.number_checks import number_array, tile_number
+from snnsim.errors import ParameterError, positive, whole
+from snnsim.network.fingerprint import fingerprint
+from snnsim.system.machine import cores
+
+
+def _facts_of(config: ChipConfig) -> tuple[str, str]:
+    """Return a fingerprint of what a chip is made of, and in words which stages it has."""
+    stages = [stage.replace("_", " ") for stage in STAGES if config.without(stage) != config]
+    return fingerprint(config), f"{config.device.name}, {', '.join(stages) or 'all stages off'}"
+
+
+_known_facts = functools.lru_cache(maxsize=64)(_facts_of)
+
+
+def _path(path: Any) -> str | Path:
+    if not isinstance(path, str | Path):
+        raise ParameterError(f"path={path!r}: must be the name of a file")
+    return path
+
+
+class Chip(LoopDevice):
+    """A chip of one configuration and one seed.
+
+    Parameters
+    ----------
+    config : ChipConfig, optional
+        Default an ideal chip.
+    seed : int
+        Which chip of that kind: traits of its cells and converters, and noise of programming.
+    read_seed : int
+        Noise of reading; another one gives another run on the same chip.
+    name : str
+    """
+
+    def __init__(self, config: ChipConfig | None = None, seed: int = 0, read_seed: int = 0, name: str = "chip") -> None:
+        if config is not None and not isinstance(config, ChipConfig):
+            raise ParameterError(f"config={shown(config)}: expected a ChipConfig, such as ChipConfig(device)")
+        self.config = config or ChipConfig()
+        self.seed, self.read_seed = whole("seed", seed), whole("read_seed", read_seed)
+        if not isinstance(name, str):
+            raise ParameterError(f"name={name!r}: must be a text")
+        self.name = name
+        self.threads = cores()
+        self.tiles: dict[int, Tile] = {}
+        #: What each tile was last programmed for, where that was a network; see `DigitalFabric.check`.
+        self.owners: dict[int, object] = {}
+
+    # -- what a LoopDevice does --------------------------------------------------------------------------
+
+    @property
+    def needs_full_scale(self) -> bool:
+        """Whether the range of the converters is to be given when a tile is programmed."""
+        return self.config.adc is not None and self.config.adc.full_scale is None
+
+    def status(self) -> Status:
+        """Return what the chip is."""
+        device = self.config.device
+        can = ("partial_programming", "keys", "aging", *(("full_scale",) if self.needs_full_scale else ()))
+        return Status(
+            self.name,
+            self.config.rows,
+            self.config.columns,
+            None,
+            device.g_min,
+            device.g_max,
+            device.read_voltage,
+            capabilities=can,
+        )
+
+    def program(
+        self, tile: int, targets: NDArray[np.float64], full_scale: float | NDArray[np.float64] | None = None
+    ) -> None:
+        """Program an array.
+
+        Parameters
+        ----------
+        tile : int
+        targets : ndarray of float64, shape (rows, columns)
+            Conductances in uS, at most as many as an array has; NaN leaves a cell as it is.
+        full_scale : float or ndarray of shape (columns // 2,), optional
+            Largest current of the converters in uA; needed where the configuration has a converter without one.
+        """
+        number = tile_number(tile)
+        targets = number_array(f"tile {number}: targets", targets)
+        self.check_targets(number, targets)
+        converters = self.converters(number, targets.shape[1] // 2, full_scale)
+        before = self.tiles.get(number)
+        cycle = 0 if before is None else before.cycle + 1
+        same = before is not None and before.state.conductance.shape == targets.shape
+        state = program(
+            self.config.device,
+            targets,
+            seed=self.seed,
+            tile=number,
+            cycle=cycle,
+            before=before.state if before is not None and same else None,
+        )
+        own = self.tiles[number] = Tile(number, self.config, self.seed, state, converters, full_scale, cycle)
+        if before is not None:
+            own.follow(before, np.isnan(targets))
+
+    def read(
+        self,
+        tile: int,
+        offsets: NDArray[np.int64],
+        rows: NDArray[np.int64],
+        keys: NDArray[np.uint64] | None = None,
+    ) -> NDArray[np.float64]:
+        """Read an array with vectors of active rows.
+
+        Parameters
+        ----------
+        tile : int
+        offsets : ndarray of int64, shape (vectors + 1,)
+            Vector v switches on the rows ``rows[offsets[v]:offsets[v + 1]]``, each once.
+        rows : ndarray of int64
+        keys : ndarray of uint64, shape (vectors,), optional
+            Moments that the noise is drawn for (see `snnsim.backends.crossbar.moment`): equal ones see equal noise.
+            Default the moments that no read of this tile has seen yet, each a tick of its own.
+
+        Returns
+        -------
+        ndarray of float64, shape (vectors, columns // 2)
+            Current of the plus column less that of the minus column, in uA.
+        """
+        own = self._tile(tile)
+        return own.read(offsets, rows, keys, self.read_seed, self.threads)
+
+    # -- what only a simulated chip can do ---------------------------------------------------------------
+
+    @property
+    def is_ideal(self) -> bool:
+        """Whether every stage is off."""
+        return self.config.only() == self.config
+
+    def holds(self, tile: int, targets: NDArray[np.float64], full_scale: Any = None) -> bool:
+        """Return whether a tile has been programmed to these targets, with this range of the converters."""
+        own = self.tiles.get(whole("tile", tile))
+        return (
+            own is not None
+            and np.array_equal(own.state.target, targets)
+            and (full_scale is None or np.array_equal(own.full_scale, full_scale))
+        )
+
+    def set_range(self, tile: int, full_scale: float | NDArray[np.float64]) -> None:
+        """Give the converters of a tile another range, in uA; its cells are not programmed again."""
+        own = self._tile(tile)
+        own.set_range(self.converters(tile, own.state.conductance.shape[1] // 2, full_scale), full_scale)
+
+    def age(self, seconds: float, temperature: float = 300.0) -> None:
+        """Let time pass for all tiles.
+
+        Parameters
+        ----------
+        seconds : float
+        temperature : float
+            In kelvin, during that time.
+
+        Raises
+        ------
+        ParameterError
+            Nothing has been programmed, so that nothing would age; or a value is not allowed.
+        """
+        positive("seconds", seconds, zero=True)
+        positive("temperature", temperature)
+        if not self.tiles:
+            raise ParameterError(
+                f"age({seconds:g}): {self.name} has not been programmed, and age counts from there; make the "
+                "Simulation first, or call program"
+            )
+        for tile in self.tiles.values():
+            tile.age(float(seconds), float(temperature))
+
+    def reprogram(self) -> None:
+        """Program all tiles to their targets again; the cells are the same, the noise of programming is new."""
+        for number, tile in list(self.tiles.items()):
+            self.program(number, tile.state.target, tile.full_scale)
+
+    def erase(self) -> None:
+        """Forget all tiles."""
+        self.tiles.clear()
+        self.owners.clear()
+
+    def state(self, tile: int) -> CellState:
+        """Return the cells of a tile as they were programmed."""
+        return self._tile(tile).state
+
+    def targets(self, tile: int) -> NDArray[np.float64]:
+        """Return the conductances that a tile was told to have, in uS, shape (rows, columns)."""
+        return self._tile(tile).state.target
+
+    def conductances(self, tile: int) -> NDArray[np.float64]:
+        """Return the conductances of a tile as they are now, without noise of reading, in uS, shape (rows, columns)."""
+        return self._tile(tile).conductance
+
+    def effective(self, tile: int) -> NDArray[np.float64]:
+        """Return current over voltage of a tile's cells at the read voltage, in uS, shape (rows, columns)."""
+        return self._tile(tile).effective
+
+    def row_power(self, tile: int) -> NDArray[np.float64]:
+        """Return the power that each row of a tile takes when it is on, in watt, shape (rows,)."""
+        return self._tile(tile).row_power
+
+    @property
+    def programming_pulses(self) -> int:
+        """Pulses that have programmed the chip since it was new, those of write-verify counted one by one."""
+        return sum(tile.pulses for tile in self.tiles.values())
+
+    @property
+    def saturated(self) -> int:
+        """Conversions that went beyond the range of the converters."""
+        return sum(tile.saturated for tile in self.tiles.values())
+
+    def __repr__(self) -> str:
+        kind, words = self._facts
+        return f"Chip({words}; seed {self.seed}, read seed {self.read_seed}; {kind[:8]})"
+
+    def describe(self) -> str:
+        """Return what the chip is in a line, with a fingerprint of all that its reads follow from."""
+        config, words = self.config, self._facts[1]
+        return (
+            f"{self.name}: {words}; seed {self.seed}, read seed {self.read_seed}; {len(self.tiles)} tiles of "
+            f"{config.rows} x {config.columns}; {self.fingerprint()}"
+        )
+
+    def fingerprint(self) -> str:
+        """Return 16 digits that are equal where chips are: their kind, their seeds, and all cells as they are now."""
+        tiles = " ".join(f"{number} {tile.identity}" for number, tile in sorted(self.tiles.items()))
+        return fingerprint((self._facts[0], self.seed, self.read_seed, tiles))[:16]
+
+    @property
+    def _facts(self) -> tuple[str, str]:
+        try:
+            return _known_facts(self.config)
+        except TypeError:  # a model of one's own that cannot be looked up
+            return _facts_of(self.config)
+
+    def save(self, path: str | Path) -> None:
+        """Save the chip to an HDF5 file."""
+        from snnsim.backends.crossbar.chip.storage import save
+
+        save(self, _path(path))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Chip:
+        """Load what `save` saved."""
+        from snnsim.backends.crossbar.chip.storage import load
+
+        return load(_path(path))
+
+    # -- checks ------------------------------------------------------------------------------------------
+
+    def _tile(self, tile: int) -> Tile:
+        number = tile if type(tile) is int else whole("tile", tile)
+        found = self.tiles.get(number)
+        if found is None:
+            listed = ", ".join(map(str, sorted(self.tiles)[:8])) or "none"
+            raise ParameterError(f"tile={tile!r} has not been programmed; programmed tiles: {listed}")
+        return found
+
+    def check_targets(self, tile: int, targets: NDArray[np.float64]) -> None:
+        """Raise `ParameterError` unless a tile may be programmed to these conductances."""
+        most = (self.config.rows, self.config.columns)
+        good = targets.ndim == 2 and 0 < targets.shape[0] <= most[0] and 0 < targets.shape[1] <= most[1]
+        if not good or targets.shape[1] % 2:
+            raise ParameterError(
+                f"tile {tile}: targets have shape {targets.shape}, expected at most {most}, with an even number of "
+                "columns"
+            )
+        device = self.config.device
+        low, high = device.g_min * (1 - 1e-9), device.g_max * (1 + 1e-9)
+        bad = np.argwhere(~(((targets >= low) & (targets <= high)) | np.isnan(targets)))
+        if bad.size:
+            row, column = bad[0]
+            raise ParameterError(
+                f"tile {tile}: target of cell ({row}, {column}) is {targets[row, column]:g} uS; "
+                f"{device.name} takes {device.g_min:g} to {device.g_max:g} uS"
+            )
+
+    def converters(self, tile: int, outputs: int, full_scale: Any) -> Converters | None:
+        """Return the converters of a tile."""
+        adc = self.config.adc
+        if adc is None:
+            return None
+        scale = full_scale if adc.full_scale is None else adc.full_scale
+        if scale is None:
+            raise ParameterError(
+                f"tile {tile}: full_scale is missing; ADC(full_scale=...) or program(..., full_scale=...)"
+            )
+        return adc.converters(scale, outputs, seed=self.seed, tile=tile)

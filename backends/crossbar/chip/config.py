@@ -1,0 +1,94 @@
+"""What a chip is made of: cells, wires, converters, and the stages that can be switched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from snnsim.backends.crossbar.array_read.converter import ADC
+from snnsim.backends.crossbar.device.device import STAGES as DEVICE_STAGES
+from snnsim.backends.crossbar.device.device import Device
+from snnsim.backends.crossbar.device.presets import ideal
+from snnsim.backends.crossbar.number_checks import settle_numbers
+from snnsim.backends.crossbar.wires.currents import Wires
+from snnsim.errors import ParameterError, whole
+
+#: What can be switched on or off one by one.
+STAGES = (*DEVICE_STAGES, "wires", "adc", "adc_spread")
+
+
+@dataclass(frozen=True)
+class ChipConfig:
+    """What a chip is made of.
+
+    Parameters
+    ----------
+    device : Device
+        The cells; default ideal ones.
+    wires : Wires, optional
+        Resistance of rows and columns; default none.
+    adc : ADC, optional
+        Default currents are taken as they are.
+    rows, columns : int
+        Cells of an array; a differential pair takes two columns. 512 x 512 is a macro of 256 Kb.
+    """
+
+    device: Device = field(default_factory=ideal)
+    wires: Wires | None = None
+    adc: ADC | None = None
+    rows: int = 512
+    columns: int = 512
+
+    def __post_init__(self) -> None:
+        settle_numbers(self)
+        for name, kind in (("device", Device), ("wires", Wires), ("adc", ADC)):
+            value = getattr(self, name)
+            if not (isinstance(value, kind) or (value is None and name != "device")):
+                raise ParameterError(f"ChipConfig: {name}={value!r}: expected {kind.__name__}")
+        whole("ChipConfig: rows", self.rows, at_least=1)
+        whole("ChipConfig: columns", self.columns, at_least=2)
+        if self.columns % 2:
+            raise ParameterError(f"ChipConfig: columns={self.columns}: must be even, a pair of cells takes two")
+        adc, device = self.adc, self.device
+        if adc is not None and adc.full_scale is not None:
+            cell = (device.g_max - device.g_min) * device.read_voltage
+            if 1000 * adc.full_scale < cell:
+                raise ParameterError(
+                    f"ChipConfig: adc full_scale={adc.full_scale!r} uA: one cell alone gives up to {cell:.3g} uA; is "
+                    "it in mA, or A?"
+                )
+            most = self.rows * cell
+            # Bent cells may carry some times as much.
+            if adc.full_scale / adc.largest_code > 20 * most:
+                raise ParameterError(
+                    f"ChipConfig: adc full_scale={adc.full_scale!r} uA: all codes would be 0, for one stands for "
+                    f"{adc.full_scale / adc.largest_code:.3g} uA, and all {self.rows} rows together give {most:.3g}; "
+                    "is it in nA?"
+                )
+
+    def only(self, *stages: str) -> ChipConfig:
+        """Return the same chip with all stages off but these (of `STAGES`)."""
+        self._check(stages)
+        return self.without(*(stage for stage in STAGES if stage not in stages))
+
+    def without(self, *stages: str) -> ChipConfig:
+        """Return the same chip with some stages off."""
+        self._check(stages)
+        changes: dict[str, Any] = {}
+        of_device = [stage for stage in stages if stage in DEVICE_STAGES]
+        if of_device:
+            changes["device"] = self.device.without(*of_device)
+        if "wires" in stages:
+            changes["wires"] = None
+        if "adc" in stages:
+            changes["adc"] = None
+        elif "adc_spread" in stages and self.adc is not None:
+            changes["adc"] = replace(self.adc, offset_spread=0.0, gain_spread=0.0)
+        return replace(self, **changes)
+
+    @staticmethod
+    def _check(stages: Iterable[str]) -> None:
+        for stage in stages:
+            if not isinstance(stage, str) or stage not in STAGES:
+                raise ParameterError(f"stage {stage!r} is not known; there are: {', '.join(STAGES)}")

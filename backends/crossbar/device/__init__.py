@@ -1,0 +1,1 @@
+"""Kinds of memory cells, measured or published."""

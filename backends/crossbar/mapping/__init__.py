@@ -1,0 +1,1 @@
+"""A network laid out on the tiles of a chip."""

@@ -1,0 +1,1 @@
+"""Currents of a crossbar whose wires have resistance."""

@@ -1,0 +1,1 @@
+"""A tick in NumPy, for the backends reference and crossbar."""

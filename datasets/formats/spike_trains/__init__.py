@@ -1,0 +1,1 @@
+"""Files of spike trains in the form of the Spiking Heidelberg Digits."""

@@ -1,0 +1,1 @@
+"""What leaky membranes share: leak, currents, resets, silent ticks."""

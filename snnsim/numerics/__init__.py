@@ -1,0 +1,1 @@
+"""Numbers: random, in equal bits everywhere, and how kernels are compiled."""

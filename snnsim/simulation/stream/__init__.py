@@ -1,0 +1,1 @@
+"""Long runs into files, which go on after any kind of end."""

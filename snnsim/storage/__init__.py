@@ -1,0 +1,1 @@
+"""Files: HDF5 and JSON, whole or not there at all."""

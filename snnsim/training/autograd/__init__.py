@@ -1,0 +1,1 @@
+"""The slow, obvious engine: one tick after another under autograd."""

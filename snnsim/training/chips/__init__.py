@@ -1,0 +1,1 @@
+"""Chips in training: in the loop, or as noise."""

@@ -1,0 +1,242 @@
+"""One call of a network: what it is given, and what it computes with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from snnsim.backends.contract.divergence import largest_membrane
+from snnsim.connectivity import Sparse
+from snnsim.errors import DivergenceError, ParameterError
+from snnsim.training.compute.spike_lists import Inputs, Source, check_inputs, longest_of
+from snnsim.training.fused.tick_norm import Moments
+from snnsim.training.parameters.coefficients import coefficient_rows, differentiable
+from snnsim.training.parameters.plan import Link, Stage, extensions
+from snnsim.training.parameters.values import Values, look_up, look_up_norms, refuse_not_finite
+from snnsim.training.rules.losses import within
+
+if TYPE_CHECKING:
+    from snnsim.training.model.trainable_network import TrainableNetwork
+
+State = dict[str, dict[str, Tensor]]
+
+
+@dataclass
+class Call:
+    """One call.
+
+    Parameters
+    ----------
+    model : TrainableNetwork
+    sources : dict of str to Source
+        Its inputs by population.
+    values : dict of str to Tensor
+        What it computes with, see `snnsim.training.parameters.values`.
+    lengths : Tensor of int64, shape (batch,)
+        Ticks of each sample, of its longest input.
+    given : int
+        Ticks that the inputs were given with, padding included.
+    masks : dict of str to Tensor of bool, shape (batch, neurons)
+        Spikes that dropout lets pass, for each population that has it.
+    """
+
+    model: TrainableNetwork
+    sources: dict[str, Source]
+    values: Values
+    lengths: Tensor
+    given: int
+    masks: dict[str, Tensor] = field(default_factory=dict)
+    _moments: dict[str, Moments] = field(default_factory=dict)
+
+    @property
+    def batch(self) -> int:
+        """Number of samples."""
+        return next(iter(self.sources.values())).batch
+
+    @property
+    def ticks(self) -> int:
+        """Number of ticks of the inputs, with the silence after them that is run through tick by tick."""
+        return next(iter(self.sources.values())).ticks
+
+    @property
+    def ends(self) -> Tensor:
+        """Ticks of the readout that belong to each sample, shape (batch,)."""
+        return self.lengths + self.model.extension
+
+    def inside(self, population: str, first: int, stop: int) -> Tensor | None:
+        """Return which ticks ``first ... stop - 1`` of a population belong to each sample, shape (ticks, batch).
+
+        None where all do.
+        """
+        ends = self.lengths + extensions(self.model.plan, self.model.lengthen)[population]
+        return None if int(ends.min()) >= stop else within(stop - first, ends, first)
+
+    # -- what it computes with ---------------------------------------------------------------------------
+
+    def weights(self) -> dict[str, Tensor]:
+        """Return the weights of every projection with their graphs; those of `Sparse` as a matrix (sources, targets).
+
+        In noise-aware training they have the noise of the minibatch.
+        """
+        noise = self.model.weight_noise if self.model.training else None
+        result = {}
+        for name, link in self.model.links.items():
+            if link.has_weights:
+                found = self.values[f"weights:{name}"]
+                if noise is not None:
+                    found = noise.added(name, found)
+                result[name] = _matrix(link, found) if isinstance(link.rule, Sparse) else found
+        return result
+
+    def effective_weights(self) -> dict[str, Tensor]:
+        """Return `weights` without their graphs, in rows as the compiled kernels go through them."""
+        with torch.no_grad():
+            return {name: value.detach().contiguous() for name, value in self.weights().items()}
+
+    def coefficients(self) -> dict[str, Any]:
+        """Return the coefficients of every population as tensors that depend on what is learned."""
+        return {stage.name: differentiable(self.model, stage, self.values) for stage in self.model.plan.stages}
+
+    def coefficient_rows(self) -> dict[str, Any]:
+        """Return the coefficients of every population for the compiled sweeps, arrays of shape (6, neurons)."""
+        return {stage.name: coefficient_rows(self.model, stage, self.values) for stage in self.model.plan.stages}
+
+    def held(self) -> list[Tensor]:
+        """Return what the way back reads once more: inputs, weights, delays, batch norm."""
+        copied = ("bias:", "threshold:", "time_constant:")
+        held = [value for key, value in self.values.items() if not key.startswith(copied)]
+        return held + [source.values for source in self.sources.values() if source.values is not None]
+
+    def affine(self, stage: Stage) -> tuple[Tensor, Tensor]:
+        """Return factor and shift of the batch norm of a population, shape (channels,)."""
+        return self.values[f"norm:{stage.name}.weight"], self.values[f"norm:{stage.name}.bias"]
+
+    def statistics(self, stage: Stage) -> bool:
+        """Whether batch norm uses, and remembers, the statistics of this batch, instead of the running ones."""
+        return self.model.training and self.model.norm(stage.name).training
+
+    def moments(self, stage: Stage) -> Moments | None:
+        """Return where the statistics of a population's ticks are added; None where the running ones are used alone."""
+        return self._moments.setdefault(stage.name, Moments(stage.channels)) if self.statistics(stage) else None
+
+    def finish(self, state: State) -> None:
+        """End a forward pass over all ticks: look at the state after it, take statistics into the running ones.
+
+        Raises
+        ------
+        DivergenceError
+            A membrane means nothing any more, as for the backends.
+        """
+        for stage in self.model.plan.stages:
+            self._check_membrane(stage, state[stage.name]["membrane"].detach())
+        for name, moments in self._moments.items():
+            moments.into(self.model.norm(name))
+        self._moments.clear()
+
+    @staticmethod
+    def _check_membrane(stage: Stage, membrane: Tensor) -> None:
+        largest = largest_membrane(stage.model, torch.finfo(membrane.dtype))
+        if float(membrane.max()) <= largest and float(membrane.min()) > -math.inf:  # not so for NaN
+            return
+        bad = ~torch.isfinite(membrane) | (membrane > largest)
+        sample, neuron = (int(i) for i in bad.nonzero()[0])
+        raise DivergenceError(
+            f"population {stage.name!r}: the membrane of neuron {neuron} in sample {sample} is "
+            f"{float(membrane[sample, neuron])} after the last tick, which means nothing any more. Check bias, weights "
+            "and threshold; a finer dt or dtype='float64' may help"
+        )
+
+    def rates(self, *spikes: Mapping[str, int]) -> dict[str, float]:
+        """Return spikes a neuron and tick of each population, of neurons that dropout lets pass; from parts of them."""
+        longer, result, lasting = extensions(self.model.plan, self.model.lengthen), {}, self.lengths.to(torch.float64)
+        for stage in self.model.plan.stages:
+            if stage.spiking:
+                mask = self.masks.get(stage.name)
+                passing = torch.full((self.batch,), stage.size) if mask is None else mask.sum(1)
+                cells = float(((lasting + longer[stage.name]) * passing).sum())
+                result[stage.name] = sum(part[stage.name] for part in spikes) / max(1.0, cells)
+        return result
+
+    def passed(self, fired: Mapping[str, Tensor], first: int = 0) -> dict[str, int]:
+        """Count the spikes that dropout lets pass within the samples.
+
+        Parameters
+        ----------
+        fired : dict of str to Tensor, shape (ticks, batch, neurons)
+            Before dropout.
+        first : int
+            Tick at which they begin.
+        """
+        counts = {}
+        for name, one in fired.items():
+            kept, inside = one.detach() * self.masks.get(name, 1), self.inside(name, first, first + len(one))
+            counts[name] = int((kept if inside is None else kept[inside]).sum(dtype=torch.float64))
+        return counts
+
+    def scale(self, stage: Stage) -> float:
+        """Return the size of a spike that dropout let pass."""
+        return 1.0 / (1.0 - stage.dropout) if stage.name in self.masks else 1.0
+
+
+def begin(model: TrainableNetwork, inputs: Inputs, lengths: Tensor | None = None) -> Call:
+    """Check the inputs of a call and look up the values of a network."""
+    sources = check_inputs(model.plan, inputs, model.dtype, lengths)
+    longest, given = longest_of(sources), max(source.ticks for source in sources.values())
+    # Samples that are computed whole are made longer a layer at a time.
+    ticks = int(longest.max()) + (0 if model.whole_samples else model.extension)
+    for source in sources.values():
+        source.cut(ticks)
+    return Call(model, sources, look_up(model) | look_up_norms(model), longest, given)
+
+
+def begin_state(call: Call, state: State | None) -> State:
+    """Return a state of the call's own: that of rest, or a copy of a given one.
+
+    Raises
+    ------
+    ParameterError
+        The given state does not fit, is not finite, wants a gradient, or cannot be gone on from.
+    """
+    rest = call.model.initial_state(call.batch)
+    if state is None:
+        return rest
+    if call.model.whole_samples:
+        raise ParameterError("state: whole samples start from rest (spikes on their way are not kept)")
+    if call.model.extension:
+        raise ParameterError(
+            f"state: the network runs on for {call.model.extension} ticks after each call and so cannot go on from "
+            "one; describe it with extension=0.0"
+        )
+    own: State = {}
+    for name, template in rest.items():
+        own[name] = {}
+        for key, value in template.items():
+            given = state.get(name, {}).get(key)
+            if given is None or given.shape != value.shape:
+                found = None if given is None else tuple(given.shape)
+                raise ParameterError(f"state of {name!r}: {key} has shape {found}, expected {tuple(value.shape)}")
+            if given.requires_grad:
+                raise ParameterError(
+                    f"state of {name!r}: {key} requires a gradient, and none passes into it; detach it"
+                )
+            refuse_not_finite(f"state of {name!r}, {key}", given)
+            own[name][key] = given.to(value.dtype, copy=True)
+    return own
+
+
+def _matrix(link: Link, values: Tensor) -> Tensor:
+    """Return the weights of `Sparse` as a matrix (sources, targets)."""
+    return torch.zeros(link.matrix_shape, dtype=values.dtype).index_put(synapses(link), values, accumulate=True)
+
+
+def synapses(link: Link) -> tuple[Tensor, Tensor]:
+    """Return sources and targets of the synapses of a `Sparse` projection."""
+    rule = link.rule
+    assert isinstance(rule, Sparse)
+    return torch.tensor(rule.sources), torch.from_numpy(rule.targets.astype(np.int64))

@@ -1,0 +1,1 @@
+"""Projections whose synapses each have a real delay."""

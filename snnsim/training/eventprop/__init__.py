@@ -1,0 +1,1 @@
+"""EventProp with delays: exact gradients from the times of spikes."""

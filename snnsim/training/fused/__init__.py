@@ -1,0 +1,1 @@
+"""The compiled engine: a layer at a time, in chunks of ticks or over whole samples."""

@@ -1,0 +1,1 @@
+"""The loop over epochs: train, evaluate, checkpoints, history."""

@@ -1,0 +1,1 @@
+"""The trainable network: calls, export, memory."""

@@ -1,0 +1,192 @@
+"""How much memory a training step will take, before it runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from snnsim.backends.contract.memory import UNASKED
+from snnsim.errors import ResourceError, positive
+from snnsim.system.machine import available_memory
+from snnsim.system.tables import table
+from snnsim.training.parameters.plan import FRAME_RULES, extensions
+
+if TYPE_CHECKING:
+    from snnsim.training.model.trainable_network import TrainableNetwork
+
+
+@dataclass(frozen=True)
+class MemoryReport:
+    """Forecast of the memory of one training step, in bytes.
+
+    Parameters
+    ----------
+    rule : str
+    ticks, batch, chunk : int
+        Ticks of the samples, samples, ticks computed at a time.
+    kept : int
+        What is kept until the last tick is known; zero for SLTT.
+    working : int
+        Buffers of the chunk at work.
+    gradients : int
+        Gradients of the parameters.
+    """
+
+    rule: str
+    ticks: int
+    batch: int
+    chunk: int
+    kept: int
+    working: int
+    gradients: int
+
+    @cached_property
+    def free(self) -> int | None:
+        """Bytes that this process may take now (`available_memory`); None where that is not known."""
+        return available_memory()
+
+    @property
+    def activations(self) -> int:
+        """Bytes of activations: kept and working."""
+        return self.kept + self.working
+
+    @property
+    def total(self) -> int:
+        """All bytes."""
+        return self.activations + self.gradients
+
+    @property
+    def fits(self) -> bool:
+        """Whether the step fits into the memory that is free now."""
+        return self.total <= UNASKED or self.free is None or self.total <= self.free
+
+    def require(self) -> None:
+        """Raise `ResourceError`, with a way out, where the step does not fit."""
+        if not self.fits:
+            assert self.free is not None
+            room = self.free - self.working - self.gradients
+            smaller = max(0, int(self.batch * room / max(self.kept, 1)))
+            ways = [f"a batch of {smaller} would fit"] if 0 < smaller < self.batch else []
+            if self.chunk < self.ticks or not ways:
+                ways.append(
+                    "SLTT(), for networks without delays, needs memory that does not grow with the number of ticks"
+                )
+            raise ResourceError(
+                f"{self.rule}: {self.ticks} ticks at batch {self.batch} need {_size(self.total)}, "
+                f"{_size(self.free)} are free; {', or '.join(ways)}"
+            )
+
+    def __str__(self) -> str:
+        rows = [
+            ("kept until the last tick", _size(self.kept)),
+            (f"working buffers, {self.chunk} ticks at a time", _size(self.working)),
+            ("gradients", _size(self.gradients)),
+            ("total", _size(self.total)),
+            ("free now", "unknown" if self.free is None else _size(self.free)),
+        ]
+        return table((f"{self.rule}, {self.ticks} ticks, batch {self.batch}", "memory"), rows, right=(1,))
+
+
+def report(model: TrainableNetwork, ticks: int, batch: int, rule: Any) -> MemoryReport:
+    """Forecast a step; see `TrainableNetwork.memory_report`."""
+    from snnsim.training.rules.base import SLTT
+
+    for name, value in (("ticks", ticks), ("batch", batch)):
+        positive(name, value)
+    spatial = isinstance(rule, SLTT)
+    gradients = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
+    if model.whole_samples:
+        kept, working, chunk = _sequence(model, ticks, batch)
+    elif model.path == "plain":
+        saved = _saved_per_tick(model) * batch
+        kept, working, chunk = (0 if spatial else saved * ticks), saved, 1
+    else:
+        kept, working, chunk = _fused(model, ticks, batch, rule if spatial else None)
+    return MemoryReport(type(rule).__name__, ticks, batch, chunk, kept, working, gradients)
+
+
+def _fused(model: TrainableNetwork, ticks: int, batch: int, spatial: Any) -> tuple[int, int, int]:
+    """Count the buffers that the fast path takes."""
+    from snnsim.training.model.passes import chunk_ticks
+
+    chunk = min(ticks, getattr(spatial, "chunk", None) or chunk_ticks(model, batch, ticks))
+    rows, item = chunk * batch, model.dtype.itemsize
+    dense = {model.plan.output.name} if model.plan.output.spiking else set()
+    of_one_tick = working = 0
+    transient = [0]
+    for stage in model.plan.stages:
+        of_one_tick += batch * stage.size * item * (2 if stage.batch_norm else 1)
+        working += rows * stage.size * item
+        if stage.spiking:
+            working += rows * -(-stage.size // 8) * 8 * (2 if stage.size <= 2**16 else 4)
+        for link in stage.links:
+            if isinstance(link.rule, FRAME_RULES):
+                dense.add(link.source)
+                # The result of a torch operation, before it is written where it belongs.
+                transient.append(rows * max(int(np.prod(link.source_shape)), stage.size) * item)
+    working += sum(rows * model.plan.network.population(name).size * item for name in dense) + max(transient)
+    kept = of_one_tick * ticks
+    return (0, working + of_one_tick * chunk, chunk) if spatial is not None else (kept, working, chunk)
+
+
+def _sequence(model: TrainableNetwork, ticks: int, batch: int) -> tuple[int, int, int]:
+    """Count the buffers of a network with delays: input, drives and spikes are kept, gradients work."""
+    longer, item = extensions(model.plan, model.lengthen), model.dtype.itemsize
+    kept = sum(ticks * batch * model.plan.network.population(name).size * item for name in model.plan.inputs)
+    working = 0
+    for stage in model.plan.stages:
+        values = (ticks + longer[stage.name]) * batch * stage.size
+        kept += values * (item + (1 if stage.spiking else 0))
+        working += values * item
+    kernels = [link.delays.longest + 1 for stage in model.plan.stages for link in stage.links if link.delays]
+    sizes = [int(np.prod(link.matrix_shape)) for link in model.links.values()]
+    # Taps and their gradients of one layer at a time, and the transforms of some frequencies.
+    working += 2 * max(kernels, default=0) * max(sizes, default=0) * item + 12 * 2**20
+    # The plain path keeps padded copies, and every step of autograd, of about ten numbers a neuron and tick.
+    return (kept * 10 if model.path == "plain" else kept), working, ticks + longer[model.plan.output.name]
+
+
+def _saved_per_tick(model: TrainableNetwork) -> int:
+    """Run one tick of two silent samples on the plain path and count what autograd keeps, for one sample."""
+    from snnsim.training.autograd import ticks as plain
+    from snnsim.training.compute.call import begin
+    from snnsim.training.model.passes import evaluating
+
+    sizes: dict[int, int] = {}
+    ours = {parameter.data_ptr() for parameter in model.parameters()}
+
+    def pack(tensor: Tensor) -> Tensor:
+        if tensor.data_ptr() not in ours and tensor.ndim > 1 and 2 in tensor.shape[:2]:
+            sizes[tensor.data_ptr()] = tensor.numel() * tensor.element_size()
+        return tensor
+
+    with (
+        evaluating(model, soft_delays=model.soft_delays),
+        torch.enable_grad(),
+        torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor),
+    ):
+        sizes_of = {name: model.plan.network.population(name).size for name in model.plan.inputs}
+        call = begin(model, {name: torch.zeros(2, 1, size, dtype=model.dtype) for name, size in sizes_of.items()})
+        now = {name: source.frame(0, model.dtype) for name, source in call.sources.items()}
+        weights, coefficients = call.weights(), call.coefficients()
+        norms = [model.norm(stage.name) for stage in model.plan.stages if stage.batch_norm]
+        for module in (model, *norms):  # batch norm keeps more in training; what it would learn here is dropped
+            module.training = True
+        try:
+            plain.tick(call, now, model.initial_state(2), weights, coefficients, 0)
+        finally:
+            for module in (model, *norms):
+                module.training = False
+    return sum(sizes.values()) // 2
+
+
+def _size(count: int) -> str:
+    for unit, scale in (("GiB", 2**30), ("MiB", 2**20)):
+        if count >= scale:
+            return f"{count / scale:.1f} {unit}"
+    return f"{count / 1024:.1f} KiB"

@@ -1,0 +1,1 @@
+"""What of a network is learned, and its values."""

@@ -1,0 +1,87 @@
+"""Coefficients of the neuron models as tensors that depend on learned parameters."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from snnsim.neurons import IF, LI
+from snnsim.training.parameters.plan import Stage
+from snnsim.training.parameters.values import Values
+
+if TYPE_CHECKING:
+    from snnsim.training.model.trainable_network import TrainableNetwork
+
+
+def differentiable(model: TrainableNetwork, stage: Stage, values: Values) -> Any:
+    """Return the NamedTuple of coefficients of a population as tensors.
+
+    Everything is worked out in float64 and rounded once, as the backends do; where nothing of it is learned, at the
+    first call only.
+    """
+    learned = [values.get(f"{kind}:{stage.name}") for kind in ("bias", "threshold", "time_constant")]
+    constant = all(value is None for value in learned)
+    key = ("tensors", stage.name, model.dtype)
+    if constant and key in model.constants:
+        return model.constants[key]
+    exact = stage.model.coefficients(model.plan.network.dt)
+    with torch.inference_mode(False):  # or no graph could take them afterwards
+        tensors: dict[str, Tensor] = {
+            name: torch.tensor(value, dtype=torch.float64).to(model.dtype if constant else torch.float64)
+            for name, value in exact._asdict().items()  # type: ignore[attr-defined]
+        }
+    bias, threshold, logarithm = learned
+    if threshold is not None:
+        tensors["threshold"] = threshold.double()
+    if bias is not None or logarithm is not None:
+        _leak(stage, tensors, bias, logarithm)
+    found = type(exact)(*(value.to(model.dtype) for value in tensors.values()))
+    if constant:
+        model.constants[key] = found
+    return found
+
+
+def _leak(stage: Stage, tensors: dict[str, Tensor], bias: Tensor | None, logarithm: Tensor | None) -> None:
+    """Work out decay, gain and offset again: V <- decay * V + (gain * drive + offset)."""
+    neuron: Any = stage.model
+    if bias is None:
+        offset = torch.tensor(neuron.bias, dtype=torch.float64)
+    else:
+        offset = bias.double().repeat_interleave(stage.size // stage.channels)
+    if isinstance(neuron, IF):
+        tensors["offset"] = offset
+        return
+    decay = tensors["decay"]
+    if logarithm is not None:
+        ratio = torch.exp(-logarithm.double())
+        decay = torch.exp(-ratio) if neuron.integration == "exact" else 1.0 - ratio
+        tensors["decay"] = decay
+        tensors["gain"] = 1.0 - decay if neuron.decay_input else torch.ones_like(decay)
+    tensors["offset"] = torch.tensor(neuron.rest, dtype=torch.float64) * (1.0 - decay) + tensors["gain"] * offset
+
+
+def coefficient_rows(model: TrainableNetwork, stage: Stage, values: Values) -> NDArray[Any]:
+    """Return decay, gain, offset, threshold, subtract and reset value, shape (6, neurons).
+
+    IF is the LIF of decay one and gain one; LI has no threshold, and its last three rows are zero.
+    """
+    tensors = differentiable(model, stage, values)
+    key = ("rows", stage.name, model.dtype)
+    # Where the tensors are kept, nothing of them is learned.
+    constant = model.constants.get(("tensors", stage.name, model.dtype)) is tensors
+    if constant and key in model.constants:
+        return model.constants[key]  # type: ignore[no-any-return]
+    found, one = tensors._asdict(), torch.ones((), dtype=model.dtype)
+    if isinstance(stage.model, IF):
+        found |= {"decay": one, "gain": one}
+    if isinstance(stage.model, LI):
+        found |= dict.fromkeys(("threshold", "subtract", "reset_value"), one * 0)
+    names = ("decay", "gain", "offset", "threshold", "subtract", "reset_value")
+    with torch.no_grad():
+        rows: NDArray[Any] = torch.stack([found[name].expand(stage.size) for name in names]).contiguous().numpy()
+    if constant:
+        model.constants[key] = rows
+    return rows
