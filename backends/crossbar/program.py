@@ -25,8 +25,8 @@ from snnsim.backends.crossbar.mapping.fabric import DigitalFabric
 from snnsim.backends.crossbar.mapping.mapping import Mapping
 from snnsim.backends.crossbar.mapping.weight_blocks import DIGITAL_RULES, expected_pairs
 from snnsim.backends.numpy_engine.deliver import Row, deliver, row_of
+from snnsim.backends.numpy_engine.early_exit import is_sure
 from snnsim.backends.numpy_engine.integrate import add_drives, advance_all, coefficients_of, drives_of
-from snnsim.backends.reference.program import is_sure
 from snnsim.errors import DeviceError, ParameterError, SnnsimError
 from snnsim.events import Events
 from snnsim.network.network import Network

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnsim.backends.contract.layout import Place
-from snnsim.backends.contract.program import Capabilities, ExitRequest, Program, RunOutput, RunRequest, State, Visit
+from snnsim.backends.contract.program import Capabilities, Program, RunOutput, RunRequest, State, Visit
 from snnsim.backends.numpy_engine.deliver import Row, deliver, row_of
+from snnsim.backends.numpy_engine.early_exit import is_sure
 from snnsim.backends.numpy_engine.integrate import add_drives, advance, coefficients_of, drives_of
 from snnsim.backends.reference.plasticity import Plasticity
 from snnsim.events import Events
@@ -174,10 +175,3 @@ class ReferenceProgram(Program):
             np.array([out.synaptic_operations for out in recordings]),
             np.array([out.ticks for out in recordings], np.int64),
         )
-
-
-def is_sure(scores: NDArray[np.float64], exit: ExitRequest, step: int) -> bool:
-    """Return whether the softmax of the scores exceeds the threshold of this tick."""
-    # Class after class, as `snnsim.early_exit.rule.softmax_maximum` adds them: np.sum would add in pairs.
-    confidence = 1.0 / np.cumsum(np.exp((scores - np.max(scores)) / exit.smoothing))[-1]
-    return bool(confidence > exit.thresholds[step])
