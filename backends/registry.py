@@ -10,8 +10,10 @@ import importlib.metadata
 import inspect
 from typing import Any
 
-from snnsim.backends.contract.program import Program, Visit
-from snnsim.errors import BackendError, ParameterError
+from snnsim.backends.contract.capabilities import missing
+from snnsim.backends.contract.options import DEFAULTS, Options
+from snnsim.backends.contract.program import Program
+from snnsim.errors import BackendError, CapabilityError, ParameterError
 from snnsim.network.network import Network
 
 #: Module and class of each backend of our own; modules are imported when first asked for.
@@ -20,8 +22,6 @@ _OWN = {
     "cpu": "snnsim.backends.cpu.program:CpuProgram",
     "crossbar": "snnsim.backends.crossbar.program:CrossbarProgram",
 }
-
-_COMMON = ("network", "dtype", "threads", "visit", "progress", "memory_limit")
 
 
 def names() -> list[str]:
@@ -53,28 +53,38 @@ def installed() -> dict[str, type[Program]]:
     return {name: get(name) for name in names()}
 
 
-def compile_network(
-    network: Network,
-    backend: str,
-    *,
-    dtype: str = "float32",
-    threads: int | None = None,
-    visit: Visit = "auto",
-    progress: bool = False,
-    memory_limit: int | None = None,
-    **options: Any,
-) -> Program:
-    """Compile a network for a backend; the options are those of `Program`, and those that only this backend has."""
+def compile_network(network: Network, backend: str, options: Options = DEFAULTS, **own: Any) -> Program:
+    """Compile a network for a backend.
+
+    Parameters
+    ----------
+    network : Network
+    backend : str
+    options : Options
+        Those that every backend takes.
+    **own
+        Those that only this backend has.
+
+    Raises
+    ------
+    ParameterError
+        The backend has no such option.
+    CapabilityError
+        The backend cannot run the network; the error names those that can.
+    """
     program = get(backend)
     known = inspect.signature(program).parameters
     takes_any = any(one.kind is one.VAR_KEYWORD for one in known.values())
-    for option in options:
+    for option in own:
         if option not in known and not takes_any:
-            own = ", ".join(name for name in known if name not in _COMMON) or "none"
-            raise ParameterError(f"backend {backend!r} takes no option {option!r}; options of its own: {own}")
-    return program(
-        network, dtype=dtype, threads=threads, visit=visit, progress=progress, memory_limit=memory_limit, **options
-    )
+            there_are = ", ".join(name for name in known if name not in ("network", "options")) or "none"
+            raise ParameterError(f"backend {backend!r} takes no option {option!r}; options of its own: {there_are}")
+    lacking = missing(network, program.capabilities)
+    if lacking is not None:
+        able = [name for name, other in installed().items() if lacking.able(other.capabilities)]
+        others = f"backends that can: {', '.join(able)}" if able else "no installed backend can"
+        raise CapabilityError(f"backend {backend!r} cannot run {lacking.what}; {others}")
+    return program(network, options, **own)
 
 
 def _entry_points() -> list[importlib.metadata.EntryPoint]:

@@ -1,6 +1,15 @@
-"""snnsim: describe a spiking network once; train it; run it event-driven on any backend."""
+"""snnsim: describe a spiking network once; train it; run it event-driven on any backend.
 
-from snnsim import circuits as circuits
+    import snnsim as sn
+
+What a network is made of and what runs it stands here; the rest is a name away and imported when it is asked for:
+``sn.training`` (the only part that takes torch), ``sn.plot``, ``sn.datasets``, ``sn.energy``, and so on.
+"""
+
+import importlib as _importlib
+from types import ModuleType as _ModuleType
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
 from snnsim.connectivity import Conv2d as Conv2d
 from snnsim.connectivity import Dense as Dense
 from snnsim.connectivity import FixedInDegree as FixedInDegree
@@ -44,3 +53,94 @@ from snnsim.simulation.result import Result as Result
 from snnsim.simulation.simulation import Simulation as Simulation
 from snnsim.simulation.simulation import run as run
 from snnsim.version import __version__ as __version__
+
+#: Parts that are imported when they are asked for.
+_PARTS = (
+    "analysis",
+    "architectures",
+    "backends",
+    "circuits",
+    "datasets",
+    "early_exit",
+    "energy",
+    "errors",
+    "monte_carlo",
+    "plot",
+    "report",
+    "reservoir",
+    "training",
+    "zero_shot",
+)
+
+__all__ = [
+    "IF",
+    "LI",
+    "LIF",
+    "STDP",
+    "AdaptiveLIF",
+    "Alpha",
+    "Conductance",
+    "ConductanceLIF",
+    "Conv2d",
+    "Delta",
+    "Dense",
+    "Events",
+    "Exponential",
+    "FixedInDegree",
+    "FixedProbability",
+    "FixedTotalNumber",
+    "HomeostaticLIF",
+    "Input",
+    "Kaiming",
+    "Learnable",
+    "LogNormal",
+    "MaxPool2d",
+    "Network",
+    "Normal",
+    "Normalisation",
+    "OneToOne",
+    "Poisson",
+    "PoissonDrive",
+    "Population",
+    "Projection",
+    "Result",
+    "RewardModulatedSTDP",
+    "Scripted",
+    "Simulation",
+    "SnnsimError",
+    "Sparse",
+    "Spikes",
+    "SumPool2d",
+    "Trace",
+    "TripletSTDP",
+    "Uniform",
+    "__version__",
+    "run",
+]
+
+
+if _TYPE_CHECKING:
+    from snnsim import analysis as analysis
+    from snnsim import architectures as architectures
+    from snnsim import backends as backends
+    from snnsim import circuits as circuits
+    from snnsim import datasets as datasets
+    from snnsim import early_exit as early_exit
+    from snnsim import energy as energy
+    from snnsim import errors as errors
+    from snnsim import monte_carlo as monte_carlo
+    from snnsim import plot as plot
+    from snnsim import report as report
+    from snnsim import reservoir as reservoir
+    from snnsim import training as training
+    from snnsim import zero_shot as zero_shot
+else:
+    # Hidden from type checkers, to whom it would make every misspelt name a module.
+    def __getattr__(name: str) -> _ModuleType:
+        if name in _PARTS:
+            return _importlib.import_module(f"snnsim.{name}")
+        raise AttributeError(f"module 'snnsim' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PARTS})

@@ -27,7 +27,7 @@ from snnsim import (
     Trace,
     Uniform,
 )
-from snnsim.backends.contract.program import TraceRequest
+from snnsim.backends.contract.requests import TraceRequest
 from snnsim.backends.cpu.long_run import long_run
 from snnsim.backends.cpu.parts import build
 from snnsim.backends.cpu.parts.build_kernels import count_listed, place_listed, sort_rows

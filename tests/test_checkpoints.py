@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from snnsim import LIF, FixedProbability, Network, Poisson, Population, Projection, Simulation
-from snnsim.backends.contract.program import State
+from snnsim.backends.contract.state import State
 from snnsim.errors import DataError, ParameterError
 from snnsim.simulation import checkpoints
 

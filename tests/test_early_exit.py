@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from snnsim.dynamic_confidence import confidence, predictions, softmax_maximum
 from snnsim.early_exit import (
     DynamicConfidence,
     accuracy_latency_curve,
@@ -18,7 +19,6 @@ from snnsim.early_exit import (
     reliability,
 )
 from snnsim.early_exit.calibration import default_thresholds
-from snnsim.early_exit.rule import confidence, predictions, softmax_maximum
 from snnsim.errors import DataError, ParameterError
 from snnsim.scores import running_scores
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 import snnsim as sn
 from snnsim import Events, Network, Population, Projection, Simulation, Trace
+from snnsim.dynamic_confidence import predictions
 from snnsim.early_exit import DynamicConfidence, accuracy_latency_curve, calibrate, measure_early_exit, oracle_curve
-from snnsim.early_exit.rule import predictions
 from snnsim.errors import DataError, NetworkError, ParameterError
 from snnsim.scores import SCORES, RunningScore, final_scores, running_scores
 

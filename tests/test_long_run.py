@@ -215,8 +215,9 @@ def test_a_current_that_fires_a_neuron_long_after_the_event_is_not_missed():
         assert bool(results[0].counters.spikes[0, 1]) is fires
 
 
-def test_what_cannot_be_visited_by_events_is_refused_by_name():
-    net = sn.Network([sn.Population("cells", 3, sn.AdaptiveLIF())], [], dt=1e-3)
+@pytest.mark.parametrize("sources", [[], [sn.Population("in", 2, sn.Input())]])
+def test_what_cannot_be_visited_by_events_is_refused_by_name(sources):
+    net = sn.Network([*sources, sn.Population("cells", 3, sn.AdaptiveLIF())], [], dt=1e-3)
     with pytest.raises(CapabilityError, match=r"visit='events': population 'cells' .AdaptiveLIF. has no closed form"):
         sn.Simulation(net, visit="events")
     with pytest.raises(ParameterError, match="visit"):

@@ -23,7 +23,7 @@ from snnsim import (
     Simulation,
 )
 from snnsim.architectures import delayed
-from snnsim.backends.contract.program import check_precision
+from snnsim.backends.contract.precision import check_precision
 from snnsim.datasets import lag_patterns
 from snnsim.errors import ParameterError
 

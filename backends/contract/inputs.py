@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from snnsim.backends.contract.program import least, recording_ends
+from snnsim.backends.contract.requests import least, recording_ends
 from snnsim.errors import NetworkError, ParameterError
 from snnsim.events import Events
 from snnsim.network.network import Network

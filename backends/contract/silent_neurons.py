@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnsim.backends.contract.layout import Layout, Place
-from snnsim.backends.contract.program import State
+from snnsim.backends.contract.state import State
 from snnsim.network.network import Network
 from snnsim.neurons.membrane.silent_ticks import closed_form, powers, response
 

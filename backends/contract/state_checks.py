@@ -8,7 +8,7 @@ import numpy as np
 
 from snnsim.backends.contract.layout import Layout
 from snnsim.backends.contract.plasticity import PlasticState, check_synapses
-from snnsim.backends.contract.program import State
+from snnsim.backends.contract.state import State
 from snnsim.errors import DataError
 from snnsim.network.network import Network
 from snnsim.neurons.membrane.silent_ticks import has_closed_form

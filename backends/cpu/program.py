@@ -12,9 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from snnsim.backends.contract.capabilities import Capabilities
 from snnsim.backends.contract.memory import MemoryForecast, check_memory
+from snnsim.backends.contract.options import DEFAULTS, Options
 from snnsim.backends.contract.plasticity import plastic_projections, refuse_recordings
-from snnsim.backends.contract.program import Capabilities, Program, RunOutput, RunRequest, State, Visit
+from snnsim.backends.contract.program import Program
+from snnsim.backends.contract.requests import RunOutput, RunRequest
+from snnsim.backends.contract.state import State
+from snnsim.backends.cpu.long_run.event_driven_choice import visited_by_events
 from snnsim.backends.cpu.long_run.long_run import LongRun
 from snnsim.backends.cpu.neurons.table_columns import RECORDED
 from snnsim.backends.cpu.parts.memory import forecast, of_recordings
@@ -39,6 +44,11 @@ _NO_TRACES = np.zeros((0, e.TRACE_FIRST_RECORD + 1), np.int64)
 _NO_NEURONS = np.zeros(0, np.int64)
 
 
+def _facts(options: Options) -> dict[str, str]:
+    """Return in what all ranks of a network must agree."""
+    return {"dtype": options.dtype, "visit": repr(options.visit)}
+
+
 def _nothing() -> None:
     """Do what a rank has to do while the first one writes."""
 
@@ -48,7 +58,7 @@ class CpuProgram(Program):
 
     Parameters
     ----------
-    network, dtype, threads, visit, progress, memory_limit
+    network, options
         See `Program`.
     ranks : {"together", "separate"}
         Of several processes that a launcher of MPI has started: all share one long run, which all of them must make and
@@ -61,26 +71,21 @@ class CpuProgram(Program):
     def __init__(
         self,
         network: Network,
+        options: Options = DEFAULTS,
         *,
-        dtype: str = "float32",
-        threads: int | None = None,
-        visit: Visit = "auto",
-        progress: bool = False,
-        memory_limit: int | None = None,
         ranks: str = "together",
     ) -> None:
         one_of("ranks", ranks, ("together", "separate"))
         self._alone, self._joined, self._neighbours = ranks == "separate", False, 1
-        self._long_threads = paying_threads(network) if threads is None else threads
+        self._long_threads = paying_threads(network) if options.threads is None else options.threads
         self._in_parts = unsupported(network) is None
         # Whether the long run is built with the simulation, not with its first run.
         self._long_first = self._in_parts and bool(not network.inputs or plastic_projections(network))
         if self._long_first:
-            self._join(network, {"dtype": str(dtype), "visit": repr(visit)})
-        super().__init__(
-            network, dtype=dtype, threads=threads, visit=visit, progress=progress, memory_limit=memory_limit
-        )
-        self._visit, self._progress = visit, progress
+            self._join(network, _facts(options))
+        super().__init__(network, options)
+        if self._in_parts:
+            visited_by_events(network, self.visit)  # refuses what cannot be
         self._check_plasticity()
         if self._long_first:
             _ = self._long
@@ -116,15 +121,15 @@ class CpuProgram(Program):
     @functools.cached_property
     def _long(self) -> LongRun:
         if not self._long_first:
-            self._join(self.network, {"dtype": str(self.dtype), "visit": repr(self._visit)})
+            self._join(self.network, _facts(self.options))
             self.held += self._claim(self._long_forecast())
         return LongRun(
             self.network,
             self.layout,
             self.dtype,
             threads=self._long_threads,
-            visit=self._visit,
-            progress=self._progress,
+            visit=self.visit,
+            progress=self.options.progress,
             ranks=self._together,
         )
 
@@ -156,7 +161,7 @@ class CpuProgram(Program):
     def meet(self, call: str, facts: Mapping[str, str]) -> None:
         """Raise `RanksError` on all ranks unless all of them make the same call."""
         if self._together is not None:
-            self._join(self.network, {"dtype": str(self.dtype), "visit": repr(self._visit)})
+            self._join(self.network, _facts(self.options))
             self._together.meet(call, facts)
 
     def agree(self, value: int) -> int:

@@ -11,9 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnsim.backends.contract.activity import ChipActivity
+from snnsim.backends.contract.capabilities import Capabilities
 from snnsim.backends.contract.layout import Place
 from snnsim.backends.contract.memory import MemoryForecast
-from snnsim.backends.contract.program import Capabilities, Program, RunOutput, RunRequest, State, Visit
+from snnsim.backends.contract.options import DEFAULTS, Options
+from snnsim.backends.contract.program import Program
+from snnsim.backends.contract.requests import RunOutput, RunRequest
+from snnsim.backends.contract.state import State
 from snnsim.backends.crossbar.array_read.noise_keys import moments_of
 from snnsim.backends.crossbar.chip.chip import Chip
 from snnsim.backends.crossbar.chip.failures import failure
@@ -42,7 +46,7 @@ class CrossbarProgram(Program):
 
     Parameters
     ----------
-    network, dtype, threads, visit, progress, memory_limit
+    network, options
         See `Program`.
     chip : LoopDevice, optional
         Default an ideal `Chip`, whose every stage is off: it gives what the reference gives, bit for bit. A run that
@@ -63,12 +67,8 @@ class CrossbarProgram(Program):
     def __init__(
         self,
         network: Network,
+        options: Options = DEFAULTS,
         *,
-        dtype: str = "float32",
-        threads: int | None = None,
-        visit: Visit = "auto",
-        progress: bool = False,
-        memory_limit: int | None = None,
         chip: LoopDevice | Resumption | None = None,
         mapping: Mapping | None = None,
     ) -> None:
@@ -81,9 +81,7 @@ class CrossbarProgram(Program):
             raise ParameterError(f"mapping={mapping!r}: expected a Mapping")
         self.chip = Chip() if chip is None else chip
         self._mapping = mapping or (Mapping() if kept is None else kept.mapping)
-        super().__init__(
-            network, dtype=dtype, threads=threads, visit=visit, progress=progress, memory_limit=memory_limit
-        )
+        super().__init__(network, options)
         if isinstance(self.chip, Chip):
             self.chip.threads = self.threads
         self.fabric = DigitalFabric(network, self.chip, self._mapping)
@@ -140,7 +138,7 @@ class CrossbarProgram(Program):
         return replace(lists, synapses=lists.synapses + round(a_pair * pairs), state=2 * lists.state)
 
     @property
-    def options(self) -> dict[str, Any]:
+    def own_options(self) -> dict[str, Any]:
         """The device and the mapping that the program is on."""
         return {"chip": self.chip, "mapping": self.fabric.mapping}
 

@@ -8,8 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from snnsim.backends.contract.capabilities import Capabilities
 from snnsim.backends.contract.layout import Place
-from snnsim.backends.contract.program import Capabilities, Program, RunOutput, RunRequest, State, Visit
+from snnsim.backends.contract.options import DEFAULTS, Options
+from snnsim.backends.contract.program import Program
+from snnsim.backends.contract.requests import RunOutput, RunRequest
+from snnsim.backends.contract.state import State
 from snnsim.backends.numpy_engine.deliver import Row, deliver, row_of
 from snnsim.backends.numpy_engine.early_exit import is_sure
 from snnsim.backends.numpy_engine.integrate import add_drives, advance, coefficients_of, drives_of
@@ -38,19 +42,8 @@ class ReferenceProgram(Program):
     name = "reference"
     capabilities = Capabilities(drives=True, plasticity=True, receptors=frozenset(RECEPTORS), models=frozenset(MODELS))
 
-    def __init__(
-        self,
-        network: Network,
-        *,
-        dtype: str = "float32",
-        threads: int | None = None,
-        visit: Visit = "auto",
-        progress: bool = False,
-        memory_limit: int | None = None,
-    ) -> None:
-        super().__init__(
-            network, dtype=dtype, threads=threads, visit=visit, progress=progress, memory_limit=memory_limit
-        )
+    def __init__(self, network: Network, options: Options = DEFAULTS) -> None:
+        super().__init__(network, options)
         self._places: dict[int, Place] = {place.population: place for place in self.layout.places}
         self._coefficients = {
             number: coefficients_of(network.populations[number].model, network.dt, self.dtype)

@@ -1,5 +1,6 @@
 """Dynamic Confidence: stop a sample as soon as its running answer is sure enough."""
 
+from snnsim.dynamic_confidence import DynamicConfidence as DynamicConfidence
 from snnsim.early_exit.calibration import Calibration as Calibration
 from snnsim.early_exit.calibration import calibrate as calibrate
 from snnsim.early_exit.curves import AccuracyLatencyCurve as AccuracyLatencyCurve
@@ -10,7 +11,6 @@ from snnsim.early_exit.curves import oracle_curve as oracle_curve
 from snnsim.early_exit.curves import reliability as reliability
 from snnsim.early_exit.measurement import ExitMeasurement as ExitMeasurement
 from snnsim.early_exit.measurement import measure_early_exit as measure_early_exit
-from snnsim.early_exit.rule import DynamicConfidence as DynamicConfidence
 
 __all__ = [
     "AccuracyLatencyCurve",

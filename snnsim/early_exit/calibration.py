@@ -20,8 +20,16 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from snnsim.dynamic_confidence import (
+    DynamicConfidence,
+    Floats,
+    Integers,
+    Readout,
+    Recorded,
+    check_labels,
+    softmax_maximum,
+)
 from snnsim.early_exit.curves import AccuracyLatencyCurve, accuracy_latency_curve, expected_calibration_error
-from snnsim.early_exit.rule import DynamicConfidence, Floats, Integers, Readout, Recorded, check_labels, softmax_maximum
 from snnsim.errors import ParameterError, one_of, positive
 
 #: Below this many samples a calibration warns: one sample is then worth a point of accuracy or more.

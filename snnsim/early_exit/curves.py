@@ -1,6 +1,6 @@
 """What a recorded readout says about early exit: reliability, accuracy against latency, and the oracle's bound.
 
-For Dynamic Confidence (Li, Jones, Furber, ICCV 2023, arXiv:2303.10276); see `snnsim.early_exit.rule` for the rule
+For Dynamic Confidence (Li, Jones, Furber, ICCV 2023, arXiv:2303.10276); see `snnsim.dynamic_confidence` for the rule
 and for the shape of a readout.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from snnsim.early_exit.rule import DynamicConfidence, Floats, Integers, Readout, Recorded, softmax_maximum
+from snnsim.dynamic_confidence import DynamicConfidence, Floats, Integers, Readout, Recorded, softmax_maximum
 from snnsim.errors import ParameterError
 
 
@@ -136,7 +136,7 @@ def accuracy_latency_curve(
     minimum_ticks : int
         No sample stops before this many ticks.
     score, lengths
-        As for `snnsim.early_exit.rule.Recorded.of`.
+        As for `snnsim.dynamic_confidence.Recorded.of`.
 
     Returns
     -------
@@ -206,7 +206,7 @@ def oracle_curve(
     readout : array_like of shape (samples, ticks, classes), or Result
     labels : array_like of int, shape (samples,)
     score, lengths
-        As for `snnsim.early_exit.rule.Recorded.of`.
+        As for `snnsim.dynamic_confidence.Recorded.of`.
 
     Returns
     -------

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from snnsim.dynamic_confidence import DynamicConfidence
 from snnsim.early_exit.curves import OracleCurve, oracle_curve
-from snnsim.early_exit.rule import DynamicConfidence
 from snnsim.events import Events
 from snnsim.network.network import Network
 from snnsim.simulation.probes import Trace

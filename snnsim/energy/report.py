@@ -14,7 +14,8 @@ from snnsim.backends.contract.activity import ChipActivity, ProjectionActivity
 from snnsim.energy.costs import CostTable
 from snnsim.energy.lines import EnergyLine, EnergyReport, LatencyLine
 from snnsim.errors import ParameterError
-from snnsim.simulation.result import Counters, Result
+from snnsim.simulation.counters import Counters
+from snnsim.simulation.result import Result
 
 
 def energy_report(

@@ -118,7 +118,7 @@ class Connection:
             return weights.reach(max(self.expected, 1 / LEAST_SHARE), self.expected / self.target.size)
         return float(np.min(weights, initial=np.inf)), float(np.max(weights, initial=-np.inf))
 
-    @cached_property
+    @property
     def delay_ticks(self) -> int | NDArray[np.int64] | Distribution:
         """Delays in ticks: one, an array as the user gave it, or the distribution still to be drawn."""
         delay, kind = self.projection.delay, type(self.projection.connectivity).__name__
@@ -160,18 +160,23 @@ class Connection:
         return isinstance(self.projection.delay, float)
 
     @cached_property
+    def _delay_range(self) -> tuple[int, int | None]:
+        """Shortest and longest delay in ticks; None where the longest has to be drawn. Arrays are not kept."""
+        ticks = self.delay_ticks
+        if isinstance(ticks, Distribution):
+            return 1, None
+        return int(np.min(ticks)) if np.size(ticks) else 1, int(np.max(ticks, initial=0))
+
+    @cached_property
     def minimum_delay(self) -> int:
         """The shortest delay in ticks; one where they are drawn."""
-        ticks = self.delay_ticks
-        if isinstance(ticks, Distribution) or not np.size(ticks):
-            return 1
-        return int(np.min(ticks))
+        return self._delay_range[0]
 
     @cached_property
     def longest_delay(self) -> int:
         """The longest delay in ticks, 0 where there are no synapses; of a Distribution drawn once, and not stored."""
-        ticks = self.delay_ticks
-        return self._longest_drawn() if isinstance(ticks, Distribution) else int(np.max(ticks, initial=0))
+        longest = self._delay_range[1]
+        return self._longest_drawn() if longest is None else longest
 
     @cached_property
     def likely_longest_delay(self) -> int:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from snnsim.backends.contract.program import TraceRequest
+from snnsim.backends.contract.requests import TraceRequest
+from snnsim.dynamic_confidence import DynamicConfidence, Readout, check_labels, softmax_maximum
 from snnsim.early_exit.curves import AccuracyLatencyCurve, OracleCurve
-from snnsim.early_exit.rule import DynamicConfidence, Readout, check_labels, softmax_maximum
 from snnsim.errors import ParameterError
 from snnsim.events import Events
 from snnsim.plot.style import (

@@ -17,38 +17,13 @@ from typing import Any
 import h5py
 import numpy as np
 
-from snnsim.backends.contract.program import Program, State
+from snnsim.backends.contract.program import Program
+from snnsim.backends.contract.state import State
 from snnsim.backends.registry import get
 from snnsim.errors import DataError
 from snnsim.network.network import Network
+from snnsim.simulation.stream.unfinished_run import UnfinishedRun
 from snnsim.storage.hdf5 import read_hdf5, read_names, write_hdf5, write_names
-
-
-@dataclass(frozen=True)
-class UnfinishedRun:
-    """A run into a stream that a checkpoint was written in the middle of.
-
-    Parameters
-    ----------
-    token : str
-        Tells it from every other run.
-    start : int
-        Tick of the network at which it began.
-    n_ticks : int
-        Its length.
-    call : dict of str to str
-        What must be the same for it to go on.
-    """
-
-    token: str
-    start: int
-    n_ticks: int
-    call: dict[str, str]
-
-    @property
-    def end(self) -> int:
-        """Tick of the network after the last one of the run."""
-        return self.start + self.n_ticks
 
 
 @dataclass(frozen=True)

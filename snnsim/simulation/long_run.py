@@ -8,7 +8,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from snnsim.backends.contract.inputs import RunInputs
-from snnsim.backends.contract.program import Program, RunOutput, RunRequest, State
+from snnsim.backends.contract.program import Program
+from snnsim.backends.contract.requests import RunOutput, RunRequest
+from snnsim.backends.contract.state import State
 from snnsim.errors import DeviceError, InternalError, ResourceError, SnnsimError
 from snnsim.events import Events
 from snnsim.simulation.probes import Probes

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from snnsim.backends.contract.layout import Layout, Place, zeros
 from snnsim.backends.contract.plasticity import PlasticState, check_bounds, initial_states
-from snnsim.backends.contract.program import State
 from snnsim.backends.contract.silent_neurons import settle
+from snnsim.backends.contract.state import State
 from snnsim.connectivity import Synapses
 from snnsim.errors import NetworkError, exactly
 from snnsim.network.fingerprint import fingerprint

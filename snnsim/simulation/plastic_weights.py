@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snnsim.backends.contract.program import Program, State
+from snnsim.backends.contract.program import Program
+from snnsim.backends.contract.state import State
 from snnsim.errors import ParameterError
 from snnsim.network.network import Network
 

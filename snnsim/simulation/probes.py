@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from snnsim.backends.contract.program import TraceRequest
+from snnsim.backends.contract.requests import TraceRequest
 from snnsim.errors import NetworkError, ParameterError, whole
 from snnsim.network.network import Network
 from snnsim.neurons import NeuronModel
-from snnsim.simulation.result import Answer
+from snnsim.simulation.counters import Answer
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snnsim.backends.contract.program import RunOutput, State, TraceRequest
+from snnsim.backends.contract.requests import RunOutput, TraceRequest
+from snnsim.backends.contract.state import State
 from snnsim.events import Events
 from snnsim.simulation.stream.segments import Counts, SegmentFolder
 

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from snnsim.backends.contract.inputs import RunInputs
 from snnsim.backends.contract.memory import UNASKED
-from snnsim.backends.contract.program import ExitRequest, Program, RunOutput, RunRequest, most
+from snnsim.backends.contract.program import Program
+from snnsim.backends.contract.requests import ExitRequest, RunOutput, RunRequest, most
+from snnsim.dynamic_confidence import DynamicConfidence
 from snnsim.errors import ParameterError
 from snnsim.events import Events
 from snnsim.network.network import Network
 from snnsim.simulation.probes import Probes
 from snnsim.system.progress import bar
-
-if TYPE_CHECKING:
-    from snnsim.early_exit.rule import DynamicConfidence
 
 #: Bytes of an event that a source draws, until it is in a batch.
 _DRAWN_BYTES = 24
@@ -77,8 +75,6 @@ def run_recordings(
 
 def exit_request_of(network: Network, rule: DynamicConfidence, n_ticks: int) -> ExitRequest:
     """Return what makes recordings stop as a rule of early exit says, judged by the network's output."""
-    from snnsim.early_exit.rule import DynamicConfidence
-
     if not isinstance(rule, DynamicConfidence):
         raise ParameterError(f"early_exit={rule!r}: expected a DynamicConfidence, such as calibrate(...) gives")
     output = network.output

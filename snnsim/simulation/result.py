@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,71 +14,11 @@ from snnsim.backends.contract.activity import ChipActivity
 from snnsim.errors import ParameterError
 from snnsim.events import Events
 from snnsim.scores import SCORES, final_scores, whole_labels
+from snnsim.simulation import result_file
+from snnsim.simulation.counters import Answer, Counters
+from snnsim.simulation.result_file import Facts
+from snnsim.simulation.stream import merge
 from snnsim.system.tables import table
-from snnsim.version import __version__
-
-
-@dataclass(frozen=True, eq=False)
-class Counters:
-    """What the engine counted, for each recording.
-
-    Parameters
-    ----------
-    populations, projections : tuple of str
-        Names of the columns.
-    spikes : ndarray of int64, shape (recordings, populations)
-        Spikes sent; of a source, its events.
-    membrane_updates : ndarray of int64, shape (recordings, populations)
-        Neurons advanced by one tick.
-    synaptic_operations : ndarray of int64, shape (recordings, projections)
-        Weights added to an input.
-    exit_ticks : ndarray of int64, shape (recordings,)
-        Ticks computed before the recording was sure, or all.
-    sources : tuple of bool
-        Which populations are sources.
-    """
-
-    populations: tuple[str, ...]
-    projections: tuple[str, ...]
-    spikes: NDArray[np.int64]
-    membrane_updates: NDArray[np.int64]
-    synaptic_operations: NDArray[np.int64]
-    exit_ticks: NDArray[np.int64]
-    sources: tuple[bool, ...]
-
-    @property
-    def events_in(self) -> NDArray[np.int64]:
-        """Events that entered, shape (recordings,)."""
-        return np.asarray(self.spikes[:, np.array(self.sources, bool)].sum(axis=1))
-
-    @classmethod
-    def concatenate(cls, parts: list[Counters]) -> Counters:
-        """Join the recordings of several runs."""
-        first = parts[0]
-        arrays = {
-            name: np.concatenate([getattr(part, name) for part in parts])
-            for name in ("spikes", "membrane_updates", "synaptic_operations", "exit_ticks")
-        }
-        return cls(first.populations, first.projections, sources=first.sources, **arrays)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """How the network of a run answers.
-
-    Parameters
-    ----------
-    population : str
-        Its output.
-    classes : int
-        Neurons of the output.
-    score : str
-        One of `snnsim.scores.SCORES`.
-    """
-
-    population: str
-    classes: int
-    score: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -235,23 +173,22 @@ class Result:
 
     def save(self, path: str | Path) -> None:
         """Save to an HDF5 file, which is complete or not there at all."""
-        from snnsim.simulation import result_file as result_storage
+        result_file.save(path, self.spikes, self.traces, self._facts())
 
-        result_storage.save(self, path)
+    def _facts(self) -> Facts:
+        return Facts(**{name: getattr(self, name) for name in Facts._fields})
 
     @classmethod
     def load(cls, path: str | Path) -> Result:
         """Load what `save` saved, or what a run with `stream` wrote."""
-        from snnsim.simulation import result_file as result_storage
-
-        return result_storage.load(path)
+        spikes, traces, facts = result_file.load(path)
+        return cls(spikes, traces, **facts._asdict())
 
     @classmethod
     def open(cls, path: str | Path) -> Result:
         """Load a result whose spikes and traces stay in the file; each is read when asked for, and not kept."""
-        from snnsim.simulation import result_file as result_storage
-
-        return result_storage.load(path, lazily=True)
+        spikes, traces, facts = result_file.load(path, lazily=True)
+        return cls(spikes, traces, **facts._asdict())
 
     @classmethod
     def recover(cls, stream: str | Path) -> Result:
@@ -269,23 +206,4 @@ class Result:
         DataError
             There are no segments.
         """
-        from snnsim.simulation.stream import merge as merging
-
-        return merging.recover(stream)
-
-
-def provenance(**facts: object) -> dict[str, str]:
-    """Return versions of what computes here, with further facts."""
-    return {**_versions(), **{key: str(value) for key, value in facts.items()}}
-
-
-@functools.cache
-def _versions() -> dict[str, str]:
-    import numba
-
-    return {
-        "snnsim": __version__,
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "numba": numba.__version__,
-    }
+        return cls.open(merge.recover(stream))

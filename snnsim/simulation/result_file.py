@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import h5py
 import numpy as np
@@ -15,32 +15,35 @@ from numpy.typing import NDArray
 
 from snnsim.backends.contract.activity import ChipActivity
 from snnsim.events import Events
-from snnsim.simulation.result import Answer, Counters, Result
+from snnsim.simulation.counters import Answer, Counters
 from snnsim.storage.hdf5 import create_array, read_hdf5, read_names, write_hdf5, write_names
 
 T = TypeVar("T")
 _COUNTS = ("spikes", "membrane_updates", "synaptic_operations", "exit_ticks")
 
 
-def save(result: Result, path: str | Path) -> None:
+class Facts(NamedTuple):
+    """All of a result but spikes and traces; see `Result`."""
+
+    counters: Counters
+    n_ticks: int
+    start_tick: int
+    dt: float
+    wall_seconds: float
+    provenance: dict[str, str]
+    chip: ChipActivity | None
+    answer: Answer | None
+    lengths: NDArray[np.int64]
+
+
+def save(path: str | Path, recorded: Mapping[str, Events], traced: Mapping[str, NDArray[Any]], facts: Facts) -> None:
     """Save a result to an HDF5 file, which is complete or not there at all."""
     with write_hdf5(path, "result") as file:
-        write_facts(
-            file,
-            result.counters,
-            result.n_ticks,
-            result.start_tick,
-            result.dt,
-            result.wall_seconds,
-            result.provenance,
-            result.chip,
-            result.answer,
-            result.lengths,
-        )
+        write_facts(file, facts)
         spikes, traces = groups(file)
-        for name, events in result.spikes.items():
+        for name, events in recorded.items():
             events.write(spikes.create_group(name))
-        for key, values in result.traces.items():
+        for key, values in traced.items():
             create_array(traces, key, values.shape, values.dtype)[...] = values
 
 
@@ -49,37 +52,27 @@ def groups(file: h5py.File) -> tuple[h5py.Group, h5py.Group]:
     return file.create_group("spikes", track_order=True), file.create_group("traces", track_order=True)
 
 
-def write_facts(
-    file: h5py.File,
-    counters: Counters,
-    n_ticks: int,
-    start_tick: int,
-    dt: float,
-    wall_seconds: float,
-    provenance: Mapping[str, str],
-    chip: ChipActivity | None,
-    answer: Answer | None,
-    lengths: NDArray[np.int64],
-) -> None:
+def write_facts(file: h5py.File, facts: Facts) -> None:
     """Write all of a result but spikes and traces."""
-    if chip is not None:
+    if facts.chip is not None:
         # A data set: of many tiles there is more to say than an attribute holds.
-        file.create_dataset("chip", data=json.dumps(chip.to_dict()))
-    file.attrs.update(n_ticks=n_ticks, start_tick=start_tick, dt=dt, wall_seconds=wall_seconds)
-    file.attrs["answer"] = json.dumps(None if answer is None else asdict(answer))
-    file.create_group("provenance").attrs.update(provenance)
-    file.create_dataset("lengths", data=lengths)
+        file.create_dataset("chip", data=json.dumps(facts.chip.to_dict()))
+    for name in ("n_ticks", "start_tick", "dt", "wall_seconds"):
+        file.attrs[name] = getattr(facts, name)
+    file.attrs["answer"] = json.dumps(None if facts.answer is None else asdict(facts.answer))
+    file.create_group("provenance").attrs.update(facts.provenance)
+    file.create_dataset("lengths", data=facts.lengths)
     group = file.create_group("counters")
     for name in _COUNTS:
-        group.create_dataset(name, data=getattr(counters, name))
+        group.create_dataset(name, data=getattr(facts.counters, name))
     # Datasets, for there may be thousands of names.
     names = group.create_group("names")
-    write_names(names, "populations", counters.populations)
-    write_names(names, "projections", counters.projections)
-    names.create_dataset("sources", data=np.array(counters.sources, bool))
+    write_names(names, "populations", facts.counters.populations)
+    write_names(names, "projections", facts.counters.projections)
+    names.create_dataset("sources", data=np.array(facts.counters.sources, bool))
 
 
-def load(path: str | Path, *, lazily: bool = False) -> Result:
+def load(path: str | Path, *, lazily: bool = False) -> tuple[Mapping[str, Events], Mapping[str, NDArray[Any]], Facts]:
     """Load a result; `lazily`, its spikes and traces are read from the file each time they are asked for."""
     where = Path(path).absolute()
     with read_hdf5(where if lazily else path, "result") as file:
@@ -102,9 +95,7 @@ def load(path: str | Path, *, lazily: bool = False) -> Result:
         else:
             spikes = {name: Events.read(file["spikes"][name]) for name in file["spikes"]}
             traces = {key: file["traces"][key][()] for key in file["traces"]}
-        return Result(
-            spikes,
-            traces,
+        facts = Facts(
             counters,
             int(file.attrs["n_ticks"]),
             int(file.attrs["start_tick"]),
@@ -115,6 +106,7 @@ def load(path: str | Path, *, lazily: bool = False) -> Result:
             _answer(file),
             file["lengths"][()],
         )
+        return spikes, traces, facts
 
 
 def _chip(file: h5py.File) -> ChipActivity | None:

@@ -7,35 +7,38 @@ import secrets
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 import snnsim.system.mpi_processes  # noqa: F401 - so that a process that ends tells those that wait for it, whatever it came to
 from snnsim.backends.contract.inputs import Inputs, RunInputs
+from snnsim.backends.contract.options import Options, Visit
 from snnsim.backends.contract.plasticity import refuse_recordings
-from snnsim.backends.contract.program import Program, RunOutput, State, Visit, most
+from snnsim.backends.contract.program import Program
+from snnsim.backends.contract.requests import RunOutput, most
+from snnsim.backends.contract.state import State
 from snnsim.backends.contract.state_checks import check_state
 from snnsim.backends.registry import compile_network
+from snnsim.dynamic_confidence import DynamicConfidence
 from snnsim.errors import DeviceError, ParameterError, SnnsimError, whole
 from snnsim.events import Events
 from snnsim.network.fingerprint import check_same_network, description, shown
 from snnsim.network.network import Network
 from snnsim.simulation import checkpoints
 from snnsim.simulation import plastic_weights as learned
-from snnsim.simulation.checkpoints import UnfinishedRun
+from snnsim.simulation.counters import Counters
 from snnsim.simulation.long_run import LongRun
 from snnsim.simulation.network_change import carried, check_layout
 from snnsim.simulation.probes import Probe, Probes, answer_of, resolve_probes
+from snnsim.simulation.provenance import provenance
 from snnsim.simulation.recorders import MemorySink, StreamSink
 from snnsim.simulation.recordings import exit_request_of, run_recordings
-from snnsim.simulation.result import Counters, Result, provenance
+from snnsim.simulation.result import Result
 from snnsim.simulation.stream.stream import Place, call_of, check_call, header_of, writing
+from snnsim.simulation.stream.unfinished_run import UnfinishedRun
 from snnsim.timebase import tick_count
-
-if TYPE_CHECKING:
-    from snnsim.early_exit.rule import DynamicConfidence
 
 
 class Simulation:
@@ -86,20 +89,15 @@ class Simulation:
         if not isinstance(network, Network):
             raise ParameterError(f"network={network!r}: expected a Network")
         self._backend = backend
-        self._options: dict[str, Any] = options | {
-            "dtype": dtype,
-            "threads": None if threads is None else whole("threads", threads, at_least=1),
-            "visit": visit,
-            "progress": progress,
-            "memory_limit": memory_limit,
-        }
+        self._options = Options(dtype, threads, visit, progress, memory_limit)
+        self._own_options = options
         self._state: State | None = None
         #: The run into a stream that the next call of `run` goes on with.
         self._unfinished: UnfinishedRun | None = None
         self._lost = False
         #: How the long run has changed the hardware it is on.
         self._moves: tuple[str, ...] = ()
-        self._take(compile_network(network, backend, **self._options))
+        self._take(compile_network(network, backend, self._options, **options))
 
     def _take(self, program: Program) -> None:
         """Run this program from now on."""
@@ -126,7 +124,7 @@ class Simulation:
     @property
     def dtype(self) -> str:
         """Precision of weights and states."""
-        return str(self._options["dtype"])
+        return self._options.dtype
 
     @property
     def program(self) -> Program:
@@ -313,7 +311,9 @@ class Simulation:
             state = carried(self.state, self.network, network)
         else:
             check_layout(self.network, network)
-        self._take(compile_network(network, self.backend, **(self._options | self.program.options)))
+        self._take(
+            compile_network(network, self.backend, self._options, **(self._own_options | self.program.own_options))
+        )
         self._state = state
 
     def abandon(self) -> None:

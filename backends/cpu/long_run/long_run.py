@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnsim.backends.contract.layout import Layout
-from snnsim.backends.contract.program import RunOutput, RunRequest, State
+from snnsim.backends.contract.requests import RunOutput, RunRequest
 from snnsim.backends.contract.silent_neurons import settle
+from snnsim.backends.contract.state import State
 from snnsim.backends.cpu.compiler import atomics, pointers
 from snnsim.backends.cpu.long_run import delivery as long_deliver
 from snnsim.backends.cpu.long_run import engine as long_engine

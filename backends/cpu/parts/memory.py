@@ -7,8 +7,7 @@ import math
 import numpy as np
 
 from snnsim.backends.contract.layout import Layout
-from snnsim.backends.contract.listed_synapses import is_drawn, is_matrix, listed, neurons, state
-from snnsim.backends.contract.memory import MemoryForecast
+from snnsim.backends.contract.memory import MemoryForecast, is_drawn, is_matrix, listed, neurons, state
 from snnsim.backends.cpu.parts.partition import Partition, paying_threads
 from snnsim.backends.cpu.parts.plasticity_records import RANKS
 from snnsim.backends.cpu.parts.projection_groups import Group, groups_of

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnsim.backends.contract.plasticity import Constants, PlasticState, check_bounds, check_synapses
-from snnsim.backends.contract.program import State
+from snnsim.backends.contract.state import State
 from snnsim.backends.cpu.compiler import pointers
 from snnsim.backends.cpu.parts import plasticity_records as learning_parts
 from snnsim.backends.cpu.parts import plasticity_records as t

@@ -235,7 +235,7 @@ def add_to_scores(score, sums, readout, step, end):
 
 @jit
 def confidence(score, sums, step, smoothing):
-    """Return the largest softmax probability of the scores after so many ticks; see `snnsim.early_exit.rule`."""
+    """Return the largest softmax probability of the scores after so many ticks; see `snnsim.dynamic_confidence`."""
     parts = step if score == MEAN else 1
     highest, total = -np.inf, 0.0
     for k in range(sums.size):

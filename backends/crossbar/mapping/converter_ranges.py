@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnsim.backends.contract.inputs import RunInputs
-from snnsim.backends.contract.program import RunRequest
+from snnsim.backends.contract.requests import RunRequest
 from snnsim.backends.crossbar.array_read.converter import range_for
 from snnsim.backends.crossbar.mapping.fabric import DigitalFabric
 from snnsim.backends.registry import get

@@ -9,10 +9,10 @@ import h5py
 import numpy as np
 
 from snnsim.backends.contract.activity import ChipActivity
-from snnsim.backends.contract.program import TraceRequest
+from snnsim.backends.contract.requests import TraceRequest
 from snnsim.errors import DataError
-from snnsim.simulation.result import Counters, Result
-from snnsim.simulation.result_file import groups, write_facts
+from snnsim.simulation.counters import Counters
+from snnsim.simulation.result_file import Facts, groups, write_facts
 from snnsim.simulation.stream.segments import Header, Segment, SegmentFolder, read_counts
 from snnsim.storage.hdf5 import create_array, read_hdf5, write_hdf5
 
@@ -45,18 +45,18 @@ def merge(
     )
     with write_hdf5(target, "result") as file:
         file.attrs["run"] = header.token
-        write_facts(
-            file,
+        facts = Facts(
             counters,
             n_ticks,
             header.start,
             header.dt,
             counts.wall_seconds,
-            provenance,
+            dict(provenance),
             chip,
             header.answer,
             np.array([n_ticks]),
         )
+        write_facts(file, facts)
         spikes, traces = groups(file)
         columns = [
             _create_events(spikes.create_group(name), int(total), n_sources, n_ticks, header.dt)
@@ -94,15 +94,15 @@ def _create_events(
     return ticks, sources
 
 
-def recover(stream: str | Path) -> Result:
-    """Make a result of the segments that an unfinished run has left; see `Result.recover`."""
+def recover(stream: str | Path) -> Path:
+    """Make a result file of the segments that an unfinished run has left; see `Result.recover`."""
     target = Path(stream).absolute()
     folder = SegmentFolder(target)
     header, segments = folder.header(), folder.unbroken()
     if header is None or not segments:
         raise DataError(f"{target}: no segments of an unfinished run are in {folder.path}")
     merge(header, segments, target, header.provenance)
-    return Result.open(target)
+    return target
 
 
 def run_of(target: Path) -> str | None:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnsim.errors import DataError
-from snnsim.simulation.result import Answer
+from snnsim.simulation.counters import Answer
 from snnsim.storage.hdf5 import create_array, make_folder, read_hdf5, replacing, sweep, write_hdf5
 
 

@@ -24,10 +24,10 @@ from snnsim.errors import DataError, ParameterError
 from snnsim.events import Events
 from snnsim.network.fingerprint import fingerprint
 from snnsim.network.network import Network
-from snnsim.simulation.checkpoints import UnfinishedRun
 from snnsim.simulation.probes import Probes, answer_of
 from snnsim.simulation.stream.merge import merge, run_of
 from snnsim.simulation.stream.segments import Header, SegmentFolder
+from snnsim.simulation.stream.unfinished_run import UnfinishedRun
 from snnsim.storage.hdf5 import sweep
 from snnsim.timebase import tick_count
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from snnsim.backends.contract.program import check_precision
+from snnsim.backends.contract.precision import check_precision
 from snnsim.errors import NetworkError, ParameterError, one_of
 from snnsim.events import Events
 from snnsim.network.network import Network

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from snnsim.backends.contract.memory import check_room
-from snnsim.backends.contract.program import check_precision
+from snnsim.backends.contract.precision import check_precision
 from snnsim.connectivity import Dense
 from snnsim.errors import CapabilityError, NetworkError, ParameterError, one_of
 from snnsim.events import Events

@@ -22,22 +22,43 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Union
+from typing import Any, Protocol, runtime_checkable
 
+import h5py
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from snnsim.errors import DataError, ParameterError, one_of, positive
 from snnsim.scores import SCORES, check_lengths, running_scores, whole_labels
+from snnsim.storage.hdf5 import read_hdf5, write_hdf5
 
-if TYPE_CHECKING:
-    import h5py
-
-    from snnsim.simulation.result import Result
-
-Readout = Union[ArrayLike, "Result"]
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+
+
+@runtime_checkable
+class AnsweredRun(Protocol):
+    """What a rule asks of a `Result`."""
+
+    @property
+    def score(self) -> str:
+        """By which score the network answers."""
+
+    @property
+    def exit_ticks(self) -> Integers:
+        """Ticks computed for each recording."""
+
+    @property
+    def lengths(self) -> Integers:
+        """Ticks of each recording."""
+
+    def readout(self, population: str | None = None) -> Floats:
+        """Return the values of the output, shape (recordings, ticks, classes)."""
+
+    def __len__(self) -> int: ...
+
+
+Readout = ArrayLike | AnsweredRun
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,9 +97,7 @@ class Recorded:
         ParameterError
             An argument has a wrong shape or a value that is not allowed, or the result is of a run with early exit.
         """
-        from snnsim.simulation.result import Result
-
-        if isinstance(readout, Result):
+        if isinstance(readout, AnsweredRun):
             if lengths is not None:
                 raise ParameterError("lengths: a result knows its own; give them with an array")
             stopped = int(np.count_nonzero(readout.exit_ticks < readout.lengths))
@@ -345,15 +364,11 @@ class DynamicConfidence:
 
     def save(self, path: str | Path) -> None:
         """Save to an HDF5 file; the file is complete or not there at all."""
-        from snnsim.storage.hdf5 import write_hdf5
-
         with write_hdf5(path, "early_exit") as file:
             self.write(file)
 
     @classmethod
     def load(cls, path: str | Path) -> DynamicConfidence:
         """Load what `save` saved."""
-        from snnsim.storage.hdf5 import read_hdf5
-
         with read_hdf5(path, "early_exit") as file:
             return cls.read(file)
