@@ -46,7 +46,7 @@ def missing(network: Network, capabilities: Capabilities) -> Missing | None:
             return Missing(f"the neuron model {name} {where}", models(name))
         if population.drive and not capabilities.drives:
             return Missing(f"the drive {where}", lambda c: c.drives)
-        for receptor in getattr(model, "receptor_list", ()):
+        for receptor in population.receptors:
             kind = type(receptor).__name__
             if kind not in capabilities.receptors:
                 return Missing(f"the {kind} receptor {where}", receptors(kind))

@@ -9,7 +9,7 @@ vector instructions read and write fastest.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snnsim.network.connection import Connection
 from snnsim.network.network import Network
 from snnsim.neurons import NeuronModel, Receptor
 
@@ -53,26 +52,26 @@ class Layout:
     n_counters: int
 
     @classmethod
-    def of(cls, network: Network, delay_of: Callable[[Connection], int] | None = None) -> Layout:
+    def of(cls, network: Network, delays: Sequence[int] | None = None) -> Layout:
         """Lay out a network.
 
         Parameters
         ----------
         network : Network
-        delay_of : callable, optional
-            The longest delay of a projection in ticks; default `Connection.longest_delay`, which draws delays.
+        delays : sequence of int, optional
+            The longest delay of each projection in ticks; default `Connection.longest_delay`, which draws delays.
         """
+        if delays is None:
+            delays = [connection.longest_delay for connection in network.connections]
         longest = [0] * len(network.populations)
-        for connection in network.connections:
-            target = connection.target_number
-            delay = connection.longest_delay if delay_of is None else delay_of(connection)
-            longest[target] = max(longest[target], delay)
+        for connection, delay in zip(network.connections, delays, strict=True):
+            longest[connection.target_number] = max(longest[connection.target_number], delay)
         places, floats, counters = [], 0, 0
         for number, population in enumerate(network.populations):
             model = population.model
             if not isinstance(model, NeuronModel):
                 continue
-            receptors = model.receptor_list
+            receptors = population.receptors
             edges = [0, *accumulate(_n_states(receptor) for receptor in receptors)]
             names, slots, n = model.arithmetic.states, longest[number] + 1, population.size
             currents = _aligned(floats + len(names) * n)

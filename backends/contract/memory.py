@@ -190,7 +190,7 @@ def neurons(network: Network) -> int:
 
 def state(network: Network, dtype: np.dtype[Any]) -> int:
     """Return the bytes of the state of one recording: neurons, receptors, counters, and input on its way."""
-    layout = Layout.of(network, lambda connection: connection.likely_longest_delay)
+    layout = Layout.of(network, [connection.likely_longest_delay for connection in network.connections])
     return layout.n_floats * dtype.itemsize + layout.n_counters * 4
 
 

@@ -84,8 +84,9 @@ class CpuProgram(Program):
         if self._long_first:
             self._join(network, _facts(options))
         super().__init__(network, options)
-        if self._in_parts:
-            visited_by_events(network, self.visit)  # refuses what cannot be
+        # Refused here, where it is asked for, if it cannot be.
+        none = np.zeros(len(network.populations), np.int64)
+        self._by_events = visited_by_events(network, self.visit) if self._in_parts else none
         self._check_plasticity()
         if self._long_first:
             _ = self._long
@@ -128,7 +129,7 @@ class CpuProgram(Program):
             self.layout,
             self.dtype,
             threads=self._long_threads,
-            visit=self.visit,
+            by_events=self._by_events,
             progress=self.options.progress,
             ranks=self._together,
         )

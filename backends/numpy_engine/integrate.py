@@ -46,7 +46,7 @@ class Drive(NamedTuple):
 
 def drives_of(network: Network, population: Population, dtype: np.dtype[Any]) -> list[Drive]:
     """Return the Poisson drives of a population."""
-    names = tuple(receptor.name for receptor in getattr(population.model, "receptor_list", ()))
+    names = tuple(receptor.name for receptor in population.receptors)
     return [
         Drive(
             drive_key(network.seed, population.name, number),

@@ -264,7 +264,7 @@ def recipe_of(values: float | Distribution, seed: int, stream: int, fan_in: floa
     """Return how the kernels draw values, one number for all or a distribution."""
     if isinstance(values, Distribution):
         return values.recipe(seed, stream, fan_in)
-    return Recipe(CONSTANT, values, 0.0, -np.inf, np.inf, rng.seed_key(seed), np.uint64(stream))
+    return Recipe(CONSTANT, values, 0.0, -np.inf, np.inf, np.uint64(0), np.uint64(stream))  # no key: nothing is drawn
 
 
 def resolve(

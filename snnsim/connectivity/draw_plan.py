@@ -110,7 +110,7 @@ def counted_wiring(seed: int, name: str, n: int, m: int, total: int) -> Wiring:
     """Return the wiring of `total` synapses, both ends of each drawn with replacement."""
     from snnsim.connectivity.draw_kernels import count_targets
 
-    key = rng.stream_key(rng.seed_key(seed), rng.stream_number(name, "targets"))
+    key = rng.named_key(seed, name, "targets")
 
     def counted(part: tuple[int, int]) -> NDArray[np.int32]:
         degrees = np.zeros(m, np.int32)
@@ -125,7 +125,7 @@ def counted_wiring(seed: int, name: str, n: int, m: int, total: int) -> Wiring:
 
 
 def _wiring_key(seed: int, name: str) -> np.uint64:
-    return rng.stream_key(rng.seed_key(seed), rng.stream_number(name, "wiring"))
+    return rng.named_key(seed, name, "wiring")
 
 
 def spread(work: Callable[[Any], Any], parts: list[Any]) -> list[Any]:

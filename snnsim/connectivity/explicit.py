@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from snnsim.connectivity.base import Connectivity, describe_values
 from snnsim.connectivity.distributions import Values, as_values, resolve
-from snnsim.connectivity.synapses import Key, Shape, Synapses, size_of
+from snnsim.connectivity.synapses import Key, Shape, Synapses
 from snnsim.errors import NetworkError, ParameterError
 from snnsim.numerics import rng
 
@@ -32,7 +33,7 @@ class Dense(Connectivity):
 
     def check(self, source: Shape, target: Shape, where: str) -> None:
         """Check the shape of a weight array."""
-        expected = (size_of(source), size_of(target))
+        expected = (math.prod(source), math.prod(target))
         if isinstance(self.weights, np.ndarray) and self.weights.shape != expected:
             hint = "; transpose it" if self.weights.shape == expected[::-1] else ""
             raise NetworkError(
@@ -41,7 +42,7 @@ class Dense(Connectivity):
 
     def matrix(self, source: Shape, target: Shape, key: Key) -> NDArray[np.float64]:
         """Return the weights as an array of shape (sources, targets)."""
-        shape = (size_of(source), size_of(target))
+        shape = (math.prod(source), math.prod(target))
         stream = rng.stream_number(key.name, "weights")
         return np.ascontiguousarray(
             np.broadcast_to(resolve(self.weights, shape, key.seed, stream, shape[0], "Dense weights"), shape)
@@ -49,13 +50,13 @@ class Dense(Connectivity):
 
     def synapses(self, source: Shape, target: Shape, key: Key) -> Synapses:
         """Return all pairs in order."""
-        n, m = size_of(source), size_of(target)
+        n, m = math.prod(source), math.prod(target)
         targets = np.tile(np.arange(m, dtype=np.int32), n)
         return Synapses(np.arange(n + 1, dtype=np.int64) * m, targets, self.matrix(source, target, key).reshape(-1))
 
     def count(self, source: Shape, target: Shape) -> int:
         """Return sources times targets."""
-        return size_of(source) * size_of(target)
+        return math.prod(source) * math.prod(target)
 
     def resolved(self, source: Shape, target: Shape, key: Key) -> Dense:
         """Draw the weights."""
@@ -82,7 +83,7 @@ class OneToOne(Connectivity):
 
     def check(self, source: Shape, target: Shape, where: str) -> None:
         """Check that both populations are equally large."""
-        n, m = size_of(source), size_of(target)
+        n, m = math.prod(source), math.prod(target)
         if n != m:
             raise NetworkError(f"{where}: OneToOne needs populations of one size, got {n} and {m}")
         if isinstance(self.weights, np.ndarray) and self.weights.shape != (n,):
@@ -90,14 +91,14 @@ class OneToOne(Connectivity):
 
     def synapses(self, source: Shape, target: Shape, key: Key) -> Synapses:
         """Return one synapse a source."""
-        n = size_of(source)
+        n = math.prod(source)
         weights = resolve(self.weights, (n,), key.seed, rng.stream_number(key.name, "weights"), 1.0, "weights")
         full = np.ascontiguousarray(np.broadcast_to(weights, (n,)))
         return Synapses(np.arange(n + 1, dtype=np.int64), np.arange(n, dtype=np.int32), full)
 
     def count(self, source: Shape, target: Shape) -> int:
         """Return the number of sources."""
-        return size_of(source)
+        return math.prod(source)
 
     def resolved(self, source: Shape, target: Shape, key: Key) -> OneToOne:
         """Draw the weights."""
@@ -164,14 +165,16 @@ class Sparse(Connectivity):
     def check(self, source: Shape, target: Shape, where: str) -> None:
         """Check that the numbers exist in the populations."""
         for name, numbers, shape in (("source", self.sources, source), ("target", self.targets, target)):
-            if numbers.size and numbers.max() >= size_of(shape):
-                raise NetworkError(f"{where}: Sparse names {name} {numbers.max()}, the population has {size_of(shape)}")
+            if numbers.size and numbers.max() >= math.prod(shape):
+                raise NetworkError(
+                    f"{where}: Sparse names {name} {numbers.max()}, the population has {math.prod(shape)}"
+                )
 
     def synapses(self, source: Shape, target: Shape, key: Key) -> Synapses:
         """Return the listed synapses."""
-        n = size_of(source)
+        n = math.prod(source)
         stream = rng.stream_number(key.name, "weights")
-        fan_in = self.sources.size / size_of(target)
+        fan_in = self.sources.size / math.prod(target)
         weights = resolve(self.weights, self.sources.shape, key.seed, stream, fan_in, "weights")
         order = np.lexsort((self.targets, self.sources))
         return Synapses(
@@ -188,7 +191,7 @@ class Sparse(Connectivity):
     def resolved(self, source: Shape, target: Shape, key: Key) -> Sparse:
         """Draw the weights."""
         stream = rng.stream_number(key.name, "weights")
-        fan_in = self.sources.size / size_of(target)
+        fan_in = self.sources.size / math.prod(target)
         weights = resolve(self.weights, self.sources.shape, key.seed, stream, fan_in, "weights")
         return replace(self, weights=np.array(np.broadcast_to(weights, self.sources.shape)))
 

@@ -17,7 +17,7 @@ from snnsim.connectivity.distributions import Values, as_values, recipe_of
 from snnsim.connectivity.draw_plan import Plan, chance_wiring, counted_wiring, fixed_wiring
 from snnsim.connectivity.draw_records import Wiring
 from snnsim.connectivity.explicit import Sparse
-from snnsim.connectivity.synapses import Key, Shape, Synapses, size_of
+from snnsim.connectivity.synapses import Key, Shape, Synapses
 from snnsim.errors import NetworkError, ParameterError, positive, whole
 from snnsim.numerics import elementary, rng
 
@@ -42,7 +42,7 @@ class _Random(Connectivity):
 
     def plan(self, source: Shape, target: Shape, key: Key) -> Plan:
         """Return how the synapses are drawn."""
-        n, m = size_of(source), size_of(target)
+        n, m = math.prod(source), math.prod(target)
         fan_in = self.expected(source, target) / m
         stream = rng.stream_number(key.name, "weights")
         assert not isinstance(self.weights, np.ndarray)
@@ -56,7 +56,7 @@ class _Random(Connectivity):
     def resolved(self, source: Shape, target: Shape, key: Key) -> Sparse:
         """Return the drawn synapses as `Sparse`."""
         drawn = self.synapses(source, target, key)
-        sources = np.repeat(np.arange(size_of(source)), np.diff(drawn.offsets))
+        sources = np.repeat(np.arange(math.prod(source)), np.diff(drawn.offsets))
         return Sparse(sources, drawn.targets, drawn.weights)
 
 
@@ -97,7 +97,7 @@ class FixedProbability(_Random):
 
     def expected(self, source: Shape, target: Shape) -> float:
         """Return pairs times probability."""
-        n, m = size_of(source), size_of(target)
+        n, m = math.prod(source), math.prod(target)
         return self.probability * (n * m - (0 if self.self_connections else min(n, m)))
 
     def count(self, source: Shape, target: Shape) -> None:
@@ -135,7 +135,7 @@ class FixedInDegree(_Random):
 
     def check(self, source: Shape, target: Shape, where: str) -> None:
         """Check that there is a source to draw."""
-        if not self.self_connections and size_of(source) < 2 and self.in_degree:
+        if not self.self_connections and math.prod(source) < 2 and self.in_degree:
             raise NetworkError(f"{where}: FixedInDegree without self-connections needs two sources or more")
 
     def _wiring(self, n: int, m: int, key: Key) -> Wiring:
@@ -147,7 +147,7 @@ class FixedInDegree(_Random):
 
     def count(self, source: Shape, target: Shape) -> int:
         """Return in-degree times targets."""
-        return self.in_degree * size_of(target)
+        return self.in_degree * math.prod(target)
 
     def describe(self) -> str:
         """Return in-degree and weights."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from snnsim.connectivity.base import Connectivity, describe_values, require_shape
 from snnsim.connectivity.distributions import Distribution, Values, as_values, resolve
 from snnsim.connectivity.explicit import row_offsets
-from snnsim.connectivity.synapses import Key, Shape, Synapses, size_of
+from snnsim.connectivity.synapses import Key, Shape, Synapses
 from snnsim.errors import NetworkError, ParameterError, whole
 from snnsim.numerics import rng
 
@@ -96,7 +97,7 @@ class Conv2d(Connectivity):
         sources = np.broadcast_to((i * source[1] + sy) * source[2] + sx, shape)[inside]
         targets = np.broadcast_to((o * target[1] + ty) * target[2] + tx, shape)[inside]
         weights = np.broadcast_to(kernels[:, :, :, :, None, None], shape)[inside]
-        return _sorted_rows(sources, targets, weights, size_of(source))
+        return _sorted_rows(sources, targets, weights, math.prod(source))
 
     def count(self, source: Shape, target: Shape) -> int:
         """Return the number of synapses, those cut off by the border not counted."""
@@ -159,12 +160,12 @@ class _Pool2d(Connectivity):
         sources = np.broadcast_to((c * source[1] + ty * self.step + ky) * source[2] + tx * self.step + kx, shape)
         targets = np.broadcast_to((c * rows + ty) * columns + tx, shape)
         weights = np.full(sources.size, self.weights)
-        rows_sorted = _sorted_rows(sources.reshape(-1), targets.reshape(-1), weights, size_of(source))
+        rows_sorted = _sorted_rows(sources.reshape(-1), targets.reshape(-1), weights, math.prod(source))
         return replace(rows_sorted, once=isinstance(self, MaxPool2d))
 
     def count(self, source: Shape, target: Shape) -> int:
         """Return windows times window size."""
-        return size_of(self.output_shape(source)) * self.size**2
+        return math.prod(self.output_shape(source)) * self.size**2
 
     def describe(self) -> str:
         """Return size and stride."""

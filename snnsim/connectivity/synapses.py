@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -52,8 +51,3 @@ class Synapses:
                 view = array.view()
                 view.setflags(write=False)
                 object.__setattr__(self, name, view)
-
-
-def size_of(shape: Shape) -> int:
-    """Return the number of neurons of a shape."""
-    return math.prod(shape)

@@ -81,7 +81,7 @@ class Connection:
     @cached_property
     def receptor(self) -> Receptor:
         """The receptor of the target that its spikes arrive at."""
-        return self.model.receptor_list[self.receptor_number]
+        return self.target.receptors[self.receptor_number]
 
     @cached_property
     def key(self) -> Key:
@@ -311,7 +311,7 @@ def connect(
     if isinstance(source.model, NeuronModel) and not source.model.spiking:
         raise NetworkError(f"{where}: {source.name!r} ({type(source.model).__name__}) does not spike")
     projection.rule.check(source.shape, target.shape, where)
-    receptor = _receptor_number(projection, target.model)
+    receptor = _receptor_number(projection, target)
     connection = Connection(projection, number, source, target, source_number, target_number, receptor, dt, seed)
     if isinstance(connection.receptor, Conductance):
         check_weights(where, connection.receptor, connection.weight_range[0])
@@ -319,10 +319,10 @@ def connect(
     return connection
 
 
-def _receptor_number(projection: Projection, model: NeuronModel) -> int:
+def _receptor_number(projection: Projection, target: Population) -> int:
     if projection.receptor is None:
         return 0
-    names = [receptor.name for receptor in model.receptor_list]
+    names = [receptor.name for receptor in target.receptors]
     if projection.receptor not in names:
         raise NetworkError(
             f"projection {projection.name!r}: population {projection.target!r} has no receptor "

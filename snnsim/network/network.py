@@ -141,11 +141,11 @@ class Network:
         try:
             model.refractory_ticks(self.dt)
             model.coefficients(self.dt)
-            for receptor in model.receptor_list:
+            for receptor in population.receptors:
                 if receptor.arithmetic is not None:
                     model.receptor_coefficients(receptor, self.dt)
             for drive in population.drive:
-                drive.check(population.size, self.dt, model.receptor_list)
+                drive.check(population.size, self.dt, population.receptors)
         except ParameterError as error:
             raise ParameterError(f"population {population.name!r}: {error}") from error
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from snnsim.connectivity.synapses import size_of
 from snnsim.errors import ParameterError
-from snnsim.neurons import NeuronModel, PoissonDrive, Source
+from snnsim.neurons import NeuronModel, PoissonDrive, Receptor, Source
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,12 +65,17 @@ class Population:
             raise ParameterError(f"population {self.name!r}: a source takes no drive; give it to a neuron model")
         object.__setattr__(self, "drive", drives)
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Number of neurons."""
-        return size_of(self.shape)
+        return math.prod(self.shape)
 
-    @property
+    @cached_property
+    def receptors(self) -> tuple[Receptor, ...]:
+        """Receptors of the model, in order; a source has none."""
+        return self.model.receptor_list if isinstance(self.model, NeuronModel) else ()
+
+    @cached_property
     def is_source(self) -> bool:
         """Whether events come from outside the dynamics."""
         return isinstance(self.model, Source)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from snnsim.connectivity import Connectivity
 from snnsim.connectivity.distributions import Values, as_values
@@ -60,7 +61,7 @@ class Projection:
         if self.plasticity is not None and not isinstance(self.plasticity, PlasticityRule):
             raise ParameterError(f"projection {self.name!r}: plasticity={self.plasticity!r} is no plasticity rule")
 
-    @property
+    @cached_property
     def rule(self) -> Connectivity:
         """The connectivity as it acts between these ends: only within a population is i to i a self-connection."""
         return self.connectivity if self.source == self.target else self.connectivity.between_populations()

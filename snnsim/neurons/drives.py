@@ -169,7 +169,7 @@ def _unsigned(rows: NDArray[Any]) -> NDArray[np.uint32]:
 
 def drive_key(seed: int, population: str, number: int) -> np.uint64:
     """Return the key of the random numbers of the `number`-th drive of a population."""
-    return rng.stream_key(rng.seed_key(seed), rng.stream_number(population, "drive", number))
+    return rng.named_key(seed, population, "drive", number)
 
 
 def drive_counts(key: np.uint64, table: DriveTable, recording: int, tick: int, size: int) -> NDArray[np.int64]:

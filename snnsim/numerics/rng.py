@@ -57,6 +57,11 @@ def stream_key(key: np.uint64, stream: int) -> np.uint64:
         return np.uint64(mix(key + np.uint64(stream % 2**64) * GOLDEN + GOLDEN))
 
 
+def named_key(seed: int, *names: object) -> np.uint64:
+    """Return `stream_key` of the stream of that name; kernels start from here."""
+    return stream_key(seed_key(seed), stream_number(*names))
+
+
 def element_keys(seed: int, stream: int, element: Any) -> NDArray[np.uint64]:
     """Return what `bits` has mixed once it has seen all but the tick."""
     with np.errstate(over="ignore"):

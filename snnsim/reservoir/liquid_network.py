@@ -26,7 +26,6 @@ from numpy.typing import NDArray
 
 from snnsim.architectures import time_constant_of
 from snnsim.connectivity import Dense, Sparse
-from snnsim.connectivity.synapses import size_of
 from snnsim.errors import ParameterError, one_of, positive, whole
 from snnsim.network.network import Network
 from snnsim.network.population import Population
@@ -177,7 +176,7 @@ def liquid_state_machine(
     statistics = _statistics(weights)
     model = LIF(time_constant_leaving(decay, dt), threshold=threshold, reset="zero", strict=True)
     populations = [Population(INPUT, n_inputs, Input()), Population(RESERVOIR, size, model)]
-    sources = size_of(populations[0].shape)
+    sources = math.prod(populations[0].shape)
 
     inward = gain * statistics[0].draw((sources, size), seed, "input")
     projections = [Projection(INPUT, RESERVOIR, _connected(inward, input_probability, seed))]

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import sys
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -24,7 +24,6 @@ from snnsim.backends.cpu.long_run import event_driven as visits
 from snnsim.backends.cpu.long_run import spike_exchange as long_mail
 from snnsim.backends.cpu.long_run import window as long_windows
 from snnsim.backends.cpu.long_run.event_driven import visit_tables
-from snnsim.backends.cpu.long_run.event_driven_choice import visited_by_events
 from snnsim.backends.cpu.long_run.mpi import Exchange, summed
 from snnsim.backends.cpu.neurons import step
 from snnsim.backends.cpu.neurons import table_columns as columns
@@ -80,8 +79,8 @@ class LongRun:
     layout : Layout
     dtype : dtype
     threads : int
-    visit : str or mapping of str to str
-        See `snnsim.simulation.simulation.Simulation`.
+    by_events : ndarray of int64, shape (populations,)
+        1 for each population whose neurons are visited only when events reach them; see `visited_by_events`.
     progress : bool
         Show a bar while the synapses are made.
     ranks : Ranks, optional
@@ -95,7 +94,7 @@ class LongRun:
         dtype: np.dtype[Any],
         *,
         threads: int = 1,
-        visit: str | Mapping[str, str] = "auto",
+        by_events: NDArray[np.int64],
         progress: bool = False,
         ranks: Ranks | None = None,
     ) -> None:
@@ -110,7 +109,7 @@ class LongRun:
                 f"(mpiexec -n {self.n_parts}), now {ranks.size}"
             )
         self._groups = groups_of(network)
-        self._by_events = visited_by_events(network, visit)
+        self._by_events = by_events
         self._shared = self._share()
         build = functools.partial(self._build, threads, progress)
         out_degrees = build() if ranks is None else ranks.together("Simulation(...)", build)

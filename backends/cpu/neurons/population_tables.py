@@ -76,7 +76,7 @@ def population_tables(network: Network, layout: Layout, dtype: np.dtype[Any]) ->
         row[c.RECEPTORS], row[c.FIRST_RECEPTOR] = place.n_receptors, len(receptors)
         # One delta receptor: what arrived is the drive.
         row[c.DIRECT] = place.n_receptors == 1 and place.n_receptor_states == 0
-        for index, receptor in enumerate(model.receptor_list):
+        for index, receptor in enumerate(population.receptors):
             entry = [0] * c.RECEPTOR_COLUMNS
             entry[c.KIND], entry[c.STATE] = model.receptor_kinds.index(type(receptor)), place.receptor_states[index]
             if receptor.arithmetic is not None:
@@ -85,7 +85,7 @@ def population_tables(network: Network, layout: Layout, dtype: np.dtype[Any]) ->
                 entry[c.RECEPTOR_UNIFORM] = int(not each)
             receptors.append(entry)
         row[c.DRIVES], row[c.FIRST_DRIVE] = len(population.drive), len(drives)
-        names = tuple(receptor.name for receptor in model.receptor_list)
+        names = tuple(receptor.name for receptor in population.receptors)
         for index, drive in enumerate(population.drive):
             entry = [0] * c.DRIVE_COLUMNS
             entry[c.DRIVE_RECEPTOR], entry[c.WEIGHT] = drive.receptor_number(names), coefficients.add(drive.weight)

@@ -158,7 +158,7 @@ class _Member:
             connection.expected,
             connection.plan,
             listed,
-            connection.delay_recipe if drawn else recipe_of(0.0, 0, 0, 1.0),
+            connection.delay_recipe if drawn else _NO_TICKS,
         )
 
 
@@ -267,6 +267,8 @@ class _Builder:
                 self.update(_PLACING * plan.mean_in_degree * (last - first))
 
 
+#: How delays are drawn where a projection has one for all.
+_NO_TICKS = recipe_of(0.0, 0, 0, 1.0)
 _NO_DELAYS = np.zeros(0, np.int32)
 _NO_DELAYS.setflags(write=False)  # as the delays of `Synapses` are, for which the kernels are compiled
 

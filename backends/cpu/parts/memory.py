@@ -38,7 +38,7 @@ def forecast(network: Network, *, dtype: str = "float32", threads: int | None = 
     if unsupported(network) is not None:
         return of_recordings(network, dtype)
     item = np.dtype(dtype).itemsize
-    layout = Layout.of(network, lambda connection: connection.likely_longest_delay)
+    layout = Layout.of(network, [connection.likely_longest_delay for connection in network.connections])
     partition = Partition.of(network, layout, threads if ranks == 1 else ranks)
     groups = groups_of(network)
     last = max((c.likely_longest_delay for group in groups if group.delay < 0 for c in group.connections), default=0)
