@@ -24,13 +24,18 @@ from snnsim.backends.crossbar import (
     crosssim_rram,
     moment,
     pcm,
-    wires,
 )
-from snnsim.backends.crossbar.array_read import converter
-from snnsim.backends.crossbar.array_read import sums as read
+from snnsim.backends.crossbar.array_read import converter, sums
 from snnsim.backends.crossbar.array_read.prepared_array import PreparedArray
 from snnsim.backends.crossbar.device import current_voltage, curves, drift, presets, programming
 from snnsim.backends.crossbar.loop import Checked, Recorder, TcpDevice, compare_currents
+from snnsim.backends.crossbar.wires.currents import (
+    apply_transfer,
+    cell_voltages,
+    exact_currents,
+    fast_currents,
+    transfer_matrix,
+)
 from snnsim.energy import Cost, CostTable, EnergyLine, LatencyLine, compare
 from snnsim.errors import SnnsimError
 
@@ -142,19 +147,19 @@ CALLS = {
         {"port": 1, "timeout": 0.1, "backoff": 0.0, "limit": 2**26},
     ),
     "Recorder": (lambda **given: Recorder(chip(), "none.h5", **given).close(), {"buffer": -1}),
-    "exact_currents": (wires.exact_currents, {**CIRCUIT, "threads": 1}),
-    "fast_currents": (wires.fast_currents, {**CIRCUIT, "tolerance": 1e-4, "transfer": None, "threads": 1}),
-    "transfer_matrix": (wires.transfer_matrix, {"conductance": ONES, "wires": Wires(1.0, 1.0, unselected="grounded")}),
-    "apply_transfer": (wires.apply_transfer, {"transfer": ONES, **READ, "voltage": 0.2}),
+    "exact_currents": (exact_currents, {**CIRCUIT, "threads": 1}),
+    "fast_currents": (fast_currents, {**CIRCUIT, "tolerance": 1e-4, "transfer": None, "threads": 1}),
+    "transfer_matrix": (transfer_matrix, {"conductance": ONES, "wires": Wires(1.0, 1.0, unselected="grounded")}),
+    "apply_transfer": (apply_transfer, {"transfer": ONES, **READ, "voltage": 0.2}),
     "cell_voltages": (
-        wires.cell_voltages,
+        cell_voltages,
         {"conductance": ONES, "rows_active": [0, 1], "voltage": 0.2, "wires": Wires(1.0, 1.0)},
     ),
     "read_sums": (
-        read.read_sums,
+        sums.read_sums,
         {"mean": ONES, "variance": ONES, **READ, "keys": [1], "converters": None, "threads": 1},
     ),
-    "finish": (read.finish, {"currents": np.ones((1, 4)), "variance": ONES, **READ, "keys": [1]}),
+    "finish": (sums.finish, {"currents": np.ones((1, 4)), "variance": ONES, **READ, "keys": [1]}),
     "PreparedArray": (PreparedArray, {"mean": ONES, "variance": ONES, "converters": None, "precision": None}),
     "PreparedArray.read": (PreparedArray(ONES, ONES).read, {**READ, "keys": [1], "out": None, "threads": 1}),
     "PreparedArray.finish": (PreparedArray(ONES, ONES).finish, {"currents": np.ones((1, 4)), **READ, "keys": [1]}),

@@ -16,12 +16,12 @@ from snnsim.backends.crossbar import (
     ReadNoise,
     Wires,
     WriteVerify,
-    wires,
 )
-from snnsim.backends.crossbar.array_read import sums as read
+from snnsim.backends.crossbar.array_read import sums
 from snnsim.backends.crossbar.device.current_voltage import RelativePolynomial
 from snnsim.backends.crossbar.device.curves import Polynomial
 from snnsim.backends.crossbar.device.drift import PowerLawDrift
+from snnsim.backends.crossbar.wires.currents import exact_currents
 
 VOLTAGE = 0.2
 EVERYTHING = ChipConfig(
@@ -196,7 +196,7 @@ def test_wires(unselected):
     active = [np.flatnonzero(random.random(48) < share) for share in (0.02, 0.1, 0.5, 1.0)]
     offsets, rows = np.cumsum([0, *map(len, active)]), np.concatenate(active)
     found = chip.read(0, offsets, rows)
-    exact = wires.exact_currents(targets, offsets, rows, VOLTAGE, config.wires)
+    exact = exact_currents(targets, offsets, rows, VOLTAGE, config.wires)
     largest = np.abs(exact).max(1, keepdims=True)
     assert np.all(np.abs(found - (exact[:, 0::2] - exact[:, 1::2])) <= 2e-4 * largest)
     ideal = np.array([(targets[one, 0::2] - targets[one, 1::2]).sum(0) * VOLTAGE for one in active])
@@ -250,7 +250,7 @@ def test_calibration_takes_the_spread_of_converters_out(tmp_path):
 
 
 def test_the_same_bits_on_any_number_of_threads(monkeypatch):
-    monkeypatch.setattr(read, "WORTH_SHARING", 0)  # also where it does not pay
+    monkeypatch.setattr(sums, "WORTH_SHARING", 0)  # also where it does not pay
     random = np.random.default_rng(0)
     net = Network(
         [Population("in", 60, Input()), Population("out", 40, LI(5e-3))],
@@ -259,9 +259,9 @@ def test_the_same_bits_on_any_number_of_threads(monkeypatch):
     )
     given = Events.from_dense(random.binomial(1, 0.2, (16, 10, 60)), 1e-3)
     used = []
-    share = read.share
+    share = sums.share
     monkeypatch.setattr(
-        read, "share", lambda part, vectors, threads: used.append(threads) or share(part, vectors, threads)
+        sums, "share", lambda part, vectors, threads: used.append(threads) or share(part, vectors, threads)
     )
     for unselected in ("gated", "grounded"):
         traces = []

@@ -6,7 +6,6 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.linalg import spsolve
 
 from snnsim.backends.crossbar import Wires
-from snnsim.backends.crossbar.wires import solving as wire_solving
 from snnsim.backends.crossbar.wires.currents import (
     apply_transfer,
     cell_voltages,
@@ -252,7 +251,7 @@ def test_what_is_not_proven_in_time_is_eliminated(unselected, monkeypatch):
     conductance = some_cells(20, 16, seed=14)
     active, offsets = np.array([3, 1, 17, 4, 4, 19]), np.array([0, 4, 4, 6])
     right = [nodal(conductance, active[a:b], 0.2, wires)[0] for a, b in ((0, 4), (4, 6))]
-    monkeypatch.setattr(wire_solving, "MOST_STEPS", 1)
+    monkeypatch.setattr("snnsim.backends.crossbar.wires.currents.MOST_STEPS", 1)
     found = solve_wires(conductance, offsets, active, 0.2, wires, tolerance=1e-9)
     np.testing.assert_array_equal(found.steps, [-1, 0, -1])
     np.testing.assert_allclose(found.currents[[0, 2]], right, rtol=1e-9)

@@ -34,4 +34,4 @@ from snnsim.backends.crossbar.device.programming import ProgrammingNoise as Prog
 from snnsim.backends.crossbar.device.programming import WriteVerify as WriteVerify
 from snnsim.backends.crossbar.device.read_noise import ReadNoise as ReadNoise
 from snnsim.backends.crossbar.mapping.mapping import Mapping as Mapping
-from snnsim.backends.crossbar.wires.currents import Wires as Wires
+from snnsim.backends.crossbar.wires.resistances import Wires as Wires

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from snnsim.errors import DataError, ParameterError, whole
 
 Floats = NDArray[np.float64]
-_FLOAT64 = np.dtype(np.float64)
+_FLOAT64, _INT64 = np.dtype(np.float64), np.dtype(np.int64)
 #: Tiles that a chip can have.
 MOST_TILES = 2**31
 
@@ -46,6 +46,21 @@ def number_array(name: str, given: Any, error: type[ParameterError] | type[DataE
     if not good:
         raise error(f"{name}={str(given)[:60]!r}: must be numbers")
     return np.asarray(array, np.float64)
+
+
+def whole_numbers(name: str, given: Any) -> NDArray[np.int64]:
+    """Return a list of int64."""
+    if type(given) is np.ndarray and given.dtype is _INT64 and given.ndim == 1 and given.flags.c_contiguous:
+        return given  # the usual case, at once: reads of single vectors take a few microseconds
+    try:
+        numbers = np.asarray(given)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{name}={str(given)[:60]!r}: must be whole numbers in one row") from error
+    if numbers.ndim != 1:
+        raise DataError(f"{name} of shape {numbers.shape}: must be one-dimensional")
+    if numbers.size and numbers.dtype.kind not in "iu":
+        raise DataError(f"{name} of type {numbers.dtype}: must be whole numbers")
+    return np.ascontiguousarray(numbers, np.int64)
 
 
 def settle_numbers(part: Any) -> None:

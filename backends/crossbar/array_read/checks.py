@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from snnsim.backends.crossbar.number_checks import number_array
+from snnsim.backends.crossbar.number_checks import number_array, whole_numbers
 from snnsim.errors import DataError, ParameterError, whole
 
-_INT64, _UINT64 = np.dtype(np.int64), np.dtype(np.uint64)
+_UINT64 = np.dtype(np.uint64)
 
 
 def checked_matrix(name: str, given: ArrayLike) -> NDArray[np.float64]:
@@ -51,21 +51,6 @@ def check_vectors(starts: NDArray[np.int64], active: NDArray[np.int64], count: i
     if active.size and (active.min() < 0 or (count is not None and active.max() >= count)):
         allowed = "0 or above" if count is None else f"0 to {count - 1}"
         raise DataError(f"rows_active: found rows {active.min()} to {active.max()}; must be {allowed}")
-
-
-def whole_numbers(name: str, given: Any) -> NDArray[np.int64]:
-    """Return a list of int64."""
-    if type(given) is np.ndarray and given.dtype is _INT64 and given.ndim == 1 and given.flags.c_contiguous:
-        return given  # the usual case, at once: reads of single vectors take a few microseconds
-    try:
-        numbers = np.asarray(given)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{name}={str(given)[:60]!r}: must be whole numbers in one row") from error
-    if numbers.ndim != 1:
-        raise DataError(f"{name} of shape {numbers.shape}: must be one-dimensional")
-    if numbers.size and numbers.dtype.kind not in "iu":
-        raise DataError(f"{name} of type {numbers.dtype}: must be whole numbers")
-    return np.ascontiguousarray(numbers, np.int64)
 
 
 def several(threads: int) -> bool:

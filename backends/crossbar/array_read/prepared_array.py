@@ -15,11 +15,10 @@ from snnsim.backends.crossbar.array_read.checks import (
     checked_variances,
     checked_vectors,
     several,
-    whole_numbers,
 )
 from snnsim.backends.crossbar.array_read.converter import Converters
 from snnsim.backends.crossbar.array_read.sums import run_exactly, transfer_of
-from snnsim.backends.crossbar.number_checks import number_array
+from snnsim.backends.crossbar.number_checks import number_array, whole_numbers
 from snnsim.errors import DataError, ParameterError, one_of
 
 #: Most rows of a tile in the fast precision: so many variances of 16 bits have a sum below 2**31.

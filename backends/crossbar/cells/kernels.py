@@ -1,4 +1,4 @@
-"""What is done for every cell of a tile, compiled: random numbers, logarithms and exponentials.
+"""What is done for every cell of a tile, compiled: random numbers.
 
 The random bits are those of splitmix64 at the place (key, cell), as `snnsim.numerics.rng` mixes them.
 """
@@ -16,7 +16,6 @@ _GOLDEN, _S11 = rng.GOLDEN, np.uint64(11)
 _TO_UNIT = 2.0**-53
 _mix: Any = leaf(rng.mix)
 _log: Any = leaf(elementary.log)
-_exp: Any = leaf(elementary.exp)
 _cosine: Any = leaf(elementary.cosine_of_turns)
 _kernel: Any = kernel_with(rng, elementary)
 
@@ -47,17 +46,3 @@ def add_held(keys, cells, scale, numbers):
         key = keys[k]
         for i in range(cells.size):
             numbers[i] += np.float64(_mix(key + cells[i] * _GOLDEN + _GOLDEN) >> _S11) * width - half
-
-
-@_kernel
-def write_logarithm(values, results):
-    """Write the natural logarithm of normal numbers above zero."""
-    for i in range(values.size):
-        results[i] = _log(values[i])
-
-
-@_kernel
-def write_exponential(values, results):
-    """Write the exponential."""
-    for i in range(values.size):
-        results[i] = _exp(values[i])

@@ -5,14 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from snnsim.backends.crossbar.array_read.checks import whole_numbers
 from snnsim.backends.crossbar.cells import random_numbers as draws
 from snnsim.backends.crossbar.cells.state import CellState, blocks
 from snnsim.backends.crossbar.device.curves import Floats
 from snnsim.backends.crossbar.device.device import Device
 from snnsim.backends.crossbar.device.drift import REFERENCE_TEMPERATURE, ages
 from snnsim.backends.crossbar.device.plausible_ranges import question_temperature
-from snnsim.backends.crossbar.number_checks import finite, number_array, tile_number
+from snnsim.backends.crossbar.number_checks import finite, number_array, tile_number, whole_numbers
 from snnsim.errors import ParameterError, whole
 
 

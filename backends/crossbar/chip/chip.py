@@ -11,18 +11,20 @@ import functools
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from snnsim.backends.crossbar.array_read.converter import Converters
 from snnsim.backends.crossbar.cells import CellState, program
 from snnsim.backends.crossbar.chip.config import STAGES, ChipConfig
 from snnsim.backends.crossbar.chip.protocol import LoopDevice, Status
+from snnsim.backends.crossbar.chip.storage import KIND, read_chip, write_chip
 from snnsim.backends.crossbar.chip.tile import Tile
 from snnsim.backends.crossbar.device.device import shown
 from snnsim.backends.crossbar.number_checks import number_array, tile_number
 from snnsim.errors import ParameterError, positive, whole
 from snnsim.network.fingerprint import fingerprint
+from snnsim.storage.hdf5 import read_hdf5, write_hdf5
 from snnsim.system.machine import cores
 
 
@@ -105,8 +107,8 @@ class Chip(LoopDevice):
         """
         number = tile_number(tile)
         targets = number_array(f"tile {number}: targets", targets)
-        self.check_targets(number, targets)
-        converters = self.converters(number, targets.shape[1] // 2, full_scale)
+        self.config.check_targets(number, targets)
+        converters = self.config.converters(number, targets.shape[1] // 2, full_scale, self.seed)
         before = self.tiles.get(number)
         cycle = 0 if before is None else before.cycle + 1
         same = before is not None and before.state.conductance.shape == targets.shape
@@ -168,7 +170,8 @@ class Chip(LoopDevice):
     def set_range(self, tile: int, full_scale: float | NDArray[np.float64]) -> None:
         """Give the converters of a tile another range, in uA; its cells are not programmed again."""
         own = self._tile(tile)
-        own.set_range(self.converters(tile, own.state.conductance.shape[1] // 2, full_scale), full_scale)
+        outputs = own.state.conductance.shape[1] // 2
+        own.set_range(self.config.converters(tile, outputs, full_scale, self.seed), full_scale)
 
     def age(self, seconds: float, temperature: float = 300.0) -> None:
         """Let time pass for all tiles.
@@ -260,18 +263,32 @@ class Chip(LoopDevice):
 
     def save(self, path: str | Path) -> None:
         """Save the chip to an HDF5 file."""
-        from snnsim.backends.crossbar.chip.storage import save
-
-        save(self, _path(path))
+        with write_hdf5(_path(path), KIND) as file:
+            self.write_to(file)
 
     @classmethod
     def load(cls, path: str | Path) -> Chip:
-        """Load what `save` saved."""
-        from snnsim.backends.crossbar.chip.storage import load
+        """Load what `save` saved; the chip goes on as the one that was saved."""
+        with read_hdf5(_path(path), KIND) as file:
+            return cls.read_from(file, path)
 
-        return load(_path(path))
+    def write_to(self, group: h5py.Group) -> None:
+        """Write what the chip is made of, its cells as they were programmed, and its age into a group.
 
-    # -- checks ------------------------------------------------------------------------------------------
+        Raises
+        ------
+        ParameterError
+            It has a model of a class of one's own, which could not be read again; nothing is written then.
+        """
+        write_chip(group, self.config, self.seed, self.read_seed, self.name, self.tiles)
+
+    @classmethod
+    def read_from(cls, group: h5py.Group, where: object) -> Chip:
+        """Read what `write_to` wrote; `where` is the file, for messages."""
+        config, seed, read_seed, name, tiles = read_chip(group, where)
+        chip = cls(config, seed, read_seed, name)
+        chip.tiles.update(tiles)
+        return chip
 
     def _tile(self, tile: int) -> Tile:
         number = tile if type(tile) is int else whole("tile", tile)
@@ -280,34 +297,3 @@ class Chip(LoopDevice):
             listed = ", ".join(map(str, sorted(self.tiles)[:8])) or "none"
             raise ParameterError(f"tile={tile!r} has not been programmed; programmed tiles: {listed}")
         return found
-
-    def check_targets(self, tile: int, targets: NDArray[np.float64]) -> None:
-        """Raise `ParameterError` unless a tile may be programmed to these conductances."""
-        most = (self.config.rows, self.config.columns)
-        good = targets.ndim == 2 and 0 < targets.shape[0] <= most[0] and 0 < targets.shape[1] <= most[1]
-        if not good or targets.shape[1] % 2:
-            raise ParameterError(
-                f"tile {tile}: targets have shape {targets.shape}, expected at most {most}, with an even number of "
-                "columns"
-            )
-        device = self.config.device
-        low, high = device.g_min * (1 - 1e-9), device.g_max * (1 + 1e-9)
-        bad = np.argwhere(~(((targets >= low) & (targets <= high)) | np.isnan(targets)))
-        if bad.size:
-            row, column = bad[0]
-            raise ParameterError(
-                f"tile {tile}: target of cell ({row}, {column}) is {targets[row, column]:g} uS; "
-                f"{device.name} takes {device.g_min:g} to {device.g_max:g} uS"
-            )
-
-    def converters(self, tile: int, outputs: int, full_scale: Any) -> Converters | None:
-        """Return the converters of a tile."""
-        adc = self.config.adc
-        if adc is None:
-            return None
-        scale = full_scale if adc.full_scale is None else adc.full_scale
-        if scale is None:
-            raise ParameterError(
-                f"tile {tile}: full_scale is missing; ADC(full_scale=...) or program(..., full_scale=...)"
-            )
-        return adc.converters(scale, outputs, seed=self.seed, tile=tile)

@@ -6,12 +6,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from snnsim.backends.crossbar.array_read.converter import ADC
+import numpy as np
+from numpy.typing import NDArray
+
+from snnsim.backends.crossbar.array_read.converter import ADC, Converters
 from snnsim.backends.crossbar.device.device import STAGES as DEVICE_STAGES
 from snnsim.backends.crossbar.device.device import Device
 from snnsim.backends.crossbar.device.presets import ideal
 from snnsim.backends.crossbar.number_checks import settle_numbers
-from snnsim.backends.crossbar.wires.currents import Wires
+from snnsim.backends.crossbar.wires.resistances import Wires
 from snnsim.errors import ParameterError, whole
 
 #: What can be switched on or off one by one.
@@ -86,6 +89,37 @@ class ChipConfig:
         elif "adc_spread" in stages and self.adc is not None:
             changes["adc"] = replace(self.adc, offset_spread=0.0, gain_spread=0.0)
         return replace(self, **changes)
+
+    def check_targets(self, tile: int, targets: NDArray[np.float64]) -> None:
+        """Raise `ParameterError` unless a tile may be programmed to these conductances."""
+        most = (self.rows, self.columns)
+        good = targets.ndim == 2 and 0 < targets.shape[0] <= most[0] and 0 < targets.shape[1] <= most[1]
+        if not good or targets.shape[1] % 2:
+            raise ParameterError(
+                f"tile {tile}: targets have shape {targets.shape}, expected at most {most}, with an even number of "
+                "columns"
+            )
+        device = self.device
+        low, high = device.g_min * (1 - 1e-9), device.g_max * (1 + 1e-9)
+        bad = np.argwhere(~(((targets >= low) & (targets <= high)) | np.isnan(targets)))
+        if bad.size:
+            row, column = bad[0]
+            raise ParameterError(
+                f"tile {tile}: target of cell ({row}, {column}) is {targets[row, column]:g} uS; "
+                f"{device.name} takes {device.g_min:g} to {device.g_max:g} uS"
+            )
+
+    def converters(self, tile: int, outputs: int, full_scale: Any, seed: int) -> Converters | None:
+        """Return the converters of a tile of the chip with that seed."""
+        adc = self.adc
+        if adc is None:
+            return None
+        scale = full_scale if adc.full_scale is None else adc.full_scale
+        if scale is None:
+            raise ParameterError(
+                f"tile {tile}: full_scale is missing; ADC(full_scale=...) or program(..., full_scale=...)"
+            )
+        return adc.converters(scale, outputs, seed=seed, tile=tile)
 
     @staticmethod
     def _check(stages: Iterable[str]) -> None:

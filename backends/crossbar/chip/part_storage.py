@@ -12,7 +12,7 @@ from snnsim.backends.crossbar.device.device import Device
 from snnsim.backends.crossbar.device.flicker_noise import Flicker
 from snnsim.backends.crossbar.device.programming import FormedNoise, ProgrammingNoise, WriteVerify
 from snnsim.backends.crossbar.device.read_noise import ReadNoise
-from snnsim.backends.crossbar.wires.currents import Wires
+from snnsim.backends.crossbar.wires.resistances import Wires
 from snnsim.errors import DataError, ParameterError
 
 _KINDS: dict[str, Any] = {

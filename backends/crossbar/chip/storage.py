@@ -1,24 +1,21 @@
-"""Chips in HDF5: what they are made of as JSON, cells as arrays, in a file of their own or with other things."""
+"""Chips in HDF5: what they are made of as JSON, cells as arrays."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import h5py
 import numpy as np
 
 from snnsim.backends.crossbar.cells import CellState
+from snnsim.backends.crossbar.chip.config import ChipConfig
 from snnsim.backends.crossbar.chip.part_storage import from_dictionary, to_dictionary
 from snnsim.backends.crossbar.chip.tile import Tile
 from snnsim.errors import DataError, whole
-from snnsim.storage.hdf5 import create_array, read_hdf5, write_hdf5
-
-if TYPE_CHECKING:
-    from snnsim.backends.crossbar.chip.chip import Chip
-    from snnsim.backends.crossbar.chip.config import ChipConfig
+from snnsim.storage.hdf5 import create_array
 
 KIND = "chip"
 #: Times the largest target that noise of programming may leave a cell with.
@@ -27,30 +24,14 @@ _BEYOND = 1e6
 _UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RecursionError)
 
 
-def save(chip: Chip, path: str | Path) -> None:
-    """Save a chip: what it is made of, its cells as they were programmed, and its age."""
-    with write_hdf5(path, KIND) as file:
-        write(chip, file)
-
-
-def load(path: str | Path) -> Chip:
-    """Load a chip; it goes on as the one that was saved."""
-    with read_hdf5(path, KIND) as file:
-        return read(file, path)
-
-
-def write(chip: Chip, group: h5py.Group) -> None:
-    """Write a chip into a group.
-
-    Raises
-    ------
-    ParameterError
-        It has a model of a class of one's own, which could not be read again; nothing is written then.
-    """
-    config = json.dumps(parts_of(chip.config))
-    group.attrs.update(seed=chip.seed, read_seed=chip.read_seed, name=chip.name)
-    group["config"] = config  # longer than an attribute may be, with tables of measurements
-    for number, tile in sorted(chip.tiles.items()):
+def write_chip(
+    group: h5py.Group, config: ChipConfig, seed: int, read_seed: int, name: str, tiles: Mapping[int, Tile]
+) -> None:
+    """Write a chip into a group; see `Chip.write_to`."""
+    given = json.dumps(parts_of(config))
+    group.attrs.update(seed=seed, read_seed=read_seed, name=name)
+    group["config"] = given  # longer than an attribute may be, with tables of measurements
+    for number, tile in sorted(tiles.items()):
         own = group.create_group(f"tiles/{number}")
         own.attrs.update(cycle=tile.cycle, pulses=tile.pulses, saturated=tile.saturated, reads=tile.own_reads)
         own["seconds"], own["drift_seconds"] = tile.seconds, tile.drift_seconds
@@ -61,26 +42,24 @@ def write(chip: Chip, group: h5py.Group) -> None:
             create_array(own, part.name, values.shape, values.dtype)[...] = values
 
 
-def read(group: h5py.Group, where: object) -> Chip:
-    """Read a chip from a group; `where` is the file, for messages."""
-    from snnsim.backends.crossbar.chip.chip import Chip
-    from snnsim.backends.crossbar.chip.config import ChipConfig
-
+def read_chip(group: h5py.Group, where: object) -> tuple[ChipConfig, int, int, str, dict[int, Tile]]:
+    """Return configuration, seed, read seed, name and tiles of a chip in a group; see `Chip.read_from`."""
     try:
         given = json.loads(group["config"].asstr()[()])
         parts = {key: from_dictionary(part) if isinstance(part, dict) else part for key, part in given.items()}
         config = ChipConfig(**parts)
-        seeds = int(group.attrs["seed"]), int(group.attrs["read_seed"])
-        chip = Chip(config, *seeds, name=str(group.attrs["name"]))
+        seed, read_seed = (whole(name, int(group.attrs[name])) for name in ("seed", "read_seed"))
+        name = str(group.attrs["name"])
     except _UNREADABLE as error:
         raise DataError(f"{where}: what the chip is made of cannot be read ({error})") from error
+    tiles = {}
     for key in group.get("tiles", {}):
         try:
             number = whole("number of a tile", int(key))
-            chip.tiles[number] = _tile(chip, number, group[f"tiles/{key}"])
+            tiles[number] = _tile(config, seed, number, group[f"tiles/{key}"])
         except _UNREADABLE as error:
             raise DataError(f"{where}: tile {key} of the chip cannot be read ({error})") from error
-    return chip
+    return config, seed, read_seed, name, tiles
 
 
 def parts_of(config: ChipConfig) -> dict[str, Any]:
@@ -89,15 +68,15 @@ def parts_of(config: ChipConfig) -> dict[str, Any]:
     return {key: to_dictionary(part) if dataclasses.is_dataclass(part) else part for key, part in parts.items()}
 
 
-def _tile(chip: Chip, number: int, group: h5py.Group) -> Tile:
+def _tile(config: ChipConfig, seed: int, number: int, group: h5py.Group) -> Tile:
     state = CellState(**{part.name: group[part.name][...] for part in dataclasses.fields(CellState)})
-    _check_cells(chip, state)
+    _check_cells(config, state)
     scale: Any = group["full_scale"][...] if "full_scale" in group else None
     if scale is not None and not scale.ndim:
         scale = float(scale)
-    converters = chip.converters(number, state.conductance.shape[1] // 2, scale)
+    converters = config.converters(number, state.conductance.shape[1] // 2, scale, seed)
     counts = {name: whole(name, int(group.attrs[name])) for name in ("cycle", "pulses", "saturated", "reads")}
-    tile = Tile(number, chip.config, chip.seed, state, converters, scale, counts["cycle"])
+    tile = Tile(number, config, seed, state, converters, scale, counts["cycle"])
     for name in ("seconds", "drift_seconds"):
         age = group[name][()]
         if np.shape(age) not in ((), state.conductance.shape) or not (np.isfinite(age) & (age >= 0)).all():
@@ -107,10 +86,10 @@ def _tile(chip: Chip, number: int, group: h5py.Group) -> Tile:
     return tile
 
 
-def _check_cells(chip: Chip, state: CellState) -> None:
-    """Raise `ValueError` unless cells are what programming could have left on this chip."""
+def _check_cells(config: ChipConfig, state: CellState) -> None:
+    """Raise `ValueError` unless cells are what programming could have left on a chip of this kind."""
     shape = state.conductance.shape
-    room, device = (chip.config.rows, chip.config.columns), chip.config.device
+    room, device = (config.rows, config.columns), config.device
     if len(shape) != 2 or not (0 < shape[0] <= room[0] and 0 < shape[1] <= room[1]) or shape[1] % 2:
         raise ValueError(f"cells of shape {shape}: must be at most {room}, with an even number of columns")
     for part in dataclasses.fields(CellState):
@@ -118,7 +97,7 @@ def _check_cells(chip: Chip, state: CellState) -> None:
         expected = {"stuck": np.int8, "iterations": np.int32}.get(part.name, np.float64)
         if found.shape != shape or found.dtype != expected:
             raise ValueError(f"{part.name} holds {found.dtype} {found.shape}, expected {np.dtype(expected)} {shape}")
-    chip.check_targets(0, state.target)
+    config.check_targets(0, state.target)
     allowed = {
         "conductance": (state.conductance >= 0) & (state.conductance <= _BEYOND * device.g_max),
         "exponent": np.isfinite(state.exponent),

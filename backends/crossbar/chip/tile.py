@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnsim.backends.crossbar import cells
-from snnsim.backends.crossbar.array_read.checks import checked_keys, whole_numbers
+from snnsim.backends.crossbar.array_read.checks import checked_keys
 from snnsim.backends.crossbar.array_read.converter import Converters
 from snnsim.backends.crossbar.array_read.noise_keys import tick_of, untimed
 from snnsim.backends.crossbar.array_read.prepared_array import PreparedArray
 from snnsim.backends.crossbar.array_read.sums import read_sums
 from snnsim.backends.crossbar.cells import CellState
+from snnsim.backends.crossbar.number_checks import whole_numbers
 from snnsim.backends.crossbar.wires import currents
 from snnsim.network.fingerprint import fingerprint
 from snnsim.numerics import rng

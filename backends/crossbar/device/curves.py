@@ -39,7 +39,7 @@ class Curve(ABC):
 
 def logarithm(values: ArrayLike) -> Floats:
     """Return the natural logarithm of normal numbers above zero."""
-    from snnsim.backends.crossbar.cells.kernels import write_logarithm
+    from snnsim.numerics.elementary_kernels import write_logarithm
 
     array = np.ascontiguousarray(values, np.float64)
     results = np.empty(array.shape)
@@ -49,7 +49,7 @@ def logarithm(values: ArrayLike) -> Floats:
 
 def exponential(values: ArrayLike) -> Floats:
     """Return the exponential."""
-    from snnsim.backends.crossbar.cells.kernels import write_exponential
+    from snnsim.numerics.elementary_kernels import write_exponential
 
     array = np.ascontiguousarray(values, np.float64)
     results = np.empty(array.shape)

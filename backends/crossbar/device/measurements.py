@@ -1,13 +1,11 @@
-"""A device from tables of one's own measurements."""
+"""The fields of a device from tables of one's own measurements."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from snnsim.backends.crossbar.device.device import Device
 from snnsim.backends.crossbar.device.measurement_statistics import power_law, programming_noise, read_noise, sort_out
 from snnsim.backends.crossbar.device.measurement_sweeps import DEGREE, fit_sweeps
 from snnsim.backends.crossbar.device.measurement_tables import FARTHEST, SWEEP, MeasurementTable, read_table
@@ -18,61 +16,17 @@ from snnsim.errors import DataError, ParameterError, positive, whole
 NARROWEST = 1.2
 
 
-def from_measurements(
+def measured_fields(
     path: str | Path | Sequence[str | Path],
     *,
-    name: str | None = None,
-    g_min: float | None = None,
-    g_max: float | None = None,
-    reference_time: float | None = None,
-    bins: int = 24,
-    unusual: bool = False,
-    **others: Any,
-) -> Device:
-    """Return a device with the statistics of measurements.
-
-    A table is a CSV file with a header, of one of two kinds:
-
-    ``target_uS,measured_uS`` with optional ``time_s``, ``read`` and ``device``
-        Programmed cells. Mean and sd of the error at the first time become the programming noise, by target and with
-        straight lines between. With two or more times, each cell is fitted by a power law, and mean and sd of the
-        exponents become the drift. With repeated reads (numbered in ``read``), their sd becomes the read noise, and
-        is taken off the programming noise. Rows of one cell are known by ``device``; without it, each block of equal
-        target, time and read must list the same cells in the same order. No cell may be there twice at one target,
-        time and read.
-    ``voltage_V,current_uA`` with optional ``device``, ``state`` and ``read``
-        Sweeps: the current as a polynomial in the voltage, and the range of conductances. The states of a device that
-        switches, such as ``low`` and ``high``, are told apart in ``state``, and each has a conductance of its own;
-        sweeps of one state that were repeated are numbered in ``read``. With both tables, the conductances of the first
-        kind count as those about zero volt.
-
-    Parameters
-    ----------
-    path : path or sequence of paths
-        One table, or one of each kind.
-    name : str, optional
-        Default: name of the first file.
-    g_min, g_max : float, optional
-        uS; default: the outermost targets, or conductances of the sweeps.
-    reference_time : float, optional
-        Seconds t0 between programming and the first time of the table. Default: that time itself, which must then
-        count from programming and be above zero.
-    bins : int
-        Most ranges of targets; targets that repeat are ranges of their own up to this number.
-    unusual : bool
-        Take numbers that no cell is known to have, such as conductances of picosiemens, cells that miss their targets a
-        hundredfold, and sweeps that are no one curve. Without it they are taken for another unit than the header says,
-        or for a loop through several states, and refused.
-    **others
-        Further fields of `Device`, such as ``read_voltage`` or ``stuck_on``.
-
-    Raises
-    ------
-    DataError
-        Something is wrong with a table; the message names file, line, column and value.
-    ParameterError
-        An argument has a value that is not allowed.
-    """
+    name: str | None,
+    g_min: float | None,
+    g_max: float | None,
+    reference_time: float | None,
+    bins: int,
+    unusual: bool,
+) -> dict[str, Any]:
+    """Return the fields of a device that follow from tables; see `Device.from_measurements`."""
     paths = [path] if isinstance(path, str | Path) else path
     if not isinstance(paths, Sequence) or not all(isinstance(one, str | Path) for one in paths):
         raise ParameterError(f"path={path!r}: expected the path of a table, or a list of paths")
@@ -83,10 +37,6 @@ def from_measurements(
         raise ParameterError(f"unusual={unusual!r}: must be True or False")
     if not paths:
         raise ParameterError(f"path={path!r}: must name at least one table")
-    known = {field.name for field in dataclasses.fields(Device)}
-    for key in others:
-        if key not in known:
-            raise ParameterError(f"{key}={others[key]!r}: a device has no such field")
     tables = [read_table(one, unusual=unusual) for one in paths]
     fields: dict[str, Any] = {}
     notes: list[str] = []
@@ -119,7 +69,7 @@ def from_measurements(
             f"{tables[0].path}: conductances from {fields['g_min']:g} to {fields['g_max']:g} uS are hardly a range; "
             "were cells measured in one state only? Give g_min and g_max"
         )
-    return Device(name=name or tables[0].path.stem, **{**fields, **others})
+    return {"name": name or tables[0].path.stem, **fields}
 
 
 def _from_programming(table: MeasurementTable, reference_time: float | None, bins: int) -> dict[str, Any]:

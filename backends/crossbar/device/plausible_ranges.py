@@ -6,30 +6,12 @@ filaments at their lowest resistance (10 mS), read between 1 mV and 10 V.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
-
-from snnsim.backends.crossbar.device.current_voltage import LogarithmicPolynomial
-from snnsim.backends.crossbar.device.curves import Curve, Polynomial, Table, horner
-from snnsim.backends.crossbar.device.drift import PowerLawDrift
-from snnsim.backends.crossbar.device.programming import FormedNoise, ProgrammingNoise
 from snnsim.errors import ParameterError
-
-if TYPE_CHECKING:
-    from snnsim.backends.crossbar.device.device import Device
 
 #: What to do about numbers that are meant.
 MEANT = "If it is meant, say so: unusual=True"
-
-
-#: Why the values of a curve are odd, by their unit.
-_LARGE = {
-    "uS": "in uS that is many times what cells have; is it in nS?",
-    "": "relative to the conductance, so that 1 is all of it; is it in per cent, or in uS?",
-    "exponent": "above 1, a decade of time takes nine tenths of a conductance; is it in per cent?",
-}
 
 
 class Quantity(NamedTuple):
@@ -71,12 +53,6 @@ def suspicion(value: float, quantity: Quantity, given: str = "it") -> str | None
     return f"{text}."
 
 
-def question(device: Device) -> None:
-    """Raise `ParameterError` where a number of a device is one that no cell is known to have."""
-    for name, value, reason in _odd(device):
-        raise ParameterError(f"device {device.name!r}: {name}={value!r}: {reason} {MEANT}")
-
-
 def question_temperature(temperature: float) -> None:
     """Raise `ParameterError` where no cells are kept at a temperature (K)."""
     if not COLDEST <= temperature <= HOTTEST:
@@ -85,65 +61,3 @@ def question_temperature(temperature: float) -> None:
             f"temperature={temperature!r}: is in kelvin, and cells are kept between {COLDEST:g} and {HOTTEST:g} K"
             f"{celsius}. If it is meant, make the device with unusual=True"
         )
-
-
-def _odd(device: Device) -> Iterator[tuple[str, object, str]]:
-    """Return the numbers that are odd: name, value, and why."""
-    single = [("g_max", device.g_max, CONDUCTANCE), ("read_voltage", device.read_voltage, VOLTAGE)]
-    if isinstance(device.programming, FormedNoise):
-        single.append(("programming.average", device.programming.average, CONDUCTANCE))
-    if device.read_noise is not None and device.read_noise.read_time is not None:
-        single.append(("read_noise.read_time", device.read_noise.read_time, READ_TIME))
-    if isinstance(device.drift, PowerLawDrift):
-        single.append(("drift.reference_time", device.drift.reference_time, TIME))
-    highest = getattr(device.current_voltage, "highest_voltage", None)
-    if highest is not None:
-        single.append(("current_voltage.highest_voltage", highest, VOLTAGE))
-    energy = getattr(device.drift, "activation_energy", None)
-    if energy is not None:
-        single.append(("drift.activation_energy", energy, ENERGY))
-    for name, value, quantity in single:
-        if reason := suspicion(value, quantity):
-            yield name, value, reason
-    shares = {"spread": device.spread, "flicker.deviation": getattr(device.flicker, "deviation", 0.0)}
-    for name, share in shares.items():
-        if share > 1:
-            yield name, share, "relative to the conductance, so that 1 is all of it; is it in per cent?"
-    top = device.g_max
-    if device.verify is not None and not 1e-6 * top <= device.verify.tolerance <= top:
-        loose = device.verify.tolerance > top
-        why = f"no cell of 0 to {top:g} uS is off by more" if loose else f"no cell of up to {top:g} uS is met so well"
-        yield "verify.tolerance", device.verify.tolerance, f"{why}; is it in {'nS' if loose else 'S'}?"
-    bent = device.current_voltage
-    if isinstance(bent, LogarithmicPolynomial) and not (bent.high >= 1e-3 * top and bent.low <= 1e3 * top):
-        yield "current_voltage", f"{bent.low:g} to {bent.high:g} uS", f"cells have up to {top:g} uS; is it in S, or nS?"
-    for name, curve, unit in curves_of(device):
-        if isinstance(curve, Table):
-            low, high = curve.conductances[0], curve.conductances[-1]
-            if 0 < high < 1e-5 * top or low > 20 * top:
-                yield name, f"Table, {low:g} to {high:g} uS", f"cells have up to {top:g} uS; is it in S, or nS?"
-        largest = _largest(curve, device.g_min, top)
-        if largest is not None and largest > (10 * top if unit == "uS" else 1):
-            yield name, largest, _LARGE[unit]
-
-
-def curves_of(device: Device) -> Iterator[tuple[str, Curve, str]]:
-    """Return the curves of a device by name, and what their values are: uS, an exponent, or relative."""
-    if isinstance(device.programming, ProgrammingNoise):
-        yield "programming.deviation", device.programming.deviation, "uS"
-        if device.programming.offset is not None:
-            yield "programming.offset", device.programming.offset, "uS"
-    if device.read_noise is not None:
-        yield "read_noise.curve", device.read_noise.curve, "" if device.read_noise.relative else "uS"
-    if isinstance(device.drift, PowerLawDrift):
-        yield "drift.mean", device.drift.mean, "exponent"
-        yield "drift.deviation", device.drift.deviation, "exponent"
-
-
-def _largest(curve: Curve, low: float, high: float) -> float | None:
-    """Return the largest size of the values of a curve, where that is seen without compiling anything."""
-    if isinstance(curve, Table):
-        return max(map(abs, curve.values))
-    if isinstance(curve, Polynomial):
-        return float(np.abs(horner(curve.coefficients, np.linspace(low, high, 65) / curve.reference)).max())
-    return None

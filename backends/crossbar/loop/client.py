@@ -12,9 +12,9 @@ from typing import Any, Self
 
 import numpy as np
 
+from snnsim.backends.crossbar.chip.geometry import Geometry
 from snnsim.backends.crossbar.chip.protocol import Floats, Integers, Keys, Status
 from snnsim.backends.crossbar.loop.frames import LIMIT, Inbox, Kind, Message, encode, needs
-from snnsim.backends.crossbar.loop.geometry import Geometry
 from snnsim.errors import DeviceError, ParameterError, positive, whole
 
 #: Longest pause between two attempts, in seconds.

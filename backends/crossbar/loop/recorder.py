@@ -10,8 +10,8 @@ from types import TracebackType
 from typing import Self
 
 from snnsim.backends.crossbar.chip.failures import asking, status_of
+from snnsim.backends.crossbar.chip.geometry import Geometry, plain_scale
 from snnsim.backends.crossbar.chip.protocol import Floats, Integers, Keys, LoopDevice, Status
-from snnsim.backends.crossbar.loop.geometry import Geometry, plain_scale
 from snnsim.backends.crossbar.loop.trace import PROGRAM, READ, STATUS, Call, TraceWriter
 from snnsim.errors import positive
 

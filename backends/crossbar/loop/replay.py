@@ -10,8 +10,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from snnsim.backends.crossbar.chip.geometry import Geometry
 from snnsim.backends.crossbar.chip.protocol import Floats, Integers, Keys, Status
-from snnsim.backends.crossbar.loop.geometry import Geometry
 from snnsim.backends.crossbar.loop.trace import NAMES, PROGRAM, READ, STATUS, Call, TraceReader
 from snnsim.errors import DataError, DeviceError
 

@@ -22,10 +22,10 @@ from typing import Any
 import numpy as np
 
 from snnsim.backends.crossbar.chip.failures import kind_of, status_of
+from snnsim.backends.crossbar.chip.geometry import Geometry, plain_scale
 from snnsim.backends.crossbar.chip.protocol import LoopDevice
 from snnsim.backends.crossbar.loop.client import port_number
 from snnsim.backends.crossbar.loop.frames import LIMIT, DamagedError, Inbox, Kind, Message, encode, needs
-from snnsim.backends.crossbar.loop.geometry import Geometry, plain_scale
 from snnsim.errors import DeviceError, ParameterError, SnnsimError, positive, whole
 
 #: Clients that are connected at the same time, and clients whose last answer is kept.

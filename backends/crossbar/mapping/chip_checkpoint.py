@@ -17,9 +17,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from snnsim.backends.crossbar.chip import storage as chip_storage
 from snnsim.backends.crossbar.chip.chip import Chip
 from snnsim.backends.crossbar.chip.protocol import LoopDevice
+from snnsim.backends.crossbar.chip.storage import parts_of
 from snnsim.backends.crossbar.chip.tile import Tile
 from snnsim.backends.crossbar.mapping.fabric import DigitalFabric
 from snnsim.backends.crossbar.mapping.mapping import Mapping
@@ -90,7 +90,7 @@ def write(fabric: DigitalFabric, group: h5py.Group) -> None:
     device = fabric.device
     group.attrs.update(device=description(fabric), reach=_reach(fabric))
     if type(device) is Chip and _can_be_kept(device):
-        chip_storage.write(device, group.create_group("chip"))
+        device.write_to(group.create_group("chip"))
     mapping = {field.name: getattr(fabric.mapping, field.name) for field in dataclasses.fields(Mapping)}
     calibrated = mapping.pop("calibration") is not None
     group.create_dataset("mapping", data=json.dumps(mapping))
@@ -106,7 +106,7 @@ def write(fabric: DigitalFabric, group: h5py.Group) -> None:
 
 def read(group: h5py.Group, where: object) -> Kept:
     """Read what `write` wrote; `where` is the file."""
-    chip = chip_storage.read(group["chip"], where) if "chip" in group else None
+    chip = Chip.read_from(group["chip"], where) if "chip" in group else None
     try:
         fields = json.loads(group["mapping"].asstr()[()])
         mapping = Mapping(**{**fields, "digital": tuple(fields["digital"])})
@@ -260,7 +260,7 @@ def _reach(fabric: DigitalFabric) -> tuple[float, ...]:
 def _can_be_kept(chip: Chip) -> bool:
     """Return whether a chip is made of models of snnsim only."""
     try:
-        chip_storage.parts_of(chip.config)
+        parts_of(chip.config)
     except ParameterError:
         return False
     return True

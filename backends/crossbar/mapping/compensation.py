@@ -2,42 +2,53 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from snnsim.backends.crossbar.array_read.noise_keys import PROBES
+from snnsim.backends.crossbar.chip.protocol import Floats, Integers, Keys, Status
+from snnsim.backends.crossbar.mapping.mapping import Mapping
 from snnsim.numerics import rng
-
-if TYPE_CHECKING:
-    from snnsim.backends.crossbar.mapping.fabric import DigitalFabric
 
 #: Share of rows in a vector that a tile is compensated with, and how many of them.
 PROBE_ACTIVITY, PROBE_VECTORS = 0.1, 64
 
 
-def measured_gains(fabric: DigitalFabric) -> dict[int, NDArray[np.float64]]:
-    """Return by which factor the currents of each output of each tile have shrunk, all outputs alike or one by one.
+def measured_gain(
+    read: Callable[[Integers, Integers, Keys], Floats],
+    targets: NDArray[np.float64],
+    reference: NDArray[np.float64],
+    mapping: Mapping,
+    status: Status,
+) -> NDArray[np.float64]:
+    """Return by which factor the currents of each output of a tile have shrunk, all outputs alike or one by one.
 
     An output of which nothing comes back, or the opposite, has the factor 1.
+
+    Parameters
+    ----------
+    read : callable
+        ``read(offsets, rows, keys)`` gives the currents of the tile in uA; see `LoopDevice.read`.
+    targets : ndarray, shape (rows, columns)
+        Conductances that the cells were told to have, in uS.
+    reference : ndarray, shape (outputs,)
+        Weight of the full range.
+    mapping : Mapping
+    status : Status
     """
-    gains, status = {}, fabric.status
-    span = status.g_max - status.g_min
-    for number, placed, tile in fabric.tiles():
-        targets = fabric.tile_targets(placed, tile)
-        rows, reference = targets.shape[0], placed.reference[tile.outputs]
-        drawn = rng.uniform(0, rng.stream_number("crossbar probes"), np.arange(PROBE_VECTORS * rows))
-        active = drawn.reshape(PROBE_VECTORS, rows) < max(PROBE_ACTIVITY, 1 / rows)
-        offsets = np.concatenate(([0], np.cumsum(active.sum(1)))).astype(np.int64)
-        keys = PROBES + np.arange(PROBE_VECTORS, dtype=np.uint64)
-        currents = fabric.read(number, tile.number, offsets, np.nonzero(active)[1], keys)
-        found = fabric.mapping.weights(currents / status.read_voltage, reference, span)
-        # Against the weights as the cells were told, so that what slices round is no loss.
-        told = fabric.mapping.weights(targets[:, 0::2] - targets[:, 1::2], reference, span)
-        wanted = active.astype(np.float64) @ told
-        axis = 0 if fabric.mapping.compensate == "output" else None
-        above, below = np.sum(found * wanted, axis=axis), np.sum(wanted**2, axis=axis)
-        gain = np.divide(above, below, out=np.ones_like(below), where=below > 0)
-        gains[tile.number] = np.broadcast_to(np.where(gain > 0, gain, 1.0), reference.shape).copy()
-    return gains
+    rows, span = targets.shape[0], status.g_max - status.g_min
+    drawn = rng.uniform(0, rng.stream_number("crossbar probes"), np.arange(PROBE_VECTORS * rows))
+    active = drawn.reshape(PROBE_VECTORS, rows) < max(PROBE_ACTIVITY, 1 / rows)
+    offsets = np.concatenate(([0], np.cumsum(active.sum(1)))).astype(np.int64)
+    keys = PROBES + np.arange(PROBE_VECTORS, dtype=np.uint64)
+    currents = read(offsets, np.nonzero(active)[1], keys)
+    found = mapping.weights(currents / status.read_voltage, reference, span)
+    # Against the weights as the cells were told, so that what slices round is no loss.
+    told = mapping.weights(targets[:, 0::2] - targets[:, 1::2], reference, span)
+    wanted = active.astype(np.float64) @ told
+    axis = 0 if mapping.compensate == "output" else None
+    above, below = np.sum(found * wanted, axis=axis), np.sum(wanted**2, axis=axis)
+    gain = np.divide(above, below, out=np.ones_like(below), where=below > 0)
+    return np.broadcast_to(np.where(gain > 0, gain, 1.0), reference.shape).copy()

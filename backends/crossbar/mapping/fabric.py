@@ -5,6 +5,7 @@ Blocks larger than an array are cut into tiles, and what tiles read for the same
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from collections.abc import Mapping as MappingOf
 from dataclasses import replace
@@ -15,9 +16,9 @@ from numpy.typing import NDArray
 from snnsim.backends.contract.activity import ChipActivity, ProjectionActivity
 from snnsim.backends.crossbar.chip.chip import Chip
 from snnsim.backends.crossbar.chip.failures import failure, status_of
+from snnsim.backends.crossbar.chip.geometry import Geometry
 from snnsim.backends.crossbar.chip.protocol import LoopDevice
-from snnsim.backends.crossbar.loop.geometry import Geometry
-from snnsim.backends.crossbar.mapping.compensation import measured_gains
+from snnsim.backends.crossbar.mapping.compensation import measured_gain
 from snnsim.backends.crossbar.mapping.mapping import Mapping
 from snnsim.backends.crossbar.mapping.placement import Activity, Delivery, Placed, Tile
 from snnsim.backends.crossbar.mapping.weight_blocks import DIGITAL_RULES, Reads, blocks_of
@@ -206,8 +207,14 @@ class DigitalFabric:
 
     def compensate(self) -> None:
         """Measure by which factor the currents of each tile, or of each output, have shrunk."""
-        if self.mapping.compensate is not None:
-            self.restore_gains(measured_gains(self))
+        if self.mapping.compensate is None:
+            return
+        gains = {}
+        for number, placed, tile in self.tiles():
+            read, targets = functools.partial(self.read, number, tile.number), self.tile_targets(placed, tile)
+            reference = placed.reference[tile.outputs]
+            gains[tile.number] = measured_gain(read, targets, reference, self.mapping, self.status)
+        self.restore_gains(gains)
 
     # -- reading -----------------------------------------------------------------------------------------
 

@@ -30,7 +30,7 @@ from typing import Any
 
 import numpy as np
 
-from snnsim.backends.crossbar.wires import sweeps as wire_sweeps
+from snnsim.backends.crossbar.wires import sweeps
 from snnsim.backends.crossbar.wires.sweeps import (
     SIDE_BY_SIDE,
     allowed_energy,
@@ -48,7 +48,7 @@ from snnsim.backends.crossbar.wires.sweeps import (
 )
 from snnsim.numerics.compilation import kernel_with
 
-kernel: Any = kernel_with(wire_sweeps)
+kernel: Any = kernel_with(sweeps)
 
 #: What `solve` found. REFUSED_*: an input is not allowed; UNCERTAIN: the bound did not get below the tolerance.
 FINE, REFUSED_ROW, REFUSED_TWICE, REFUSED_CELL, UNCERTAIN = 0, 1, 2, 3, 4
