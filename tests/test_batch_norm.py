@@ -13,7 +13,8 @@ from snnsim.datasets import load_digits_events, load_nmnist
 torch = pytest.importorskip("torch")
 
 from snnsim.training import BPTT, SLTT, TrainableNetwork, evaluate, train
-from snnsim.training.fused.tick_norm import Moments, TickBatchNorm, tick_moments
+from snnsim.training.compute.batch_statistics import Moments, tick_moments
+from snnsim.training.parameters.batch_norm import TickBatchNorm
 
 DT = 1e-3
 

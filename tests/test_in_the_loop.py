@@ -215,7 +215,7 @@ def test_noise_of_reading_does_not_depend_on_how_ticks_are_cut(small, monkeypatc
     silent = Events.from_dense(np.ones((2, 5, 64)), small.events.dt)
     with in_the_loop(model, SoftwareFabric(model, ["input->hidden"], read_noise=0.3)):
         whole = model.readout(small.events)
-        monkeypatch.setattr("snnsim.training.model.passes.chunk_ticks", lambda *_: ticks)
+        monkeypatch.setattr("snnsim.training.fused.chunks.chunk_ticks", lambda *_: ticks)
         model.chip.restore({})
         assert torch.equal(model.readout(small.events), whole)
         seen, drive = [], model.chip.fabric.drive
@@ -526,13 +526,13 @@ def test_noise_has_the_size_that_is_asked_for_and_changes_with_the_minibatch():
     with noise_aware(model, 0.1, projections=["input->hidden"]) as noise:
         draws = []
         for key in (1, 2, 1):
-            noise.draw(model, key)
+            noise.draw(model.training, model.weights, key)
             draws.append(
                 (noise.added("input->hidden", weights) - weights).double().numpy() / float(weights.abs().max())
             )
         assert torch.equal(noise.added("hidden->out", model.weights("hidden->out")), model.weights("hidden->out"))
         model.eval()
-        noise.draw(model, 1)
+        noise.draw(model.training, model.weights, 1)
         assert torch.equal(noise.added("input->hidden", weights), weights)
     np.testing.assert_array_equal(draws[0], draws[2])
     assert abs(np.corrcoef(draws[0].ravel(), draws[1].ravel())[0, 1]) < 0.03
@@ -541,7 +541,7 @@ def test_noise_has_the_size_that_is_asked_for_and_changes_with_the_minibatch():
         assert abs(drawn.mean()) < 0.003
     model.train()
     with noise_aware(model, lambda w: 0.5 * np.abs(w)) as noise:
-        noise.draw(model, 4)
+        noise.draw(model.training, model.weights, 4)
         relative = ((noise.added("input->hidden", weights) - weights) / weights).double().numpy()
     assert np.std(relative) == pytest.approx(0.5, rel=0.03)
 
@@ -553,7 +553,7 @@ def test_noise_is_relative_to_the_largest_weight_by_size():
         weights.clamp_(-0.5, 0.5)
         weights[3, 7] = -4.0
     with noise_aware(model, 0.1) as noise:
-        noise.draw(model, 1)
+        noise.draw(model.training, model.weights, 1)
         drawn = (noise.added("input->hidden", weights) - weights).detach()
     assert float(drawn.std()) == pytest.approx(0.1 * 4.0, rel=0.03)
 

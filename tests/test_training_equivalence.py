@@ -492,7 +492,7 @@ def test_a_membrane_on_the_threshold_fires_or_does_not_as_is_said(reset, delay):
 
 def small_chunks(monkeypatch, ticks):
     """Let the fast path compute so many ticks at a time."""
-    monkeypatch.setattr("snnsim.training.model.passes.chunk_ticks", lambda *_: ticks)
+    monkeypatch.setattr("snnsim.training.fused.chunks.chunk_ticks", lambda *_: ticks)
 
 
 @pytest.mark.parametrize("dense_above", [-1.0, 1.0])

@@ -41,7 +41,7 @@ from snnsim.training import (
     in_the_loop,
     noise_aware,
 )
-from snnsim.training.model.passes import draw_masks
+from snnsim.training.compute.call import draw_masks
 
 DT = 1e-3
 

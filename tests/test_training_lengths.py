@@ -23,7 +23,7 @@ from snnsim.training import (
     evaluate,
     train,
 )
-from snnsim.training.rules.losses import joined, scores_of
+from snnsim.training.losses import joined, scores_of
 
 DT = 1e-3
 LABELS = torch.arange(9) % 3

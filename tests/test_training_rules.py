@@ -138,7 +138,7 @@ def test_batch_norm_sees_every_tick_also_without_a_backward_pass():
 
 
 def test_dropout_silences_the_same_neurons_at_all_ticks():
-    from snnsim.training.model.passes import draw_masks
+    from snnsim.training.compute.call import draw_masks
 
     model = TrainableNetwork(network(), dropout={"h0": 0.4})
     masks = draw_masks(model, 500, model.generator(3))

@@ -18,11 +18,14 @@ from snnsim.training.chips.software_fabric import SoftwareFabric as SoftwareFabr
 from snnsim.training.contrastive.contrastive import ContrastiveProjection as ContrastiveProjection
 from snnsim.training.contrastive.history import PairHistory as PairHistory
 from snnsim.training.contrastive.prototypes import PrototypeProjection as PrototypeProjection
-from snnsim.training.eventprop.network import EventProp as EventProp
 from snnsim.training.eventprop.network import EventPropNetwork as EventPropNetwork
+from snnsim.training.eventprop.rule import EventProp as EventProp
 from snnsim.training.loop.history import History as History
 from snnsim.training.loop.train import evaluate as evaluate
 from snnsim.training.loop.train import train as train
+from snnsim.training.losses import Loss as Loss
+from snnsim.training.losses import PerTickCrossEntropy as PerTickCrossEntropy
+from snnsim.training.losses import ScoreCrossEntropy as ScoreCrossEntropy
 from snnsim.training.model.memory import MemoryReport as MemoryReport
 from snnsim.training.model.trainable_network import TrainableNetwork as TrainableNetwork
 from snnsim.training.parameters.surrogates import ATan as ATan
@@ -31,12 +34,9 @@ from snnsim.training.parameters.surrogates import Sigmoid as Sigmoid
 from snnsim.training.parameters.surrogates import SuperSpike as SuperSpike
 from snnsim.training.parameters.surrogates import Surrogate as Surrogate
 from snnsim.training.parameters.surrogates import Triangle as Triangle
-from snnsim.training.rules.base import BPTT as BPTT
-from snnsim.training.rules.base import SLTT as SLTT
 from snnsim.training.rules.base import Outcome as Outcome
 from snnsim.training.rules.base import Rule as Rule
-from snnsim.training.rules.losses import Loss as Loss
-from snnsim.training.rules.losses import PerTickCrossEntropy as PerTickCrossEntropy
-from snnsim.training.rules.losses import ScoreCrossEntropy as ScoreCrossEntropy
+from snnsim.training.rules.bptt import BPTT as BPTT
+from snnsim.training.rules.sltt import SLTT as SLTT
 
 del _torch

@@ -10,10 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from snnsim.training.autograd import ticks as plain
+from snnsim.training.autograd.ticks import advanced, receptor_drive
+from snnsim.training.compute.batch_statistics import check_rows
 from snnsim.training.compute.call import Call
-from snnsim.training.fused.sequence_norm import check_rows
-from snnsim.training.parameters import delay_parameters as learned_delays
 from snnsim.training.parameters.plan import Link, Stage, extensions
 
 
@@ -51,7 +50,7 @@ def forward_all(call: Call, keep_reset: bool) -> tuple[Tensor, dict[str, Tensor]
         if spikes is not None:
             fired[stage.name] = out = spikes
             if stage.name in call.masks:
-                out = spikes * call.masks[stage.name] * call.scale(stage)
+                out = spikes * call.masks[stage.name] * call.scale(stage.name)
             sent[stage.name] = out
         readout = out
     assert readout is not None
@@ -62,7 +61,7 @@ def _delivered(call: Call, link: Link, sent: Tensor, weights: dict[str, Tensor],
     """Return what a projection delivers at every tick, shape (length, batch, targets)."""
     if link.delays is None:
         return functional.pad(sent @ weights[link.name], (0, 0, 0, 0, 0, length - len(sent)))
-    delays, kernel, width = learned_delays.now(call.model, link.name, call.values[f"delays:{link.name}"])
+    delays, kernel, width = call.delays(link)
     taps = dense_kernel(weights[link.name], delays, link.delays.longest, kernel, width)
     # conv1d correlates: the last tap of its kernel meets the present.
     signal = functional.pad(sent.permute(1, 2, 0), (link.delays.longest, max(0, length - len(sent))))
@@ -97,8 +96,8 @@ def _advance(
         arrived = [_normalise(call, stage, total), *(torch.zeros_like(total) for _ in arrived[1:])]
     membranes, fired = [], []
     for tick in range(len(arrived[0])):
-        drive, now = plain.receptor_drive(call.model, stage, state, [one[tick] for one in arrived])
-        membrane, spikes = plain.advanced(call.model, stage, state, now, drive, coefficients, keep_reset)
+        drive, now = receptor_drive(call.model, stage, state, [one[tick] for one in arrived])
+        membrane, spikes = advanced(call.model, stage, state, now, drive, coefficients, keep_reset)
         membranes.append(membrane)
         if spikes is not None:
             fired.append(spikes)

@@ -5,20 +5,18 @@ It runs every neuron model, is what the fast path is held to by the tests, and r
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from snnsim.neurons import Exponential
-from snnsim.training.compute.call import Call, State
+from snnsim.training.compute.batch_statistics import check_batch, tick_moments
+from snnsim.training.compute.call import Call
 from snnsim.training.compute.frames import apply_frames
-from snnsim.training.fused.tick_norm import check_batch, tick_moments
+from snnsim.training.parameters.network_parameters import NetworkParameters, State
 from snnsim.training.parameters.plan import MATRIX_RULES, Stage
 from snnsim.training.parameters.surrogates import Surrogate
-
-if TYPE_CHECKING:
-    from snnsim.training.model.trainable_network import TrainableNetwork
 
 
 class _Step(torch.autograd.Function):
@@ -92,17 +90,29 @@ def tick(
         after[stage.name] = now
         if spikes is not None:
             fired[stage.name] = out = spikes
-            ceilings[stage.name] = call.scale(stage)
+            ceilings[stage.name] = call.scale(stage.name)
             if stage.name in call.masks:
-                out = spikes * call.masks[stage.name] * call.scale(stage)
+                out = spikes * call.masks[stage.name] * call.scale(stage.name)
             sent[stage.name] = out
         readout = out
     assert readout is not None
     return readout, after, fired
 
 
+def forward_all(call: Call, state: State, keep_reset: bool) -> tuple[Tensor, State, list[dict[str, Tensor]]]:
+    """Run all ticks; return readout (ticks, batch, classes), state and spikes of every tick."""
+    weights, coefficients = call.weights(), call.coefficients()
+    readouts, fired = [], []
+    for number in range(call.ticks):
+        readout, state, spikes = tick(call, call.frame(number), state, weights, coefficients, number, keep_reset)
+        readouts.append(readout)
+        fired.append(spikes)
+    call.finish(state)
+    return torch.stack(readouts), state, fired
+
+
 def receptor_drive(
-    model: TrainableNetwork, stage: Stage, before: dict[str, Tensor], arrived: list[Any]
+    model: NetworkParameters, stage: Stage, before: dict[str, Tensor], arrived: list[Any]
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Sum the receptors; arrivals on an exponential one act at the end of the tick."""
     drive = torch.zeros_like(before["membrane"])
@@ -138,7 +148,7 @@ def _normalise(call: Call, stage: Stage, drive: Tensor, number: int) -> Tensor:
 
 
 def advanced(
-    model: TrainableNetwork,
+    model: NetworkParameters,
     stage: Stage,
     before: dict[str, Tensor],
     now: dict[str, Tensor],

@@ -20,8 +20,8 @@ from torch import Tensor
 from snnsim.connectivity import Conv2d
 from snnsim.errors import CapabilityError, DeviceError, NetworkError, ParameterError, whole
 from snnsim.numerics import rng
-from snnsim.training.compute.spike_lists import Signal
 from snnsim.training.model.trainable_network import TrainableNetwork
+from snnsim.training.parameters.attached import Spikes
 from snnsim.training.parameters.plan import MATRIX_RULES, Link
 
 #: Errors that say themselves what is wrong, and of whom.
@@ -161,7 +161,7 @@ class OnChip:
         self._held, self._evaluations = weights, 0
         self.programmings += 1
 
-    def deliver(self, link: Link, signal: Signal, drive: Tensor, fresh: bool) -> None:
+    def deliver(self, link: Link, signal: Spikes, drive: Tensor, fresh: bool) -> None:
         """Add what the chip reads for a chunk to `drive`, shape (rows, targets), or write it where `fresh`."""
         begin, end, indices = _lists(link, signal)
         ticks = self._ticks[link.name] + np.arange(signal.ticks)
@@ -228,7 +228,7 @@ def _failed(error: Exception, where: str) -> DeviceError:
     return failure(error, where)
 
 
-def _lists(link: Link, signal: Signal) -> _LISTS:
+def _lists(link: Link, signal: Spikes) -> _LISTS:
     """Return a signal as lists of spikes; a chip takes nothing else."""
     if signal.lists is not None:
         return signal.lists

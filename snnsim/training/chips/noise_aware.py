@@ -44,17 +44,17 @@ class WeightNoise:
         sigma = getattr(self.sigma, "__qualname__", type(self.sigma).__name__) if callable(self.sigma) else self.sigma
         return f"WeightNoise({sigma}; {', '.join(self.names)})"
 
-    def draw(self, model: TrainableNetwork, key: int) -> None:
+    def draw(self, training: bool, weights: Callable[[str], Tensor], key: int) -> None:
         """Draw the noise of a minibatch, a function of its key and of the weights; none outside training."""
         self._now = {}
-        if not model.training:
+        if not training:
             return
         for name in self.names:
-            weights = model.weights(name).detach()
+            values = weights(name).detach()
             word = int(rng.bits(key, rng.stream_number("weight noise", name), 0))
             generator = torch.Generator().manual_seed(word % 2**63)
-            noise = torch.randn(weights.shape, generator=generator, dtype=weights.dtype)
-            self._now[name] = noise * self._deviation(name, weights)
+            noise = torch.randn(values.shape, generator=generator, dtype=values.dtype)
+            self._now[name] = noise * self._deviation(name, values)
 
     def _deviation(self, name: str, weights: Tensor) -> Tensor | float:
         if not callable(self.sigma):
@@ -105,9 +105,9 @@ def noise_aware(
         raise ParameterError(f"model={type(model).__name__}: expected a TrainableNetwork")
     if model.chip is not None or model.weight_noise is not None:
         raise ParameterError("model: a chip, or noise on the weights, is attached to it already")
-    model.weight_noise = WeightNoise(model, sigma, projections)
+    model.weight_noise = noise = WeightNoise(model, sigma, projections)
     try:
-        yield model.weight_noise
+        yield noise
     finally:
         model.weight_noise = None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,17 +14,15 @@ from torch import Tensor
 from snnsim.backends.contract.divergence import largest_membrane
 from snnsim.connectivity import Sparse
 from snnsim.errors import DivergenceError, ParameterError
-from snnsim.training.compute.spike_lists import Inputs, Source, check_inputs, longest_of
-from snnsim.training.fused.tick_norm import Moments
-from snnsim.training.parameters.coefficients import coefficient_rows, differentiable
+from snnsim.training.compute.batch_statistics import Moments
+from snnsim.training.compute.sample_ends import within
+from snnsim.training.compute.spike_lists import Inputs, Signal, Source, check_inputs, longest_of
+from snnsim.training.parameters.coefficients import coefficient_rows, coefficient_tensors
+from snnsim.training.parameters.delay_schedule import Kernel
+from snnsim.training.parameters.finite import refuse_not_finite
+from snnsim.training.parameters.network_parameters import NetworkParameters, State
 from snnsim.training.parameters.plan import Link, Stage, extensions
-from snnsim.training.parameters.values import Values, look_up, look_up_norms, refuse_not_finite
-from snnsim.training.rules.losses import within
-
-if TYPE_CHECKING:
-    from snnsim.training.model.trainable_network import TrainableNetwork
-
-State = dict[str, dict[str, Tensor]]
+from snnsim.training.parameters.values import Values
 
 
 @dataclass
@@ -46,7 +44,7 @@ class Call:
         Spikes that dropout lets pass, for each population that has it.
     """
 
-    model: TrainableNetwork
+    model: NetworkParameters
     sources: dict[str, Source]
     values: Values
     lengths: Tensor
@@ -64,6 +62,14 @@ class Call:
         """Number of ticks of the inputs, with the silence after them that is run through tick by tick."""
         return next(iter(self.sources.values())).ticks
 
+    def window(self, start: int, stop: int) -> dict[str, Signal]:
+        """Return the inputs of ticks ``start ... stop - 1`` by population."""
+        return {name: source.window(start, stop) for name, source in self.sources.items()}
+
+    def frame(self, tick: int) -> dict[str, Tensor]:
+        """Return the inputs of a tick by population as dense values, shape (batch, sources), with their graphs."""
+        return {name: source.frame(tick, self.model.dtype) for name, source in self.sources.items()}
+
     @property
     def ends(self) -> Tensor:
         """Ticks of the readout that belong to each sample, shape (batch,)."""
@@ -76,6 +82,30 @@ class Call:
         """
         ends = self.lengths + extensions(self.model.plan, self.model.lengthen)[population]
         return None if int(ends.min()) >= stop else within(stop - first, ends, first)
+
+    def prepare(self, generator: torch.Generator | None) -> torch.Generator:
+        """Draw masks and noise, and program the chip where that is due.
+
+        Parameters
+        ----------
+        generator : torch.Generator or None
+            None is the next one of the model in training.
+
+        Returns
+        -------
+        torch.Generator
+            The one that was used.
+        """
+        model = self.model
+        if generator is None:
+            generator = model.next_generator() if model.training else model.generator()
+        key = generator.initial_seed()
+        if model.weight_noise is not None:
+            model.weight_noise.draw(model.training, model.weights, key)
+        if model.chip is not None:
+            model.chip.begin(model.training, self.effective_weights, key)
+        self.masks = draw_masks(model, self.batch, generator)
+        return generator
 
     # -- what it computes with ---------------------------------------------------------------------------
 
@@ -101,7 +131,7 @@ class Call:
 
     def coefficients(self) -> dict[str, Any]:
         """Return the coefficients of every population as tensors that depend on what is learned."""
-        return {stage.name: differentiable(self.model, stage, self.values) for stage in self.model.plan.stages}
+        return {stage.name: coefficient_tensors(self.model, stage, self.values) for stage in self.model.plan.stages}
 
     def coefficient_rows(self) -> dict[str, Any]:
         """Return the coefficients of every population for the compiled sweeps, arrays of shape (6, neurons)."""
@@ -112,6 +142,10 @@ class Call:
         copied = ("bias:", "threshold:", "time_constant:")
         held = [value for key, value in self.values.items() if not key.startswith(copied)]
         return held + [source.values for source in self.sources.values() if source.values is not None]
+
+    def delays(self, link: Link) -> tuple[Tensor, Kernel, float]:
+        """Return delays, kernel and width of a projection; see `NetworkParameters.delays_now`."""
+        return self.model.delays_now(link.name, self.values[f"delays:{link.name}"])
 
     def affine(self, stage: Stage) -> tuple[Tensor, Tensor]:
         """Return factor and shift of the batch norm of a population, shape (channels,)."""
@@ -179,12 +213,20 @@ class Call:
             counts[name] = int((kept if inside is None else kept[inside]).sum(dtype=torch.float64))
         return counts
 
-    def scale(self, stage: Stage) -> float:
-        """Return the size of a spike that dropout let pass."""
-        return 1.0 / (1.0 - stage.dropout) if stage.name in self.masks else 1.0
+    def scale(self, population: str) -> float:
+        """Return the size of a spike of a population that dropout let pass."""
+        return 1.0 / (1.0 - self.model.plan.stage(population).dropout) if population in self.masks else 1.0
 
 
-def begin(model: TrainableNetwork, inputs: Inputs, lengths: Tensor | None = None) -> Call:
+def draw_masks(model: NetworkParameters, batch: int, generator: torch.Generator | None) -> dict[str, Tensor]:
+    """Draw one dropout mask a sample and neuron, for all ticks; none outside training."""
+    stages = [stage for stage in model.plan.stages if stage.dropout]
+    if not stages or not model.training:
+        return {}
+    return {stage.name: torch.rand(batch, stage.size, generator=generator) >= stage.dropout for stage in stages}
+
+
+def begin(model: NetworkParameters, inputs: Inputs, lengths: Tensor | None = None) -> Call:
     """Check the inputs of a call and look up the values of a network."""
     sources = check_inputs(model.plan, inputs, model.dtype, lengths)
     longest, given = longest_of(sources), max(source.ticks for source in sources.values())
@@ -192,7 +234,7 @@ def begin(model: TrainableNetwork, inputs: Inputs, lengths: Tensor | None = None
     ticks = int(longest.max()) + (0 if model.whole_samples else model.extension)
     for source in sources.values():
         source.cut(ticks)
-    return Call(model, sources, look_up(model) | look_up_norms(model), longest, given)
+    return Call(model, sources, model.look_up(), longest, given)
 
 
 def begin_state(call: Call, state: State | None) -> State:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,10 +12,7 @@ from snnsim.connectivity import MaxPool2d, Sparse
 from snnsim.training.compute.call import Call, synapses
 from snnsim.training.compute.sparse_kernels import are_counts
 from snnsim.training.compute.spike_lists import Source
-from snnsim.training.parameters import delay_parameters as learned_delays
-
-if TYPE_CHECKING:
-    from snnsim.training.model.trainable_network import TrainableNetwork
+from snnsim.training.parameters.network_parameters import NetworkParameters
 
 #: What gradients are taken of, by kind and name; inputs as ``"input:<population>"``.
 Roots = dict[str, Tensor]
@@ -27,7 +23,7 @@ def roots_of(call: Call) -> Roots:
     roots = {
         key: value
         for key, value in call.values.items()
-        if value.requires_grad and not (key.startswith("delays:") and learned_delays.whole(call.model, key[7:]))
+        if value.requires_grad and not (key.startswith("delays:") and call.model.has_whole_delays(key[7:]))
     }
     for name, source in call.sources.items():
         if source.values is not None and source.values.requires_grad:
@@ -51,7 +47,7 @@ def buffers(call: Call, roots: Roots, *, fresh: bool = False) -> dict[str, Tenso
         elif kind == "weights" and isinstance(call.model.links[name].rule, Sparse):
             shape = call.model.links[name].matrix_shape
         if own is None or own.shape != shape or own.dtype != root.dtype or not own.is_contiguous():
-            # After filling a tensor itself, torch keeps a second core busy with waiting (see `signals.sum_is_finite`).
+            # After filling a tensor itself, torch keeps a second core busy with waiting (see `sum_is_finite`).
             own = torch.from_numpy(np.zeros(shape, root.detach().numpy().dtype))
         result[key] = own
     return result
@@ -62,7 +58,7 @@ def of_inputs(sums: dict[str, Tensor]) -> dict[str, Tensor]:
     return {key.removeprefix("input:"): total for key, total in sums.items() if key.startswith("input:")}
 
 
-def finished(model: TrainableNetwork, key: str, gradient: Tensor) -> Tensor:
+def finished(model: NetworkParameters, key: str, gradient: Tensor) -> Tensor:
     """Return a gradient in the shape of what it is of."""
     kind, _, name = key.partition(":")
     if kind == "input":
@@ -72,7 +68,7 @@ def finished(model: TrainableNetwork, key: str, gradient: Tensor) -> Tensor:
     return gradient
 
 
-def all_finished(model: TrainableNetwork, sums: dict[str, Tensor]) -> Roots:
+def all_finished(model: NetworkParameters, sums: dict[str, Tensor]) -> Roots:
     """Return gradients in the shapes of what they are of."""
     return {key: finished(model, key, total) for key, total in sums.items()}
 

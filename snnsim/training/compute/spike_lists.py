@@ -20,6 +20,7 @@ from snnsim.timebase import check_same_dt
 from snnsim.training.compute.sparse_kernels import lists_to_dense, tick_starts
 from snnsim.training.compute.threads import Workers
 from snnsim.training.compute.workspace import Workspace
+from snnsim.training.parameters.finite import sum_is_finite
 
 #: What a call takes: events, or real values of shape (batch, ticks, sources), for one input or by name.
 Inputs = Events | Tensor | Mapping[str, Events | Tensor]
@@ -270,15 +271,6 @@ def _check_tensor(name: str, data: Tensor, size: int) -> None:
             f"input of {name!r} is {data.dtype}, {data.layout}, on {data.device}; expected real numbers in a dense "
             "Tensor on the cpu"
         )
-
-
-def sum_is_finite(values: Tensor) -> bool:
-    """Whether the sum of some values is finite, and with it every one of them: one look at each, and no memory.
-
-    The sum is NumPy's: after one of its own torch keeps a second core busy with waiting, in the way of the kernels.
-    """
-    with np.errstate(over="ignore", invalid="ignore"):
-        return math.isfinite(values.numpy().sum())
 
 
 def _refuse_not_finite(name: str, values: Tensor) -> None:

@@ -26,8 +26,10 @@ from snnsim.numerics.sampling import check_seed
 from snnsim.storage.hdf5 import read_hdf5, write_hdf5
 from snnsim.training.compute.threads import working
 from snnsim.training.contrastive.history import PairHistory
+from snnsim.training.parameters.finite import refuse_not_finite
+from snnsim.training.parameters.hooks import refuse_hooks, work_out
 from snnsim.training.parameters.settings import flag, number, plain_number, whole_number
-from snnsim.training.parameters.values import computed_in, refuse_hooks, refuse_not_finite, work_out
+from snnsim.training.parameters.values import computed_in
 from snnsim.zero_shot.features import LabelledFeatures
 from snnsim.zero_shot.retrieval import retrieve
 from snnsim.zero_shot.split import pair_by_class, refuse_unseen

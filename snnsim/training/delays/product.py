@@ -12,7 +12,8 @@ from snnsim.training.compute.threads import Workers
 from snnsim.training.compute.workspace import Workspace
 from snnsim.training.delays.frequency_method import FrequencyMethod, segments
 from snnsim.training.delays.shift_method import ShiftMethod
-from snnsim.training.delays.taps import KERNELS, Kernel, mean_taps
+from snnsim.training.delays.taps import mean_taps
+from snnsim.training.parameters.delay_schedule import KERNELS, Kernel
 
 Method = Literal["shift", "frequency", "auto"]
 

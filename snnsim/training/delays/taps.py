@@ -17,16 +17,13 @@ With ``s = g / A`` the gradient of `W` is ``sum s dK``, and that of `D` is ``W (
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, get_args
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from snnsim.training.delays import tap_kernels as kernels
 from snnsim.training.delays.tap_kernels import Bump
-
-Kernel = Literal["gauss", "triangle", "two_tap", "whole"]
-KERNELS: tuple[str, ...] = get_args(Kernel)
 
 #: Added to the sum of the bump, so that a bump without a tap in it is zero instead of undefined.
 FLOOR = 1e-7

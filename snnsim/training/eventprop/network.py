@@ -9,13 +9,13 @@ doi:10.1038/s41467-025-65394-8).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from snnsim.backends.contract.precision import check_precision
@@ -30,10 +30,10 @@ from snnsim.training.eventprop.kernels import EVERY, LARGEST, SUM
 from snnsim.training.eventprop.minibatch import Minibatch
 from snnsim.training.eventprop.plan import DelayedLink, make_delay_plan
 from snnsim.training.eventprop.tables import Tables
+from snnsim.training.losses import scores_of
+from snnsim.training.parameters.hooks import work_out
 from snnsim.training.parameters.settings import names, number
-from snnsim.training.parameters.values import Kept, Values, computed_in, look_up, work_out
-from snnsim.training.rules.base import Outcome, Rule, check_labels, nothing_to_learn
-from snnsim.training.rules.losses import Loss, as_loss, scores_of
+from snnsim.training.parameters.values import KeptValues, Values
 
 LEARNABLE = ("weights", "delays")
 READOUTS = {"exponential": SUM, "mean": SUM, "largest": LARGEST, "ticks": EVERY}
@@ -42,7 +42,7 @@ _SCORES = {"exponential": "exponential_readout", "mean": "mean_readout", "larges
 EventInputs = Events | Mapping[str, Events]
 
 
-class EventPropNetwork(nn.Module):
+class EventPropNetwork(KeptValues):
     """A network with delays whose weights and delays torch can train by EventProp.
 
     The forward pass computes the spikes that the backends compute for `network`. The backward pass needs the spikes
@@ -93,46 +93,37 @@ class EventPropNetwork(nn.Module):
         delay_scale: float = 100.0,
         dtype: str = "float32",
     ) -> None:
-        super().__init__()
         if not isinstance(net, Network):
             raise ParameterError(f"net={net!r}: expected a Network")
         one_of("dtype", dtype, ("float32", "float64"))
         one_of("readout", readout, READOUTS)
-        self.learn = names("learn", learn)
-        for kind in self.learn:
+        kinds = names("learn", learn)
+        for kind in kinds:
             one_of("learn", kind, LEARNABLE)
         every = tuple(projection.name for projection in net.projections)
         chosen = every if delayed is None else names("delayed", delayed)
-        self.plan = make_delay_plan(net, maximum_delay, chosen if "delays" in self.learn else ())
-        check_precision(self.plan.network, dtype)
-        self.average, self.delay_scale = readout, number("delay_scale", delay_scale)
-        self.dtype: torch.dtype = getattr(torch, dtype)
+        plan = make_delay_plan(net, maximum_delay, chosen if "delays" in kinds else ())
+        check_precision(plan.network, dtype)
+        scale = number("delay_scale", delay_scale)
+        super().__init__(getattr(torch, dtype))
+        self.plan, self.learn, self.average, self.delay_scale = plan, kinds, readout, scale
         self.tables = Tables(self.plan, np.dtype(dtype))
         self._links = {link.name: link for link in self.plan.links}
         #: Place in `SCORES` of the score that the network answers by.
         self.register_buffer("score_number", torch.tensor(SCORES.index(_SCORES.get(readout, net.score))))
-        #: Where weights and delays are, by kind and name.
-        self.kept: dict[str, Kept] = {}
         for link in self.plan.links:
-            self._add(f"weights:{link.name}", link.weights, "weights" in self.learn)
-            self._add(f"delays:{link.name}", link.delays / self.delay_scale, link.learned)
-
-    def _add(self, key: str, values: NDArray[Any], learned: bool) -> None:
-        attribute, value = key.replace(".", "_"), torch.tensor(values, dtype=self.dtype)
-        if hasattr(self, attribute):
-            raise NetworkError(f"two parameters would be named {attribute!r}; dots in names count as underscores")
-        if learned:
-            self.register_parameter(attribute, nn.Parameter(value))
-        else:
-            self.register_buffer(attribute, value)
-        self.kept[key] = Kept(attribute, value.shape)
+            for key, values, learned in (
+                (f"weights:{link.name}", link.weights, "weights" in kinds),
+                (f"delays:{link.name}", link.delays / scale, link.learned),
+            ):
+                self.keep(key, torch.tensor(values, dtype=self.dtype), learned)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Follow ``double()`` and ``float()``; what the kernels do not have is refused before anything is changed."""
-        dtype = computed_in(self, fn)
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        if dtype != self.dtype:
-            self.dtype, self.tables = dtype, Tables(self.plan, np.dtype(str(dtype).removeprefix("torch.")))
+        before = self.dtype
+        super()._apply(fn, recurse)
+        if self.dtype != before:
+            self.tables = Tables(self.plan, np.dtype(str(self.dtype).removeprefix("torch.")))
         return self
 
     # -- looking -----------------------------------------------------------------------------------------
@@ -187,7 +178,7 @@ class EventPropNetwork(nn.Module):
             Spikes of each neuron. What is given as their gradient acts on the membrane at every spike, which is how
             EventProp regularises the number of spikes: it is no derivative of the count, which has none.
         """
-        values = look_up(self)
+        values = self.look_up()
         roots = {key: value for key, value in values.items() if value.requires_grad and torch.is_grad_enabled()}
         run, batch = self._minibatch(inputs, values), {}
         readout, counts = _Spiking.apply(self, run, tuple(roots), *roots.values())  # type: ignore[no-untyped-call]
@@ -246,7 +237,7 @@ class EventPropNetwork(nn.Module):
         return network.replaced(projections=projections, score=self.score)
 
     def _minibatch(self, inputs: EventInputs, values: Values | None = None) -> Minibatch:
-        values = look_up(self) if values is None else values
+        values = self.look_up() if values is None else values
         given = {self.plan.inputs[0]: inputs} if isinstance(inputs, Events) and len(self.plan.inputs) == 1 else inputs
         for name, data in given.items() if isinstance(given, Mapping) else [("inputs", given)]:
             if not isinstance(data, Events):
@@ -305,61 +296,3 @@ class _Spiking(torch.autograd.Function):
             sums = ctx.run.backward(team, *(one.contiguous().numpy() for one in outer))
         found = ctx.model.gradients(*sums, roots)
         return None, None, None, *(found[key] for key in ctx.keys)
-
-
-@dataclass(frozen=True)
-class EventProp(Rule):
-    """EventProp, for an `EventPropNetwork`.
-
-    Parameters
-    ----------
-    spike_target : float
-        Spikes a sample that each neuron is drawn to.
-    strength : float
-        Of the regulariser: strength / 2 times the squared distance of the mean over the minibatch from the target,
-        summed over neurons.
-    """
-
-    spike_target: float = 14.0
-    strength: float = 0.0
-
-    def __post_init__(self) -> None:
-        for name in ("spike_target", "strength"):
-            object.__setattr__(self, name, number(f"EventProp {name}", getattr(self, name), zero=True))
-
-    def step(
-        self,
-        model: Any,
-        inputs: Any,
-        labels: Tensor,
-        loss: Loss | str = "per_tick_cross_entropy",
-        generator: torch.Generator | None = None,
-        lengths: Tensor | None = None,
-    ) -> Outcome:
-        """Run a minibatch; see `Rule.step`. An averaged readout is to the loss a sample of one tick."""
-        if not isinstance(model, EventPropNetwork):
-            raise ParameterError(f"EventProp trains an EventPropNetwork, got {type(model).__name__}")
-        if torch.is_inference_mode_enabled():
-            raise ParameterError("EventProp: nothing is learned inside torch.inference_mode()")
-        criterion = as_loss(loss)
-        with torch.enable_grad():
-            readout, counts = model(inputs)
-            check_labels(labels, readout.shape[0], model.plan.output.size)
-            if not readout.requires_grad:
-                raise nothing_to_learn()
-            if lengths is not None:
-                raise ParameterError("lengths: EventProp takes Events, which bring their own")
-            ticks_first = readout.transpose(0, 1)
-            ends = sample_lengths(model.plan, inputs, model.dtype) + model.extension
-            seen = ends if model.average == "ticks" else torch.ones_like(ends)
-            total = criterion.value(ticks_first, labels, seen)
-            if self.strength:
-                for own in counts.values():
-                    total = total + self.strength / 2 * ((own.mean(0) - self.spike_target) ** 2).sum()
-        total.backward()  # type: ignore[no-untyped-call]
-        sums = {name: float(own.detach().sum(dtype=torch.float64)) for name, own in counts.items()}
-        rates = {name: total / (counts[name].shape[1] * int(ends.sum())) for name, total in sums.items()}
-        if model.average == "ticks" and criterion.score is not None:
-            model.score_number.fill_(SCORES.index(criterion.score))
-        score = model.score if model.average == "ticks" else "summed_readout"
-        return Outcome(float(total.detach()), scores_of(ticks_first.detach(), score, seen), rates)

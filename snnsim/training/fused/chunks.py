@@ -1,4 +1,4 @@
-"""The fast path: a layer at a time over chunks of ticks, spikes as lists, membranes swept by compiled kernels.
+"""The compiled path: a layer at a time over chunks of ticks, spikes as lists, membranes swept by compiled kernels.
 
 A chunk is forwarded layer by layer and can be back-propagated and forgotten at once (SLTT), or its membranes are kept
 until the last tick is known (BPTT). Nothing here uses autograd: the backward pass is written out, and held to the
@@ -15,16 +15,34 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from snnsim.training.compute.call import Call, State
+from snnsim.connectivity import Conv2d
+from snnsim.training.compute.call import Call
 from snnsim.training.compute.spike_lists import Signal
-from snnsim.training.compute.threads import Workers
-from snnsim.training.compute.workspace import Workspace
-from snnsim.training.fused import membrane_kernels as kernels
-from snnsim.training.fused import projections as link_operations
+from snnsim.training.fused import membrane_kernels, projections
+from snnsim.training.fused.call import CompiledCall, add_norm_gradients
 from snnsim.training.fused.tick_norm import Normalised, normalise, normalise_backward
-from snnsim.training.parameters.plan import Stage
+from snnsim.training.parameters.network_parameters import NetworkParameters, State
+from snnsim.training.parameters.plan import FRAME_RULES, Plan, Stage
 
-_EVERY_SPIKE = np.zeros((0, 0), np.uint8)
+#: Bytes of the largest buffer of a chunk: small enough to stay in the cache, large enough to pay for the calls.
+CHUNK_BYTES = 2**21
+#: The same for networks with images, whose calls do more.
+IMAGE_CHUNK_BYTES = 2**24
+
+
+def chunk_ticks(model: NetworkParameters, batch: int, ticks: int) -> int:
+    """Return how many ticks to compute at a time."""
+    images = any(isinstance(link.rule, Conv2d) for stage in model.plan.stages for link in stage.links)
+    per_tick = batch * max(_widths(model.plan)) * model.dtype.itemsize
+    return max(1, min(ticks, (IMAGE_CHUNK_BYTES if images else CHUNK_BYTES) // per_tick))
+
+
+def _widths(plan: Plan) -> list[int]:
+    """Return the sizes of all populations that have dense buffers."""
+    sizes = [stage.size for stage in plan.stages]
+    for stage in plan.stages:
+        sizes += [int(np.prod(link.source_shape)) for link in stage.links if isinstance(link.rule, FRAME_RULES)]
+    return sizes
 
 
 @dataclass
@@ -52,27 +70,51 @@ class Record:
         return {name: signal.spikes_within(call.inside(name, self.first, stop)) for name, signal in sent.items()}
 
 
-class Fused:
-    """A call on the fast path.
+class ChunkedCall(CompiledCall):
+    """A call that is computed in chunks of ticks."""
 
-    Parameters
-    ----------
-    call : Call
-    workers : Workers
-    workspace : Workspace
-        Buffers; records live in them, so one that is shared ends with the call.
-    """
+    # -- all ticks ---------------------------------------------------------------------------------------
 
-    def __init__(self, call: Call, workers: Workers, workspace: Workspace) -> None:
-        self.call, self.model, self.batch, self.workers = call, call.model, call.batch, workers
-        self.dtype = self.model.dtype
-        self.workspace = workspace
-        self.weights = call.effective_weights()
-        self.coefficients = call.coefficient_rows()
-        self.masks = {name: mask.to(torch.uint8).numpy() for name, mask in call.masks.items()}
-        assert self.model.surrogate.number is not None
-        self.kind = self.model.surrogate.number
-        self.number = self.coefficients[self.model.plan.output.name].dtype.type
+    def forward_all(self, state: State, keep: bool) -> tuple[Tensor, list[Record]]:
+        """Run all chunks; keep their records for `backward_all`.
+
+        Returns
+        -------
+        readout : Tensor, shape (ticks, batch, classes)
+        records : list of Record
+        """
+        parts, records = [], []
+        for number, (start, stop) in enumerate(self.windows()):
+            out, record = self.forward(self.call.window(start, stop), state, str(number) if keep else None, start)
+            parts.append(out.clone())
+            records.append(record)
+        self.call.finish(state)
+        return torch.cat(parts), records
+
+    def windows(self, chunk: int | None = None) -> list[tuple[int, int]]:
+        """Return start and stop of every chunk; default chunks are as long as fit the cache."""
+        ticks = self.call.ticks
+        length = chunk or chunk_ticks(self.model, self.batch, ticks)
+        return [(start, min(start + length, ticks)) for start in range(0, ticks, length)]
+
+    def backward_all(
+        self,
+        records: list[Record],
+        gradient: Tensor,
+        sums: dict[str, Tensor],
+        to_inputs: dict[str, Tensor],
+        keep_reset: bool,
+    ) -> None:
+        """Back-propagate through all ticks, last chunk first, and add to `sums` (BPTT)."""
+        stages = self.model.plan.stages
+        carry = {stage.name: torch.zeros(self.batch, stage.size, dtype=self.dtype) for stage in stages}
+        stop = gradient.shape[0]
+        while records:
+            record = records.pop()  # popped, so that nothing of a chunk outlives its turn
+            start = stop - record.ticks
+            own = {name: total[start:stop] for name, total in to_inputs.items()}
+            self.backward(self.restored(record), gradient[start:stop], sums, own, carry, keep_reset)
+            stop = start
 
     # -- forward -----------------------------------------------------------------------------------------
 
@@ -103,7 +145,7 @@ class Fused:
             if not stage.links:
                 drive.zero_()
             for i, link in enumerate(stage.links):
-                link_operations.forward(self, link, signals[link.source], drive, fresh=i == 0)
+                projections.forward(self, link, signals[link.source], drive, fresh=i == 0)
             normalised = None
             if stage.batch_norm:
                 normalised = normalise(
@@ -141,18 +183,20 @@ class Fused:
     def _fire(self, stage: Stage, drive: Tensor, membrane: Tensor) -> Signal:
         begin, end, indices, stride = self._lists(stage, drive.shape[0])
         x, v, c = drive.numpy(), membrane.numpy(), self.coefficients[stage.name]
-        mask, strict = self.masks.get(stage.name, _EVERY_SPIKE), stage.model.is_strict
+        mask, strict = self.mask(stage), stage.model.is_strict
 
         def work(low: int, high: int) -> None:
             flags = np.zeros(stride, np.uint8)
-            kernels.fire_ticks(x, v, c, strict, mask, flags, indices, begin, end, low, high)
+            membrane_kernels.fire_ticks(x, v, c, strict, mask, flags, indices, begin, end, low, high)
 
         self.workers.map(work, self.batch, 4 * drive.numel())
-        return Signal(drive.shape[0], self.batch, stage.size, (begin, end, indices), scale=self.call.scale(stage))
+        return Signal(drive.shape[0], self.batch, stage.size, (begin, end, indices), scale=self.call.scale(stage.name))
 
     def _integrate(self, stage: Stage, drive: Tensor, membrane: Tensor) -> None:
         x, v, c = drive.numpy(), membrane.numpy(), self.coefficients[stage.name]
-        self.workers.map(lambda low, high: kernels.integrate_ticks(x, v, c, low, high), self.batch, drive.numel())
+        self.workers.map(
+            lambda low, high: membrane_kernels.integrate_ticks(x, v, c, low, high), self.batch, drive.numel()
+        )
 
     # -- backward ----------------------------------------------------------------------------------------
 
@@ -165,7 +209,9 @@ class Fused:
                 begin, end, indices, stride = self._lists(stage, record.ticks)
                 self._list_again(stage, cube.numpy(), begin, end, indices, stride)
                 lists = (begin, end, indices)
-                signals[stage.name] = Signal(record.ticks, self.batch, stage.size, lists, scale=self.call.scale(stage))
+                signals[stage.name] = Signal(
+                    record.ticks, self.batch, stage.size, lists, scale=self.call.scale(stage.name)
+                )
         return replace(record, signals=signals)
 
     def _list_again(
@@ -178,11 +224,11 @@ class Fused:
         stride: int,
     ) -> None:
         threshold = self.coefficients[stage.name][3]
-        mask, strict = self.masks.get(stage.name, _EVERY_SPIKE), stage.model.is_strict
+        mask, strict = self.mask(stage), stage.model.is_strict
 
         def work(low: int, high: int) -> None:
             flags = np.zeros(stride, np.uint8)
-            kernels.list_spikes(membrane, threshold, strict, mask, flags, indices, begin, end, low, high)
+            membrane_kernels.list_spikes(membrane, threshold, strict, mask, flags, indices, begin, end, low, high)
 
         self.workers.map(work, len(begin), membrane.size)
 
@@ -233,15 +279,12 @@ class Fused:
                 continue
             g = arrived[stage.name]
             self._sweep_back(stage, record, g, carry, keep_reset)
-            self._offset_gradient(stage, g, gradients)
+            self.pass_to_drive(stage, g, gradients)
             if stage.batch_norm:
                 saved = record.stages[stage.name].normalised
                 assert saved is not None
-                weight, bias = normalise_backward(self.call.affine(stage)[0], saved, g, self.workers)
-                for kind, value in (("weight", weight), ("bias", bias)):
-                    key = f"norm:{stage.name}.{kind}"
-                    if key in gradients:
-                        gradients[key] += value
+                found = normalise_backward(self.call.affine(stage)[0], saved, g, self.workers)
+                add_norm_gradients(stage, found, gradients)
             for link in stage.links:
                 signal = record.signals[link.source]
                 below: Tensor | None = None
@@ -252,44 +295,36 @@ class Fused:
                     arrived[link.source] = below
                 elif link.source in to_inputs:
                     below = arrived[link.source] = to_inputs[link.source].view(rows, -1)
-                link_operations.backward(self, link, signal, g, gradients, below, fresh)
+                projections.backward(self, link, signal, g, gradients, below, fresh)
 
     def _sweep_back(
         self, stage: Stage, record: Record, g: Tensor, carry: dict[str, Tensor] | None, keep_reset: bool
     ) -> None:
         u = record.stages[stage.name].membrane.numpy()
         gradient = g.view(record.ticks, self.batch, stage.size).numpy()
-        c, mask = self.coefficients[stage.name], self.masks.get(stage.name, _EVERY_SPIKE)
-        scale, kind = self.number(self.call.scale(stage)), self.kind
-        parameter = self.number(self.model.surrogate.parameter)
+        c, mask = self.coefficients[stage.name], self.mask(stage)
+        scale, (kind, parameter) = self.number(self.call.scale(stage.name)), self.surrogate
         if not stage.spiking:
             if carry is not None:
                 after = carry[stage.name].numpy()
                 self.workers.map(
-                    lambda low, high: kernels.leak_ticks(gradient, after, c, low, high), self.batch, g.numel()
+                    lambda low, high: membrane_kernels.leak_ticks(gradient, after, c, low, high), self.batch, g.numel()
                 )
             return
         if carry is None:
             self.workers.map(
-                lambda low, high: kernels.spatial_ticks(gradient, u, c, mask, scale, kind, parameter, low, high),
+                lambda low, high: membrane_kernels.spatial_ticks(
+                    gradient, u, c, mask, scale, kind, parameter, low, high
+                ),
                 record.ticks * self.batch,
                 2 * g.numel(),
             )
             return
         after, strict = carry[stage.name].numpy(), stage.model.is_strict
         self.workers.map(
-            lambda low, high: kernels.temporal_ticks(
+            lambda low, high: membrane_kernels.temporal_ticks(
                 gradient, u, after, c, mask, scale, kind, parameter, strict, keep_reset, low, high
             ),
             self.batch,
             4 * g.numel(),
         )
-
-    def _offset_gradient(self, stage: Stage, g: Tensor, gradients: dict[str, Tensor]) -> None:
-        """Pass from the membrane to the drive, and take the gradient of the bias, which shares the gain."""
-        gain = self.coefficients[stage.name][1]
-        if np.any(gain != 1):
-            g *= torch.from_numpy(gain)
-        key = f"bias:{stage.name}"
-        if key in gradients:
-            gradients[key] += g.sum(0).view(gradients[key].shape[0], -1).sum(1)

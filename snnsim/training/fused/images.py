@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -12,10 +12,8 @@ from torch.nn.grad import conv2d_input
 from snnsim.connectivity import Conv2d, SumPool2d
 from snnsim.training.compute.spike_lists import Signal
 from snnsim.training.fused import image_kernels as kernels
+from snnsim.training.fused.call import CompiledCall
 from snnsim.training.parameters.plan import Link
-
-if TYPE_CHECKING:
-    from snnsim.training.fused.chunks import Fused
 
 #: Above this share of spikes the dense convolution of torch is faster (measured on one core, AVX2, 16 to 32 channels).
 DENSE_ABOVE = 0.1
@@ -28,7 +26,7 @@ def is_sparse(link: Link, signal: Signal) -> bool:
     return isinstance(link.rule, (Conv2d, SumPool2d)) and signal.lists is not None and signal.density <= DENSE_ABOVE
 
 
-def forward(call: Fused, link: Link, signal: Signal, drive: Tensor, fresh: bool) -> None:
+def forward(call: CompiledCall, link: Link, signal: Signal, drive: Tensor, fresh: bool) -> None:
     """Add what the spikes deliver to `drive`, shape (rows, targets), or write it where `fresh`."""
     assert signal.lists is not None
     begin, end, indices = signal.lists
@@ -56,7 +54,7 @@ def forward(call: Fused, link: Link, signal: Signal, drive: Tensor, fresh: bool)
     )
 
 
-def weight_gradient(call: Fused, link: Link, signal: Signal, gradient: Tensor, of_weights: Tensor) -> None:
+def weight_gradient(call: CompiledCall, link: Link, signal: Signal, gradient: Tensor, of_weights: Tensor) -> None:
     """Add the gradient of the weights of a convolution; each range of rows has a sum of its own, added in order."""
     assert isinstance(link.rule, Conv2d)
     assert signal.lists is not None
@@ -75,7 +73,7 @@ def weight_gradient(call: Fused, link: Link, signal: Signal, gradient: Tensor, o
         of_weights.add_(torch.from_numpy(parts[low]).permute(3, 0, 1, 2), alpha=signal.scale)
 
 
-def source_gradient(call: Fused, link: Link, gradient: Tensor, below: Tensor, fresh: bool) -> None:
+def source_gradient(call: CompiledCall, link: Link, gradient: Tensor, below: Tensor, fresh: bool) -> None:
     """Back-propagate to the population below, which takes no spikes into account."""
     rule = link.rule
     if isinstance(rule, SumPool2d):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -12,10 +10,8 @@ from snnsim.training.compute.frames import apply_frames, frames_backward
 from snnsim.training.compute.sparse_kernels import add_weight_gradient, gather_rows, transpose_lists
 from snnsim.training.compute.spike_lists import Signal
 from snnsim.training.fused import images
+from snnsim.training.fused.call import CompiledCall
 from snnsim.training.parameters.plan import MATRIX_RULES, Link
-
-if TYPE_CHECKING:
-    from snnsim.training.fused.chunks import Fused
 
 #: Above this share of spikes a dense product is faster than adding up rows (measured on one core, AVX2: 0.25 to 0.4).
 DENSE_ABOVE = 0.25
@@ -26,7 +22,7 @@ def is_sparse(signal: Signal) -> bool:
     return signal.lists is not None and signal.density <= DENSE_ABOVE
 
 
-def forward(call: Fused, link: Link, signal: Signal, drive: Tensor, fresh: bool) -> None:
+def forward(call: CompiledCall, link: Link, signal: Signal, drive: Tensor, fresh: bool) -> None:
     """Add what a projection delivers to `drive`, shape (rows, targets), or write it where `fresh`."""
     chip = call.model.chip
     if chip is not None and link.name in chip:
@@ -70,7 +66,7 @@ def forward(call: Fused, link: Link, signal: Signal, drive: Tensor, fresh: bool)
 
 
 def backward(
-    call: Fused,
+    call: CompiledCall,
     link: Link,
     signal: Signal,
     gradient: Tensor,
@@ -119,7 +115,7 @@ def backward(
     call.workers.map(work, signal.size, values.numel() * gradient.shape[1] // 8)
 
 
-def _sparse_weights(call: Fused, signal: Signal, gradient: Tensor, of_weights: Tensor) -> None:
+def _sparse_weights(call: CompiledCall, signal: Signal, gradient: Tensor, of_weights: Tensor) -> None:
     assert signal.lists is not None
     begin, end, indices = signal.lists
     delta = (gradient * signal.scale if signal.scale != 1 else gradient).numpy()
@@ -135,7 +131,7 @@ def _sparse_weights(call: Fused, signal: Signal, gradient: Tensor, of_weights: T
 
 
 def _frames(
-    call: Fused,
+    call: CompiledCall,
     link: Link,
     signal: Signal,
     gradient: Tensor,

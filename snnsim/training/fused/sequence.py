@@ -19,11 +19,9 @@ from snnsim.training.compute.threads import Workers
 from snnsim.training.compute.workspace import Workspace
 from snnsim.training.delays.product import DelayedProduct
 from snnsim.training.fused import membrane_kernels, sequence_kernels
+from snnsim.training.fused.call import CompiledCall, add_norm_gradients
 from snnsim.training.fused.sequence_norm import standardise, standardise_backward
-from snnsim.training.parameters import delay_parameters as learned_delays
 from snnsim.training.parameters.plan import Link, Stage, extensions
-
-_EVERY_SPIKE = np.zeros((0, 0), np.uint8)
 
 
 @dataclass
@@ -66,24 +64,11 @@ class SequenceRecord:
         return spikes
 
 
-class Sequence:
-    """A call on whole samples.
-
-    Parameters
-    ----------
-    call : Call
-    workers : Workers
-    workspace : Workspace
-        Buffers; records live in them, so one that is shared ends with the call.
-    """
+class SequenceCall(CompiledCall):
+    """A call on whole samples; see `CompiledCall`."""
 
     def __init__(self, call: Call, workers: Workers, workspace: Workspace) -> None:
-        self.call, self.model, self.batch = call, call.model, call.batch
-        self.workers, self.workspace = workers, workspace
-        self.dtype = self.model.dtype
-        self.weights = call.effective_weights()
-        self.rows = call.coefficient_rows()
-        self.masks = {name: mask.to(torch.uint8) for name, mask in call.masks.items()}
+        super().__init__(call, workers, workspace)
         self.longer = extensions(self.model.plan, self.model.lengthen)
         self.products = {
             link.name: self._product(link) for stage in self.model.plan.stages for link in stage.links if link.delays
@@ -91,7 +76,7 @@ class Sequence:
 
     def _product(self, link: Link) -> DelayedProduct:
         assert link.delays is not None
-        delays, kernel, sigma = learned_delays.now(self.model, link.name, self.call.values[f"delays:{link.name}"])
+        delays, kernel, sigma = self.call.delays(link)
         return DelayedProduct(
             self.weights[link.name].unsqueeze(0),
             delays.detach().contiguous().unsqueeze(0),
@@ -134,7 +119,7 @@ class Sequence:
         if last.membrane is not None:
             return last.membrane, record
         assert last.spikes is not None
-        return last.spikes.to(self.dtype) * self.call.scale(self.model.plan.output), record
+        return last.spikes.to(self.dtype) * self.call.scale(self.model.plan.output.name), record
 
     def _input(self, name: str, source: Source) -> Tensor:
         signal = source.window(0, source.ticks)
@@ -142,7 +127,7 @@ class Sequence:
         return values.view(source.ticks, source.batch, source.size)
 
     def _deliver(self, link: Link, sent: Tensor, drive: Tensor, fresh: bool) -> None:
-        scale = self._scale(link.source)
+        scale = self.call.scale(link.source)
         if link.delays is not None:
             self.products[link.name].forward(sent, scale, drive, fresh)
             return
@@ -160,9 +145,6 @@ class Sequence:
 
         self.workers.map(work, len(sent), sent.numel() * drive.shape[2] // 8)
 
-    def _scale(self, population: str) -> float:
-        return self.call.scale(self.model.plan.stage(population)) if population in self.masks else 1.0
-
     def _affine(self, stage: Stage) -> tuple[Tensor, Tensor, Tensor]:
         """Return factor and shift of the batch norm, and the membrane to begin with."""
         start = torch.tensor(np.asarray(stage.model.initial_states()[0], np.float64)).to(self.dtype)
@@ -172,13 +154,10 @@ class Sequence:
             return factor, shift, initial
         return torch.ones(stage.size, dtype=self.dtype), torch.zeros(stage.size, dtype=self.dtype), initial
 
-    def _mask(self, stage: Stage) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
-        return self.masks[stage.name].numpy() if stage.name in self.masks else _EVERY_SPIKE
-
     def _fire(self, stage: Stage, drive: Tensor) -> Tensor:
         spikes = self.workspace.take(f"{stage.name}.spikes", tuple(drive.shape), torch.uint8)
         factor, shift, initial = (one.numpy() for one in self._affine(stage))
-        x, out, c, mask = drive.numpy(), spikes.numpy(), self.rows[stage.name], self._mask(stage)
+        x, out, c, mask = drive.numpy(), spikes.numpy(), self.coefficients[stage.name], self.mask(stage)
         strict = stage.model.is_strict
         self.workers.map(
             lambda low, high: sequence_kernels.fire_sequence(
@@ -193,7 +172,7 @@ class Sequence:
         factor, shift, initial = self._affine(stage)
         membrane = drive * factor + shift if stage.batch_norm else drive
         state = initial.repeat(self.batch, 1).numpy()
-        x, c = membrane.numpy(), self.rows[stage.name]
+        x, c = membrane.numpy(), self.coefficients[stage.name]
         self.workers.map(
             lambda low, high: membrane_kernels.integrate_ticks(x, state, c, low, high), self.batch, drive.numel()
         )
@@ -227,7 +206,7 @@ class Sequence:
         """
         output = self.model.plan.output
         top = self.workspace.take(f"{output.name}.sequence gradient", tuple(readout_gradient.shape), self.dtype)
-        torch.mul(readout_gradient, self._scale(output.name), out=top)
+        torch.mul(readout_gradient, self.call.scale(output.name), out=top)
         arrived = {output.name: top}
         done: list[Tensor] = []  # buffers whose contents have served, for gradients further below
         for stage in reversed(self.model.plan.stages):
@@ -235,16 +214,13 @@ class Sequence:
                 continue
             g, layer = arrived[stage.name], record.layers[stage.name]
             self._sweep_back(stage, layer, g, keep_reset)
-            self._offset_gradient(stage, g, gradients)
+            self.pass_to_drive(stage, g.view(-1, stage.size), gradients)
             if layer.inverse is not None:
                 factor, inside = self.call.affine(stage)[0], self.call.inside(stage.name, 0, len(g))
-                pair = standardise_backward(
+                found = standardise_backward(
                     factor, layer.drive, layer.inverse, g, layer.statistics, inside, self.workers
                 )
-                for kind, value in zip(("weight", "bias"), pair, strict=True):
-                    key = f"norm:{stage.name}.{kind}"
-                    if key in gradients:
-                        gradients[key] += value
+                add_norm_gradients(stage, found, gradients)
             if use_up:
                 done.append(layer.drive.view(-1))
             for link in stage.links:
@@ -252,7 +228,7 @@ class Sequence:
             done.append(g.view(-1))
 
     def _sweep_back(self, stage: Stage, layer: Layer, g: Tensor, keep_reset: bool) -> None:
-        c, x = self.rows[stage.name], g.numpy()
+        c, x = self.coefficients[stage.name], g.numpy()
         if not stage.spiking:
             after = np.zeros((self.batch, stage.size), x.dtype)
             self.workers.map(
@@ -260,9 +236,8 @@ class Sequence:
             )
             return
         factor, shift, initial = (one.numpy() for one in self._affine(stage))
-        drive, mask, strict = layer.drive.numpy(), self._mask(stage), stage.model.is_strict
-        kind, parameter = self.model.surrogate.number, x.dtype.type(self.model.surrogate.parameter)
-        assert kind is not None
+        drive, mask, strict = layer.drive.numpy(), self.mask(stage), stage.model.is_strict
+        kind, parameter = self.surrogate
         self.workers.map(
             lambda low, high: sequence_kernels.back_through_sequence(
                 x, drive, factor, shift, initial, c, strict, mask, kind, parameter, keep_reset, low, high
@@ -270,15 +245,6 @@ class Sequence:
             self.batch,
             8 * g.numel(),
         )
-
-    def _offset_gradient(self, stage: Stage, g: Tensor, gradients: dict[str, Tensor]) -> None:
-        """Pass from the membrane to the drive, and take the gradient of the bias, which shares the gain."""
-        gain = self.rows[stage.name][1]
-        if np.any(gain != 1):
-            g *= torch.from_numpy(gain)
-        key = f"bias:{stage.name}"
-        if key in gradients:
-            gradients[key] += g.sum((0, 1))
 
     def _link_back(
         self,
@@ -290,7 +256,7 @@ class Sequence:
         arrived: dict[str, Tensor],
         done: list[Tensor],
     ) -> None:
-        sent, scale = record.sent(link.source), self._scale(link.source)
+        sent, scale = record.sent(link.source), self.call.scale(link.source)
         below, fresh = None, link.source not in arrived
         if link.source in record.layers:
             below = self._room(link.source, sent, done) if fresh else arrived[link.source]

@@ -10,18 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from snnsim.errors import ParameterError
+from snnsim.training.compute.batch_statistics import check_rows
 from snnsim.training.compute.threads import Workers
 from snnsim.training.fused.sequence_kernels import tick_moments
-from snnsim.training.fused.tick_norm import TickBatchNorm
+from snnsim.training.parameters.batch_norm import TickBatchNorm
 
 _EVERY_ROW = np.zeros((0, 0), np.bool_)
-
-
-def check_rows(rows: int) -> None:
-    """Raise `ParameterError` where a batch has one value a neuron, which has no variance."""
-    if rows < 2:
-        raise ParameterError("batch norm needs two ticks or two samples in training; this batch has one of each")
 
 
 def standardise(norm: TickBatchNorm, drive: Tensor, training: bool, inside: Tensor | None, workers: Workers) -> Tensor:

@@ -1,4 +1,4 @@
-"""Batch norm one tick at a time, forward and backward, and what it amounts to once learned.
+"""Batch norm one tick at a time, forward and backward.
 
 SLTT (arXiv:2302.14311) sees one tick at a time, so a tick is normalised before the next one is known. Its own mean and
 variance would do for that, but they differ from tick to tick, and a network that is evaluated, exported and run has one
@@ -21,83 +21,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from snnsim.errors import ParameterError
+from snnsim.training.compute.batch_statistics import Moments, check_batch, tick_moments
 from snnsim.training.compute.threads import Workers
 from snnsim.training.compute.workspace import Workspace
+from snnsim.training.parameters.batch_norm import TickBatchNorm
 from snnsim.training.parameters.plan import Stage
-
-
-class TickBatchNorm(nn.Module):
-    """Parameters and running statistics of one population.
-
-    Parameters
-    ----------
-    channels : int
-        Neurons, or channels of a convolution.
-    dtype : torch.dtype
-    momentum, epsilon : float
-        As in ``torch.nn.BatchNorm2d``; the momentum is that of a batch, however many ticks it has.
-    """
-
-    running_mean: Tensor
-    running_variance: Tensor
-    batches: Tensor
-
-    def __init__(self, channels: int, dtype: torch.dtype, momentum: float = 0.1, epsilon: float = 1e-5) -> None:
-        super().__init__()
-        self.momentum, self.epsilon = momentum, epsilon
-        self.weight = nn.Parameter(torch.ones(channels, dtype=dtype))
-        self.bias = nn.Parameter(torch.zeros(channels, dtype=dtype))
-        self.register_buffer("running_mean", torch.zeros(channels, dtype=dtype))
-        self.register_buffer("running_variance", torch.ones(channels, dtype=dtype))
-        #: Batches that the running statistics are of.
-        self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
-
-    def update(self, mean: Tensor, variance: Tensor) -> None:
-        """Take the statistics of one batch (unbiased variance) into the running ones."""
-        self.batches.add_(1)
-        share = self.momentum / (1.0 - (1.0 - self.momentum) ** int(self.batches))
-        self.running_mean.mul_(1 - share).add_(mean.to(self.running_mean.dtype), alpha=share)
-        self.running_variance.mul_(1 - share).add_(variance.to(self.running_variance.dtype), alpha=share)
-
-    def inverse(self) -> Tensor:
-        """Return one over the running standard deviation, shape (channels,)."""
-        return torch.rsqrt(self.running_variance + self.epsilon)
-
-    def folded(self) -> tuple[Tensor, Tensor]:
-        """Return factor and shift of each channel, in float64, that do what the running statistics do."""
-        factor = self.weight.double() / torch.sqrt(self.running_variance.double() + self.epsilon)
-        return factor.detach(), (self.bias.double() - self.running_mean.double() * factor).detach()
-
-
-class Moments:
-    """Mean and variance of the ticks of a batch, tick by tick.
-
-    Parameters
-    ----------
-    channels : int
-    """
-
-    def __init__(self, channels: int) -> None:
-        self._count = 0.0
-        self._sums, self._squares = torch.zeros(2, channels, dtype=torch.float64)
-
-    def add(self, counts: Tensor, means: Tensor, variances: Tensor) -> None:
-        """Add ticks: how many values each has, shape (ticks,), and their moments, shape (ticks, channels)."""
-        weights, own = counts.double().unsqueeze(1), means.double()
-        self._count += float(counts.sum())
-        self._sums += (weights * own).sum(0)
-        self._squares += (weights * (variances.double() + own.square())).sum(0)
-
-    def into(self, norm: TickBatchNorm) -> None:
-        """Take what was added into the running statistics."""
-        if self._count < 2:
-            return
-        mean = self._sums / self._count
-        spread = (self._squares / self._count - mean.square()).clamp_(min=0)
-        norm.update(mean, spread * (self._count / (self._count - 1)))
 
 
 @dataclass
@@ -131,40 +61,6 @@ class Normalised:
         parts = {name: part[ticks] for name in names if (part := getattr(self, name)) is not None}
         inverse = self.inverse if len(self.inverse) == 1 else self.inverse[ticks]
         return replace(self, inverse=inverse, **parts)
-
-
-def check_batch(stage: Stage, batch: int) -> None:
-    """Raise `ParameterError` where a tick has one value a channel, which has no variance."""
-    if batch * (stage.size // stage.channels) < 2:
-        raise ParameterError(
-            f"batch norm of {stage.name!r} needs two samples or more a batch in training; this batch has one"
-        )
-
-
-def tick_moments(x: Tensor, inside: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-    """Return what the values of each tick and channel are.
-
-    Parameters
-    ----------
-    x : Tensor, shape (ticks, batch, channels, extent)
-    inside : Tensor of bool, shape (ticks, batch), or None
-
-    Returns
-    -------
-    counts : Tensor, shape (ticks,)
-    mean, variance : Tensor, shape (ticks, 1, channels, 1)
-        Over samples and extent; variance without Bessel's correction. Zero where there are none.
-    """
-    ticks, batch, _, extent = x.shape
-    if inside is None:
-        variance, mean = torch.var_mean(x, dim=(1, 3), correction=0, keepdim=True)
-        return torch.full((ticks,), batch * extent, dtype=x.dtype), mean, variance
-    mask = inside.view(ticks, batch, 1, 1)
-    counts = inside.sum(1).to(x.dtype) * extent
-    each = counts.clamp(min=1).view(-1, 1, 1, 1)
-    mean = torch.where(mask, x, 0.0).sum(dim=(1, 3), keepdim=True) / each
-    variance = torch.where(mask, x - mean, 0.0).square().sum(dim=(1, 3), keepdim=True) / each
-    return counts, mean, variance
 
 
 def normalise(

@@ -23,7 +23,8 @@ from snnsim.storage.hdf5 import as_path
 from snnsim.system.progress import interruptible
 from snnsim.training.compute.spike_lists import check_inputs
 from snnsim.training.compute.threads import working
-from snnsim.training.eventprop.network import EventProp, EventPropNetwork
+from snnsim.training.eventprop.network import EventPropNetwork
+from snnsim.training.eventprop.rule import EventProp
 from snnsim.training.loop.checkpoint import (
     Begun,
     Checkpoint,
@@ -38,13 +39,14 @@ from snnsim.training.loop.checkpoint import (
 from snnsim.training.loop.history import History
 from snnsim.training.loop.resume_facts import data_facts, model_facts
 from snnsim.training.loop.schedules import SCHEDULES, make_optimiser, set_rates
-from snnsim.training.model.passes import evaluating, keyed_generator
+from snnsim.training.losses import Loss, as_loss
 from snnsim.training.model.trainable_network import TrainableNetwork
 from snnsim.training.parameters.delay_schedule import sharpness_at
+from snnsim.training.parameters.finite import refuse_not_finite
+from snnsim.training.parameters.random_numbers import keyed_generator
 from snnsim.training.parameters.settings import flag, number, plain_number, seed_of, whole_number
-from snnsim.training.parameters.values import refuse_not_finite
-from snnsim.training.rules.base import SLTT, Outcome, Rule
-from snnsim.training.rules.losses import Loss, as_loss
+from snnsim.training.rules.base import Outcome, Rule
+from snnsim.training.rules.sltt import SLTT
 
 Numbers = NDArray[np.int64]
 #: What is trained.
@@ -294,7 +296,7 @@ def evaluate(
     batch_size, right = whole_number("batch_size", batch_size), 0
     soft_delays = flag("soft_delays", soft_delays)
     for start in range(0, labels.size, batch_size):
-        alone = evaluating(model, soft_delays=soft_delays) if isinstance(model, TrainableNetwork) else nullcontext()
+        alone = model.evaluating(soft_delays=soft_delays) if isinstance(model, TrainableNetwork) else nullcontext()
         with torch.no_grad(), alone:
             answers = model.scores(data.events[start : start + batch_size], score=chosen).argmax(1).numpy()
         right += int((answers == labels[start : start + batch_size]).sum())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -12,14 +12,12 @@ from snnsim.network.network import Network
 from snnsim.network.population import Population
 from snnsim.network.projection import Projection
 from snnsim.timebase import to_seconds
+from snnsim.training.parameters.hooks import work_out
+from snnsim.training.parameters.network_parameters import NetworkParameters
 from snnsim.training.parameters.plan import Link, Stage
-from snnsim.training.parameters.values import work_out
-
-if TYPE_CHECKING:
-    from snnsim.training.model.trainable_network import TrainableNetwork
 
 
-def export_network(model: TrainableNetwork) -> Network:
+def export_network(model: NetworkParameters) -> Network:
     """Return the description with learned values; see `TrainableNetwork.network`.
 
     With factor f and shift b of each neuron, batch norm turns a drive x into f x + b, and the model then works out
@@ -38,12 +36,12 @@ def export_network(model: TrainableNetwork) -> Network:
     return network.replaced(populations, projections, score=model.score)
 
 
-def _array(model: TrainableNetwork, kind: str, name: str) -> Any:
+def _array(model: NetworkParameters, kind: str, name: str) -> Any:
     value = model.value(kind, name)
     return None if value is None else value.detach().double().numpy().copy()
 
 
-def _population(model: TrainableNetwork, stage: Stage, population: Population) -> Population:
+def _population(model: NetworkParameters, stage: Stage, population: Population) -> Population:
     changes: dict[str, Any] = {}
     threshold, logarithm = _array(model, "threshold", stage.name), _array(model, "time_constant", stage.name)
     if threshold is not None:
@@ -61,7 +59,7 @@ def _population(model: TrainableNetwork, stage: Stage, population: Population) -
     return replace(population, model=replace(stage.model, **changes)) if changes else population  # type: ignore[type-var]
 
 
-def _projection(model: TrainableNetwork, stage: Stage, link: Link, projection: Projection) -> Projection:
+def _projection(model: NetworkParameters, stage: Stage, link: Link, projection: Projection) -> Projection:
     weights, delays = _array(model, "weights", link.name), _array(model, "delays", link.name)
     if delays is not None:
         whole = np.clip(np.rint(delays), 0, link.delays.longest if link.delays else 0).astype(np.int64)

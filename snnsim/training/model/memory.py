@@ -4,25 +4,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from snnsim.backends.contract.memory import UNASKED
-from snnsim.errors import ResourceError, positive
+from snnsim.errors import ParameterError, ResourceError, positive
 from snnsim.system.machine import available_memory
 from snnsim.system.tables import table
+from snnsim.training.autograd.ticks import tick
+from snnsim.training.compute.call import begin
+from snnsim.training.compute.workspace import Workspace
+from snnsim.training.fused.chunks import chunk_ticks
+from snnsim.training.model.passes import evaluating
+from snnsim.training.parameters.network_parameters import NetworkParameters
 from snnsim.training.parameters.plan import FRAME_RULES, extensions
-
-if TYPE_CHECKING:
-    from snnsim.training.model.trainable_network import TrainableNetwork
 
 
 @dataclass(frozen=True)
 class MemoryReport:
-    """Forecast of the memory of one training step, in bytes.
+    """RuleMemory of the memory of one training step, in bytes.
 
     Parameters
     ----------
@@ -92,29 +95,39 @@ class MemoryReport:
         return table((f"{self.rule}, {self.ticks} ticks, batch {self.batch}", "memory"), rows, right=(1,))
 
 
-def report(model: TrainableNetwork, ticks: int, batch: int, rule: Any) -> MemoryReport:
-    """Forecast a step; see `TrainableNetwork.memory_report`."""
-    from snnsim.training.rules.base import SLTT
+@runtime_checkable
+class RuleMemory(Protocol):
+    """What of a learning rule its memory depends on; see `snnsim.training.rules.base.Rule`."""
 
+    @property
+    def keeps_ticks(self) -> bool:
+        """Whether what a tick leaves behind is kept until the last one is known."""
+
+    @property
+    def chunk(self) -> int | None:
+        """Ticks computed at a time; None for as many as fit the cache."""
+
+
+def report(model: NetworkParameters, workspace: Workspace, ticks: int, batch: int, rule: RuleMemory) -> MemoryReport:
+    """RuleMemory a step; see `TrainableNetwork.memory_report`."""
     for name, value in (("ticks", ticks), ("batch", batch)):
         positive(name, value)
-    spatial = isinstance(rule, SLTT)
+    if not isinstance(rule, RuleMemory):
+        raise ParameterError(f"rule={rule!r}: expected a rule such as BPTT() or SLTT()")
     gradients = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
     if model.whole_samples:
         kept, working, chunk = _sequence(model, ticks, batch)
     elif model.path == "plain":
-        saved = _saved_per_tick(model) * batch
-        kept, working, chunk = (0 if spatial else saved * ticks), saved, 1
+        saved = _saved_per_tick(model, workspace) * batch
+        kept, working, chunk = (saved * ticks if rule.keeps_ticks else 0), saved, 1
     else:
-        kept, working, chunk = _fused(model, ticks, batch, rule if spatial else None)
+        kept, working, chunk = _chunks(model, ticks, batch, rule)
     return MemoryReport(type(rule).__name__, ticks, batch, chunk, kept, working, gradients)
 
 
-def _fused(model: TrainableNetwork, ticks: int, batch: int, spatial: Any) -> tuple[int, int, int]:
+def _chunks(model: NetworkParameters, ticks: int, batch: int, rule: RuleMemory) -> tuple[int, int, int]:
     """Count the buffers that the fast path takes."""
-    from snnsim.training.model.passes import chunk_ticks
-
-    chunk = min(ticks, getattr(spatial, "chunk", None) or chunk_ticks(model, batch, ticks))
+    chunk = min(ticks, rule.chunk or chunk_ticks(model, batch, ticks))
     rows, item = chunk * batch, model.dtype.itemsize
     dense = {model.plan.output.name} if model.plan.output.spiking else set()
     of_one_tick = working = 0
@@ -130,11 +143,12 @@ def _fused(model: TrainableNetwork, ticks: int, batch: int, spatial: Any) -> tup
                 # The result of a torch operation, before it is written where it belongs.
                 transient.append(rows * max(int(np.prod(link.source_shape)), stage.size) * item)
     working += sum(rows * model.plan.network.population(name).size * item for name in dense) + max(transient)
-    kept = of_one_tick * ticks
-    return (0, working + of_one_tick * chunk, chunk) if spatial is not None else (kept, working, chunk)
+    if rule.keeps_ticks:
+        return of_one_tick * ticks, working, chunk
+    return 0, working + of_one_tick * chunk, chunk
 
 
-def _sequence(model: TrainableNetwork, ticks: int, batch: int) -> tuple[int, int, int]:
+def _sequence(model: NetworkParameters, ticks: int, batch: int) -> tuple[int, int, int]:
     """Count the buffers of a network with delays: input, drives and spikes are kept, gradients work."""
     longer, item = extensions(model.plan, model.lengthen), model.dtype.itemsize
     kept = sum(ticks * batch * model.plan.network.population(name).size * item for name in model.plan.inputs)
@@ -151,12 +165,8 @@ def _sequence(model: TrainableNetwork, ticks: int, batch: int) -> tuple[int, int
     return (kept * 10 if model.path == "plain" else kept), working, ticks + longer[model.plan.output.name]
 
 
-def _saved_per_tick(model: TrainableNetwork) -> int:
+def _saved_per_tick(model: NetworkParameters, workspace: Workspace) -> int:
     """Run one tick of two silent samples on the plain path and count what autograd keeps, for one sample."""
-    from snnsim.training.autograd import ticks as plain
-    from snnsim.training.compute.call import begin
-    from snnsim.training.model.passes import evaluating
-
     sizes: dict[int, int] = {}
     ours = {parameter.data_ptr() for parameter in model.parameters()}
 
@@ -166,19 +176,18 @@ def _saved_per_tick(model: TrainableNetwork) -> int:
         return tensor
 
     with (
-        evaluating(model, soft_delays=model.soft_delays),
+        evaluating(model, workspace, soft_delays=model.soft_delays),
         torch.enable_grad(),
         torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor),
     ):
         sizes_of = {name: model.plan.network.population(name).size for name in model.plan.inputs}
         call = begin(model, {name: torch.zeros(2, 1, size, dtype=model.dtype) for name, size in sizes_of.items()})
-        now = {name: source.frame(0, model.dtype) for name, source in call.sources.items()}
         weights, coefficients = call.weights(), call.coefficients()
         norms = [model.norm(stage.name) for stage in model.plan.stages if stage.batch_norm]
         for module in (model, *norms):  # batch norm keeps more in training; what it would learn here is dropped
             module.training = True
         try:
-            plain.tick(call, now, model.initial_state(2), weights, coefficients, 0)
+            tick(call, call.frame(0), model.initial_state(2), weights, coefficients, 0)
         finally:
             for module in (model, *norms):
                 module.training = False

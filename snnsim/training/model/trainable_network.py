@@ -2,45 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Self
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from snnsim.backends.contract.memory import check_room
 from snnsim.backends.contract.precision import check_precision
 from snnsim.connectivity import Dense
-from snnsim.errors import CapabilityError, NetworkError, ParameterError, one_of
+from snnsim.errors import CapabilityError, ParameterError, one_of
 from snnsim.events import Events
 from snnsim.network.network import Network
-from snnsim.neurons import Exponential
 from snnsim.scores import SCORES
-from snnsim.training.compute.call import State
 from snnsim.training.compute.spike_lists import Inputs, sample_lengths
 from snnsim.training.compute.workspace import Workspace
-from snnsim.training.fused.tick_norm import TickBatchNorm
-from snnsim.training.model import passes as running
+from snnsim.training.losses import scores_of
+from snnsim.training.model import passes
 from snnsim.training.model.export import export_network
-from snnsim.training.model.memory import MemoryReport, report
-from snnsim.training.parameters import delay_parameters as learned_delays
-from snnsim.training.parameters.neuron_parameters import learned_parameters
-from snnsim.training.parameters.plan import make_plan, refuse_frames
+from snnsim.training.model.memory import MemoryReport, RuleMemory, report
+from snnsim.training.parameters.network_parameters import LEARNABLE, NetworkParameters, State
+from snnsim.training.parameters.plan import Plan, make_plan, refuse_frames
 from snnsim.training.parameters.settings import flag, names, seed_of, shares
 from snnsim.training.parameters.surrogates import Surrogate, Triangle
-from snnsim.training.parameters.values import Kept, computed_in, refuse_out_of_range
-from snnsim.training.rules.losses import scores_of
-
-if TYPE_CHECKING:
-    from snnsim.training.chips.in_the_loop import OnChip
-    from snnsim.training.chips.noise_aware import WeightNoise
-
-#: What can be learned, apart from batch norm.
-LEARNABLE = ("weights", "delays", "bias", "threshold", "time_constant")
 
 
-class TrainableNetwork(nn.Module):
+class TrainableNetwork(NetworkParameters):
     """A feed-forward network whose parameters torch can train.
 
     The forward pass computes the spikes that the backends compute. State belongs to the call: nothing is kept on the
@@ -91,10 +79,6 @@ class TrainableNetwork(nn.Module):
     numbers, in an order that the seed decides and that is saved with the model.
     """
 
-    draws: Tensor
-    real_values: Tensor
-    score_number: Tensor
-
     def __init__(
         self,
         net: Network,
@@ -110,213 +94,41 @@ class TrainableNetwork(nn.Module):
         lengthen: str = "end",
         output: str | None = None,
     ) -> None:
-        super().__init__()
         if not isinstance(net, Network):
             raise ParameterError(f"net={net!r}: expected a Network")
         one_of("dtype", dtype, ("float32", "float64"))
         one_of("path", path, ("auto", "fused", "plain"))
-        self.learn = names("learn", learn)
-        for kind in self.learn:
+        kinds = names("learn", learn)
+        for kind in kinds:
             one_of("learn", kind, LEARNABLE)
         one_of("lengthen", lengthen, ("end", "layer"))
-        self.lengthen = lengthen
         normed = names("batch_norm", batch_norm)
         pairs = sum(one.expected for one in net.connections if isinstance(one.rule, Dense))
         needed = {"weights": round(pairs * (8 + np.dtype(dtype).itemsize))}
         check_room("TrainableNetwork", needed, "Train fewer neurons, or Sparse projections")
-        self.plan = make_plan(net, normed, shares("dropout", dropout), output)
-        check_precision(self.plan.network, dtype)
+        plan = make_plan(net, normed, shares("dropout", dropout), output)
+        check_precision(plan.network, dtype)
         one_of("batch_norm_over", batch_norm_over, ("auto", "tick", "sequence"))
-        if batch_norm_over == "tick" and self.plan.delayed and normed:
+        if batch_norm_over == "tick" and plan.delayed and normed:
             raise CapabilityError("batch_norm_over='tick': a network with delays is normalised over the sequence")
-        #: Whether samples are computed whole, a layer at a time: delays and batch norm over the sequence need it.
-        self.whole_samples = self.plan.delayed or batch_norm_over == "sequence"
-        if self.whole_samples:
-            refuse_frames(self.plan)
-        self.surrogate = Triangle() if surrogate is None else surrogate
-        if not isinstance(self.surrogate, Surrogate):
+        whole_samples = plan.delayed or batch_norm_over == "sequence"
+        if whole_samples:
+            refuse_frames(plan)
+        surrogate = Triangle() if surrogate is None else surrogate
+        if not isinstance(surrogate, Surrogate):
             raise ParameterError(f"surrogate={surrogate!r}: expected a Surrogate such as Triangle()")
-        self.dtype: torch.dtype = getattr(torch, dtype)
-        self.seed = net.seed if seed is None else seed_of("seed", seed)
-        self.path = self._choose(path)
-        #: Whether evaluation keeps the kernels of training in place of delays rounded to ticks.
-        self.soft_delays = False
+        super().__init__(
+            plan,
+            kinds,
+            surrogate=surrogate,
+            dtype=getattr(torch, dtype),
+            seed=net.seed if seed is None else seed_of("seed", seed),
+            path=_choose(path, plan, kinds, surrogate),
+            whole_samples=whole_samples,
+            lengthen=lengthen,
+        )
         #: Work buffers of the fast path, which `workspace.release()` gives back, and the lock of the model.
         self.workspace = Workspace()
-        #: The chip that computes some projections, and noise on the weights; see `in_the_loop` and `noise_aware`.
-        self.chip: OnChip | None = None
-        self.weight_noise: WeightNoise | None = None
-        #: Projections whose delays `harden` has frozen; those that were frozen before stay so.
-        self.hardened: set[str] = set()
-        #: Projections by name.
-        self.links = {link.name: link for stage in self.plan.stages for link in stage.links}
-        #: Inputs that were given counts of events as real values.
-        self.seen_counts: set[str] = set()
-        #: Coefficients of neurons of which nothing is learned.
-        self.constants: dict[tuple[Any, ...], Any] = {}
-        #: Where weights, delays, biases, thresholds and time constants are, by kind and name.
-        self.kept: dict[str, Kept] = {}
-        for link in self.links.values():
-            if link.has_weights:
-                weights = torch.tensor(link.rule.weights, dtype=self.dtype)
-                self.keep(f"weights:{link.name}", weights, "weights" in self.learn)
-            if link.delays is not None:
-                learned_delays.add(self, link.name, link.delays)
-        for stage in self.plan.stages:
-            for key, value, ends in learned_parameters(stage, self.learn, self.plan.network.dt, self.dtype):
-                self.keep(key, value, True, *ends)
-            if stage.batch_norm:
-                self.add_module(self._free(self._norm_name(stage.name)), TickBatchNorm(stage.channels, self.dtype))
-        for kind in ("bias", "threshold", "time_constant"):
-            if kind in self.learn and not any(key.startswith(f"{kind}:") for key in self.kept):
-                raise ParameterError(f"learn={kind!r}: nothing in the network has one that could be learned")
-        if "delays" in self.learn:
-            learned_delays.begin(self)
-        self.register_load_state_dict_pre_hook(refuse_out_of_range)  # type: ignore[no-untyped-call]
-        #: Calls that have drawn random numbers of their own: the key of the next ones, saved with the model.
-        self.register_buffer("draws", torch.zeros((), dtype=torch.int64))
-        #: Place in `SCORES` of the score that the network answers by.
-        self.register_buffer("score_number", torch.tensor(SCORES.index(net.score)))
-        #: For each input, whether the network has learned from real values that no events could have been.
-        self.register_buffer("real_values", torch.zeros(len(self.plan.inputs), dtype=torch.bool))
-
-    # -- making ------------------------------------------------------------------------------------------
-
-    def _choose(self, path: str) -> str:
-        reasons = [
-            f"population {stage.name!r} is a {type(stage.model).__name__} with receptors or a refractory time that the "
-            "compiled sweep does not have"
-            for stage in self.plan.stages
-            if not stage.fused(self.plan.network.dt)
-        ]
-        reasons += [f"{kind!r} is learned" for kind in ("threshold", "time_constant") if kind in self.learn]
-        if self.surrogate.number is None:
-            reasons.append(f"the surrogate {self.surrogate!r} is not compiled")
-        if path == "fused" and reasons:
-            raise CapabilityError(f"path='fused': {reasons[0]}; path='plain' runs it")
-        return "fused" if path != "plain" and not reasons else "plain"
-
-    def keep(self, key: str, value: Tensor, learned: bool, low: Any = None, high: Any = None) -> None:
-        """Keep a value, such as ``"weights:input->hidden"``, in its range: a parameter where learned, else a buffer."""
-        attribute = self._free(key.replace(".", "_"))
-        if learned:
-            self.register_parameter(attribute, nn.Parameter(value.contiguous()))
-        else:
-            self.register_buffer(attribute, value.contiguous())
-        self.kept[key] = Kept(attribute, value.shape, low, high)
-
-    def bring_back(self) -> None:
-        """Move what a step of an optimiser has taken out of its range back to the end of it."""
-        for kept in self.kept.values():
-            kept.of(self)
-
-    def _free(self, attribute: str) -> str:
-        if hasattr(self, attribute):
-            raise NetworkError(f"two parameters would be named {attribute!r}; dots in names count as underscores")
-        return attribute
-
-    @staticmethod
-    def _norm_name(population: str) -> str:
-        return f"norm:{population}".replace(".", "_")
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        """Follow ``double()`` and ``float()``; what the kernels do not have is refused before anything is changed."""
-        dtype = computed_in(self, fn)
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        self.dtype = dtype
-        return self
-
-    # -- looking -----------------------------------------------------------------------------------------
-
-    def norm(self, population: str) -> TickBatchNorm:
-        """Return the batch norm of a population."""
-        module = getattr(self, self._norm_name(population), None)
-        if not isinstance(module, TickBatchNorm):
-            raise NetworkError(f"population {population!r} has no batch norm")
-        return module
-
-    def value(self, kind: str, name: str) -> Tensor | None:
-        """Return a parameter or constant such as ``("weights", "input->hidden")``, or None where there is none.
-
-        Weights of `Dense` have shape (sources, targets), of `Conv2d` those of torch, of `Sparse` and `OneToOne` one a
-        synapse; `time_constant` is the logarithm of it in ticks. It is in its range
-        (`snnsim.training.parameters.values`).
-        """
-        kept = self.kept.get(f"{kind}:{name}")
-        return None if kept is None else kept.of(self)
-
-    def weights(self, projection: str) -> Tensor:
-        """Return the weights of a projection."""
-        found = self.value("weights", projection)
-        if found is None:
-            known = ", ".join(name for name, link in self.links.items() if link.has_weights)
-            raise NetworkError(f"no projection {projection!r} with weights; there are: {known}")
-        return found
-
-    @property
-    def score(self) -> str:
-        """The score by which the network answers, one of `snnsim.scores.SCORES`; a loss of a score sets it."""
-        return SCORES[int(self.score_number)]
-
-    @score.setter
-    def score(self, score: str) -> None:
-        one_of("score", score, SCORES)
-        self.score_number.fill_(SCORES.index(score))
-
-    # -- delays ------------------------------------------------------------------------------------------
-
-    @property
-    def extension(self) -> int:
-        """Ticks that the readout of a sample is longer than the sample; see `Network.extension_ticks`."""
-        return self.plan.extension
-
-    def delays(self, projection: str) -> Tensor:
-        """Return the delays of a projection in ticks, shape (sources, targets); real numbers while they are learned."""
-        found = self.value("delays", projection)
-        if found is None:
-            known = ", ".join(name for name, link in self.links.items() if link.delays is not None) or "none"
-            raise NetworkError(f"no projection {projection!r} with delays; there are: {known}")
-        return found
-
-    @property
-    def sharpness(self) -> float:
-        """How narrow the kernels are: 0 is half their length, 1 a standard deviation of half a tick."""
-        return learned_delays.sharpness(self)
-
-    @sharpness.setter
-    def sharpness(self, value: float) -> None:
-        learned_delays.sharpen(self, value)
-
-    @property
-    def hard(self) -> bool:
-        """Whether delays are whole ticks for good; see `harden`."""
-        return learned_delays.is_hard(self)
-
-    def harden(self) -> None:
-        """Round the delays to whole ticks and stop learning them; weights can then be tuned to what will run."""
-        learned_delays.harden(self)
-
-    def initial_state(self, batch: int) -> State:
-        """Return the state of every population before the first tick.
-
-        Returns
-        -------
-        dict of str to dict of str to Tensor, shape (batch, neurons)
-            By population, then ``"membrane"``, ``"current.<receptor>"``, ``"refractory"``.
-        """
-        state: State = {}
-        for stage in self.plan.stages:
-            own: dict[str, Tensor] = {}
-            for name, value in zip(stage.model.arithmetic.states, stage.model.initial_states(), strict=True):
-                row = torch.tensor(np.asarray(value, np.float64)).to(self.dtype)
-                own[name] = row.expand(batch, stage.size).clone()
-            for receptor in stage.model.receptor_list:
-                if isinstance(receptor, Exponential):
-                    own[f"current.{receptor.name}"] = torch.zeros(batch, stage.size, dtype=self.dtype)
-            if stage.model.refractory_ticks(self.plan.network.dt):
-                own["refractory"] = torch.zeros(batch, stage.size, dtype=torch.int64)
-            state[stage.name] = own
-        return state
 
     # -- running -----------------------------------------------------------------------------------------
 
@@ -355,7 +167,8 @@ class TrainableNetwork(nn.Module):
         state : dict
             After the last tick, without gradients.
         """
-        return running.forward(self, inputs, state, generator, not flag("detach_reset", detach_reset), lengths)
+        keep_reset = not flag("detach_reset", detach_reset)
+        return passes.forward(self, self.workspace, inputs, state, generator, keep_reset, lengths)
 
     def readout(
         self, inputs: Inputs, *, generator: torch.Generator | None = None, lengths: Tensor | None = None
@@ -387,7 +200,14 @@ class TrainableNetwork(nn.Module):
         populations : sequence of str, optional
             Default all that fire.
         """
-        return running.spikes(self, inputs, None if populations is None else names("populations", populations))
+        wanted = None if populations is None else names("populations", populations)
+        return passes.spikes(self, self.workspace, inputs, wanted)
+
+    @contextlib.contextmanager
+    def evaluating(self, *, soft_delays: bool) -> Iterator[None]:
+        """Give the model to this thread alone, in evaluation, and leave it and its parts in the modes that they had."""
+        with passes.evaluating(self, self.workspace, soft_delays=soft_delays):
+            yield
 
     def network(self, *, inputs: str | None = None) -> Network:
         """Return the network with what was learned: batch norm becomes part of weights and bias, delays whole ticks.
@@ -411,13 +231,8 @@ class TrainableNetwork(nn.Module):
             )
         return export_network(self)
 
-    @property
-    def real_inputs(self) -> tuple[str, ...]:
-        """Inputs at which the network has learned from real values that no events could have been."""
-        return tuple(name for name, real in zip(self.plan.inputs, self.real_values.tolist(), strict=True) if real)
-
-    def memory_report(self, ticks: int, batch: int, rule: Any) -> MemoryReport:
-        """Forecast the memory of a training step before it runs.
+    def memory_report(self, ticks: int, batch: int, rule: RuleMemory) -> MemoryReport:
+        """RuleMemory the memory of a training step before it runs.
 
         Parameters
         ----------
@@ -429,14 +244,15 @@ class TrainableNetwork(nn.Module):
         MemoryReport
             ``print(...)`` shows it; ``.fits`` compares it with the free memory.
         """
-        return report(self, ticks, batch, rule)
+        return report(self, self.workspace, ticks, batch, rule)
 
-    def generator(self, *key: int) -> torch.Generator:
-        """Return random numbers keyed by the seed and by some numbers, such as epoch and step."""
-        return running.keyed_generator(self.seed, *key)
 
-    def next_generator(self) -> torch.Generator:
-        """Return random numbers of its own for a call in training: keyed by the seed and by the calls so far."""
-        generator = self.generator(int(self.draws))
-        self.draws.add_(1)
-        return generator
+def _choose(path: str, plan: Plan, learn: tuple[str, ...], surrogate: Surrogate) -> str:
+    """Return the path that a network takes, or raise `CapabilityError` where the compiled one has no part of it."""
+    reasons = [reason for stage in plan.stages if (reason := stage.why_not_compiled(plan.network.dt))]
+    reasons += [f"{kind!r} is learned" for kind in ("threshold", "time_constant") if kind in learn]
+    if surrogate.number is None:
+        reasons.append(f"the surrogate {surrogate!r} is not compiled")
+    if path == "fused" and reasons:
+        raise CapabilityError(f"path='fused': {reasons[0]}; path='plain' runs it")
+    return "fused" if path != "plain" and not reasons else "plain"

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from snnsim.neurons import IF, LI
+from snnsim.training.parameters.network_parameters import NetworkParameters
 from snnsim.training.parameters.plan import Stage
 from snnsim.training.parameters.values import Values
 
-if TYPE_CHECKING:
-    from snnsim.training.model.trainable_network import TrainableNetwork
 
-
-def differentiable(model: TrainableNetwork, stage: Stage, values: Values) -> Any:
+def coefficient_tensors(model: NetworkParameters, stage: Stage, values: Values) -> Any:
     """Return the NamedTuple of coefficients of a population as tensors.
 
     Everything is worked out in float64 and rounded once, as the backends do; where nothing of it is learned, at the
@@ -63,12 +61,12 @@ def _leak(stage: Stage, tensors: dict[str, Tensor], bias: Tensor | None, logarit
     tensors["offset"] = torch.tensor(neuron.rest, dtype=torch.float64) * (1.0 - decay) + tensors["gain"] * offset
 
 
-def coefficient_rows(model: TrainableNetwork, stage: Stage, values: Values) -> NDArray[Any]:
+def coefficient_rows(model: NetworkParameters, stage: Stage, values: Values) -> NDArray[Any]:
     """Return decay, gain, offset, threshold, subtract and reset value, shape (6, neurons).
 
     IF is the LIF of decay one and gain one; LI has no threshold, and its last three rows are zero.
     """
-    tensors = differentiable(model, stage, values)
+    tensors = coefficient_tensors(model, stage, values)
     key = ("rows", stage.name, model.dtype)
     # Where the tensors are kept, nothing of them is learned.
     constant = model.constants.get(("tensors", stage.name, model.dtype)) is tensors

@@ -1,6 +1,12 @@
-"""How kernels of delays grow narrow in training: the schedule of DCLS-Delays (arXiv:2306.17670)."""
+"""Kernels of delays, and how they grow narrow in training: the schedule of DCLS-Delays (arXiv:2306.17670)."""
 
 from __future__ import annotations
+
+from typing import Literal, get_args
+
+#: Shape of a synapse over delays; ``"whole"`` stands for a delay rounded to ticks.
+Kernel = Literal["gauss", "triangle", "two_tap", "whole"]
+KERNELS: tuple[str, ...] = get_args(Kernel)
 
 #: Width at the end, before `_SMALLEST` is added: a standard deviation of half a tick.
 FINAL_WIDTH = 0.23

@@ -16,13 +16,11 @@ from snnsim.network.learnable_delay import Learnable, LearnedKernel
 from snnsim.network.network import Network
 from snnsim.network.population import Population
 from snnsim.network.projection import Projection
-from snnsim.neurons import IF, LI, LIF, AdaptiveLIF, Delta, Exponential, Input, NeuronModel
+from snnsim.neurons import IF, LI, LIF, Delta, Exponential, Input, NeuronModel
 from snnsim.timebase import to_seconds
 
 #: Models whose sweep over time is compiled.
-FUSED_MODELS = (LIF, IF, LI)
-#: Models that are trained.
-TRAINED_MODELS: tuple[type[NeuronModel], ...] = (*FUSED_MODELS, AdaptiveLIF)
+COMPILED_MODELS = (LIF, IF, LI)
 MATRIX_RULES = (Dense, Sparse)
 FRAME_RULES = (Conv2d, SumPool2d, MaxPool2d, OneToOne)
 
@@ -98,13 +96,19 @@ class Stage:
             return self.shape[0]
         return self.size
 
-    def fused(self, dt: float) -> bool:
-        """Whether the compiled sweep can run it."""
-        return (
-            type(self.model) in FUSED_MODELS
-            and all(isinstance(receptor, Delta) for receptor in self.model.receptor_list)
-            and self.model.refractory_ticks(dt) == 0
-        )
+    def why_not_compiled(self, dt: float) -> str | None:
+        """Return what of it the compiled sweep does not have, or None where it runs it."""
+        model, where = type(self.model), f"population {self.name!r}"
+        if model not in COMPILED_MODELS:
+            known = ", ".join(one.__name__ for one in COMPILED_MODELS)
+            return f"{where} is of {model.__name__}, and the compiled sweep has {known}"
+        for receptor in self.model.receptor_list:
+            if not isinstance(receptor, Delta):
+                kind = type(receptor).__name__
+                return f"{where} has the {kind} receptor {receptor.name!r}, and the compiled sweep has Delta"
+        if self.model.refractory_ticks(dt):
+            return f"{where} has a refractory time, which the compiled sweep does not have"
+        return None
 
 
 @dataclass(frozen=True, eq=False)
@@ -322,10 +326,11 @@ def _check_population(population: Population) -> None:
         )
     if not isinstance(population.model, NeuronModel):
         return
-    if type(population.model) not in TRAINED_MODELS:
-        names = ", ".join(model.__name__ for model in TRAINED_MODELS)
+    if population.model.arithmetic.inputs != ("drive",):
+        inputs = ", ".join(population.model.arithmetic.inputs)
         raise CapabilityError(
-            f"training: population {population.name!r}: {type(population.model).__name__} is not trained; {names} are"
+            f"training: population {population.name!r}: {type(population.model).__name__} is not trained, because it "
+            f"takes the inputs {inputs}; models of one, the drive, are"
         )
     for receptor in population.model.receptor_list:
         if not isinstance(receptor, (Delta, Exponential)):

@@ -14,17 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import prune
 
-from snnsim.errors import CapabilityError, ParameterError
-from snnsim.training.compute.spike_lists import sum_is_finite
-
-if TYPE_CHECKING:
-    from snnsim.training.model.trainable_network import TrainableNetwork
+from snnsim.errors import CapabilityError, NetworkError, ParameterError
+from snnsim.training.parameters.finite import refuse_not_finite
 
 #: Values by kind and name, such as ``"weights:input->hidden"`` or ``"norm:hidden.bias"``.
 Values = dict[str, Tensor]
@@ -72,55 +68,67 @@ def brought_back(value: Tensor, low: Any, high: Any) -> Tensor:
     return value + (inside - now)
 
 
-class Keeping(Protocol):
-    """A module with values.
+class KeptValues(nn.Module):
+    """A module that keeps values by kind and name, such as ``"weights:input->hidden"``: parameters where learned.
 
     Attributes
     ----------
     kept : dict of str to Kept
-        By kind and name.
+        Where they are.
     dtype : torch.dtype
     """
 
-    kept: dict[str, Kept]
-    dtype: torch.dtype
+    def __init__(self, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.dtype = dtype
+        self.kept: dict[str, Kept] = {}
 
+    def keep(self, key: str, value: Tensor, learned: bool, low: Any = None, high: Any = None) -> None:
+        """Keep a value in its range: a parameter where learned, else a buffer."""
+        attribute = self.free_attribute(key)
+        if learned:
+            self.register_parameter(attribute, nn.Parameter(value.contiguous()))
+        else:
+            self.register_buffer(attribute, value.contiguous())
+        self.kept[key] = Kept(attribute, value.shape, low, high)
 
-def look_up(model: Keeping) -> Values:
-    """Return the values of a network, with the graphs they come with.
+    def free_attribute(self, key: str) -> str:
+        """Return the attribute under which torch takes what has a key."""
+        attribute = key.replace(".", "_")
+        if hasattr(self, attribute):
+            raise NetworkError(f"two parameters would be named {attribute!r}; dots in names count as underscores")
+        return attribute
 
-    Raises
-    ------
-    ParameterError
-        A value is not finite, or of another shape or type than the network was made with.
-    """
-    values: Values = {}
-    for key, kept in model.kept.items():
-        found = values[key] = kept.of(model)  # type: ignore[arg-type]  # a module, which has no protocol
-        if found.shape != kept.shape or found.dtype != model.dtype:
-            raise ParameterError(
-                f"{said(key)}: {found.dtype} of shape {tuple(found.shape)}; the network was made with {model.dtype} of "
-                f"shape {tuple(kept.shape)}"
-            )
-        refuse_not_finite(said(key), found)
-    return values
+    def look_up(self) -> Values:
+        """Return all values, with the graphs they come with.
 
+        Raises
+        ------
+        ParameterError
+            A value is not finite, or of another shape or type than the network was made with.
+        """
+        values: Values = {}
+        for key, kept in self.kept.items():
+            found = values[key] = kept.of(self)
+            if found.shape != kept.shape or found.dtype != self.dtype:
+                raise ParameterError(
+                    f"{said(key)}: {found.dtype} of shape {tuple(found.shape)}; the network was made with {self.dtype} "
+                    f"of shape {tuple(kept.shape)}"
+                )
+            refuse_not_finite(said(key), found)
+        return values
 
-def look_up_norms(model: TrainableNetwork) -> Values:
-    """Return factor and shift of every batch norm, checked as `look_up` does, with the running statistics."""
-    values: Values = {}
-    for stage in model.plan.stages:
-        if not stage.batch_norm:
-            continue
-        norm, where = model.norm(stage.name), f"the batch norm of {stage.name!r}"
-        refuse_hooks(norm, where)
-        work_out(norm)
-        for name in ("weight", "bias"):
-            values[f"norm:{stage.name}.{name}"] = found = getattr(norm, name)
-            refuse_not_finite(f"{name} of {where}", found)
-        for name in ("running_mean", "running_variance"):
-            refuse_not_finite(f"{name} of {where}", getattr(norm, name))
-    return values
+    def bring_back(self) -> None:
+        """Move what a step of an optimiser has taken out of its range back to the end of it."""
+        for kept in self.kept.values():
+            kept.of(self)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Follow ``double()`` and ``float()``; what the kernels do not have is refused before anything is changed."""
+        dtype = computed_in(self, fn)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self.dtype = dtype
+        return self
 
 
 def refuse_out_of_range(module: Any, state: Mapping[str, Any], prefix: str, *_: Any) -> None:
@@ -135,31 +143,6 @@ def refuse_out_of_range(module: Any, state: Mapping[str, Any], prefix: str, *_: 
                 f"load_state_dict: {said(key)} go from {float(value.min()):g} to {float(value.max()):g}, beyond what "
                 "this network was described for; load them into one that is described as the other"
             )
-
-
-def works_out(hook: Any) -> bool:
-    """Whether a hook before a forward pass is that of pruning, weight norm or spectral norm, which look at no input."""
-    return isinstance(hook, prune.BasePruningMethod) or hasattr(hook, "compute_weight")
-
-
-def work_out(module: nn.Module) -> None:
-    """Work out anew what pruning, weight norm and spectral norm put in the place of parameters.
-
-    torch does so before a forward pass; in between it is what the parameters were before the last step.
-    """
-    for hook in module._forward_pre_hooks.values():
-        if works_out(hook):
-            hook(module, ())
-
-
-def refuse_hooks(module: nn.Module, where: str) -> None:
-    """Raise `CapabilityError` where a module without a forward pass has hooks that nothing would call."""
-    others = [hook for hook in module._forward_pre_hooks.values() if not works_out(hook)]
-    if others or module._forward_hooks or module._backward_hooks or module._backward_pre_hooks:
-        raise CapabilityError(
-            f"{where} has hooks of a forward or backward pass, which it has not by itself, so that they would not be "
-            "called; hooks of the network are, and those of parameters"
-        )
 
 
 def computed_in(module: Any, function: Callable[[Tensor], Tensor]) -> torch.dtype:
@@ -183,18 +166,3 @@ def said(key: str) -> str:
     """Return a key in words."""
     kind, _, name = key.partition(":")
     return f"{kind} of {name!r}"
-
-
-def refuse_not_finite(what: str, value: Tensor) -> None:
-    """Raise `ParameterError` where a tensor holds NaN or infinity."""
-    value = value.detach()
-    if sum_is_finite(value):
-        return
-    bad = ~torch.isfinite(value)
-    count = int(bad.sum())
-    if count:
-        place = tuple(int(i) for i in bad.nonzero()[0])
-        where = f" at {place}" if place else ""
-        raise ParameterError(
-            f"{what}: {float(value[place])}{where} ({count} of {value.numel()} numbers); every one must be finite"
-        )

@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from snnsim.errors import ParameterError, one_of
 from snnsim.scores import SCORES
+from snnsim.training.compute.sample_ends import within
 from snnsim.training.parameters.settings import plain_number
 
 
@@ -105,11 +106,6 @@ class ScoreCrossEntropy(Loss):
     def value(self, readout: Tensor, labels: Tensor, ends: Tensor, first: int = 0) -> Tensor:
         """Return the loss of the whole samples, averaged over them."""
         return functional.cross_entropy(scores_of(readout, self.score, ends), labels)
-
-
-def within(ticks: int, ends: Tensor, first: int = 0) -> Tensor:
-    """Return which ticks, counted from `first`, belong to each sample: a Tensor of bool, shape (ticks, batch)."""
-    return torch.arange(first, first + ticks).unsqueeze(1) < ends
 
 
 def scores_of(readout: Tensor, score: str, ends: Tensor, first: int = 0) -> Tensor:

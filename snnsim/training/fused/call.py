@@ -1,0 +1,70 @@
+"""A call on the compiled path: what all its kernels compute with."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from snnsim.training.compute.call import Call
+from snnsim.training.compute.threads import Workers
+from snnsim.training.compute.workspace import Workspace
+from snnsim.training.parameters.plan import Stage
+
+_EVERY_SPIKE = np.zeros((0, 0), np.uint8)
+
+
+class CompiledCall:
+    """A call with its values as arrays.
+
+    Parameters
+    ----------
+    call : Call
+    workers : Workers
+    workspace : Workspace
+        Buffers; records live in them, so one that is shared ends with the call.
+    """
+
+    def __init__(self, call: Call, workers: Workers, workspace: Workspace) -> None:
+        self.call, self.model, self.batch = call, call.model, call.batch
+        self.workers, self.workspace = workers, workspace
+        self.dtype = self.model.dtype
+        self.weights = call.effective_weights()
+        self.coefficients = call.coefficient_rows()
+        self.masks = {name: mask.to(torch.uint8).numpy() for name, mask in call.masks.items()}
+        #: What makes a number of Python one of the kernels.
+        self.number = self.coefficients[self.model.plan.output.name].dtype.type
+        assert self.model.surrogate.number is not None
+        #: Kind and parameter of the surrogate.
+        self.surrogate = self.model.surrogate.number, self.number(self.model.surrogate.parameter)
+
+    def mask(self, stage: Stage) -> NDArray[np.uint8]:
+        """Return the spikes that dropout lets pass, shape (batch, neurons); empty for all."""
+        return self.masks.get(stage.name, _EVERY_SPIKE)
+
+    def pass_to_drive(self, stage: Stage, gradient: Tensor, gradients: dict[str, Tensor]) -> None:
+        """Pass from the membrane to the drive, and take the gradient of the bias, which shares the gain.
+
+        Parameters
+        ----------
+        stage : Stage
+        gradient : Tensor, shape (ticks * batch, neurons)
+            In: of the membrane. Out: of the drive.
+        gradients : dict of str to Tensor
+            That of the bias is added, where it is asked for.
+        """
+        gain = self.coefficients[stage.name][1]
+        if np.any(gain != 1):
+            gradient *= torch.from_numpy(gain)
+        key = f"bias:{stage.name}"
+        if key in gradients:
+            gradients[key] += gradient.sum(0).view(gradients[key].shape[0], -1).sum(1)
+
+
+def add_norm_gradients(stage: Stage, found: tuple[Tensor, Tensor], gradients: dict[str, Tensor]) -> None:
+    """Add the gradients of factor and shift of a batch norm, where they are asked for."""
+    for kind, value in zip(("weight", "bias"), found, strict=True):
+        key = f"norm:{stage.name}.{kind}"
+        if key in gradients:
+            gradients[key] += value
