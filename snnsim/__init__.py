@@ -40,9 +40,12 @@ from snnsim.neurons import Delta as Delta
 from snnsim.neurons import Exponential as Exponential
 from snnsim.neurons import HomeostaticLIF as HomeostaticLIF
 from snnsim.neurons import Input as Input
+from snnsim.neurons import Parameter as Parameter
 from snnsim.neurons import Poisson as Poisson
 from snnsim.neurons import PoissonDrive as PoissonDrive
 from snnsim.neurons import Scripted as Scripted
+from snnsim.neurons import State as State
+from snnsim.neurons import neuron as neuron
 from snnsim.plasticity import STDP as STDP
 from snnsim.plasticity import Normalisation as Normalisation
 from snnsim.plasticity import RewardModulatedSTDP as RewardModulatedSTDP

@@ -15,6 +15,31 @@ ROOT = Path(__file__).resolve().parent.parent
 # `python -m pytest` puts the root on the path, where `backends` and `datasets` would be top-level packages.
 sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != ROOT]
 
+import snnsim as sn
+
+
+@sn.neuron
+class QuadraticIF:
+    """A user's own model, so that every test of all models runs on one: dV/dt = rate V^2 (Ermentrout, Kopell 1986)."""
+
+    rate: sn.Parameter = 50.0
+    bias: sn.Parameter = 0.0
+    threshold: sn.Parameter = 1.0
+    floor: sn.Parameter = -0.5
+    membrane: sn.State = -0.5
+
+    @staticmethod
+    def integrate(membrane, drive, p):
+        return (membrane + p.dt * p.rate * membrane * membrane + drive + p.bias,)
+
+    @staticmethod
+    def distance(membrane, p):
+        return membrane - p.threshold
+
+    @staticmethod
+    def reset(membrane, p):
+        return (p.floor,)
+
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -11,7 +11,10 @@ from snnsim.network.network import Network
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What a backend can do beyond running a network tick by tick; plasticity is that of one long run."""
+    """What a backend can do beyond running a network tick by tick; plasticity is that of one long run.
+
+    A backend that runs every model, those of users too, gives the live ``MODELS.keys()`` as its models.
+    """
 
     delays: bool = True
     batch: bool = True
@@ -19,7 +22,7 @@ class Capabilities:
     drives: bool = False
     plasticity: bool = False
     receptors: frozenset[str] = frozenset({"Delta", "Exponential"})
-    models: frozenset[str] = field(default_factory=frozenset)
+    models: Set[str] = field(default_factory=frozenset)
 
 
 class Missing(NamedTuple):

@@ -72,7 +72,7 @@ def _check_weights(connection: Connection, dtype: str, largest: float) -> None:
 
 def _meet(coefficients: Mapping[str, Any], dtype: str) -> bool:
     """Return whether a reset below the threshold is at the threshold once both are rounded."""
-    if "reset_value" not in coefficients:
+    if "reset_value" not in coefficients or "threshold" not in coefficients:
         return False
     level, landing = (np.asarray(coefficients[name]) for name in ("threshold", "reset_value"))
     return bool(np.any((landing < level) & (landing.astype(dtype) >= level.astype(dtype))))

@@ -66,7 +66,7 @@ class CpuProgram(Program):
     """
 
     name = "cpu"
-    capabilities = Capabilities(drives=True, plasticity=True, receptors=frozenset(RECEPTORS), models=frozenset(MODELS))
+    capabilities = Capabilities(drives=True, plasticity=True, receptors=frozenset(RECEPTORS), models=MODELS.keys())
 
     def __init__(
         self,

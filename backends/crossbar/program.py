@@ -62,7 +62,7 @@ class CrossbarProgram(Program):
     """
 
     name = "crossbar"
-    capabilities = Capabilities(drives=True, receptors=frozenset(RECEPTORS), models=frozenset(MODELS))
+    capabilities = Capabilities(drives=True, receptors=frozenset(RECEPTORS), models=MODELS.keys())
 
     def __init__(
         self,

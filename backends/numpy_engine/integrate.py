@@ -9,13 +9,15 @@ from numpy.typing import NDArray
 
 from snnsim.network.network import Network
 from snnsim.network.population import Population
-from snnsim.neurons import DriveTable, NeuronModel, Source, drive_counts, drive_key
+from snnsim.neurons import Arithmetic, DriveTable, NeuronModel, Source, drive_counts, drive_key
+from snnsim.numerics.specialise import with_numbers
 
 
 class PopulationCoefficients(NamedTuple):
-    """Coefficients of a population in the precision of the run."""
+    """Coefficients of a population, and its arithmetic, in the precision of the run."""
 
     model: Any
+    arithmetic: Arithmetic
     receptors: tuple[Any, ...]
     refractory: int
 
@@ -28,7 +30,10 @@ def coefficients_of(model: NeuronModel | Source, dt: float, dtype: np.dtype[Any]
         None if receptor.arithmetic is None else _rounded(model.receptor_coefficients(receptor, dt), dtype)
         for receptor in model.receptor_list
     )
-    return PopulationCoefficients(_rounded(exact, dtype), receptors, model.refractory_ticks(dt))
+    own = model.arithmetic
+    functions = {name: getattr(own, name) for name in ("integrate", "distance", "reset")}
+    arithmetic = own._replace(**{name: one and with_numbers(one, dtype.type) for name, one in functions.items()})
+    return PopulationCoefficients(_rounded(exact, dtype), arithmetic, receptors, model.refractory_ticks(dt))
 
 
 def _rounded(coefficients: tuple[Any, ...], dtype: np.dtype[Any]) -> Any:
@@ -99,7 +104,7 @@ def advance_all(
     arrived : ndarray, shape (receptors, ..., neurons)
         Weights that arrived in this tick.
     """
-    arithmetic = model.arithmetic
+    arithmetic = c.arithmetic
     inputs = [np.zeros(states.shape[1:], states.dtype) for _ in arithmetic.inputs]
     first = 0
     for receptor, coefficients, weights in zip(model.receptor_list, c.receptors, arrived, strict=True):

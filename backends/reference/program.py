@@ -40,7 +40,7 @@ class ReferenceProgram(Program):
     """Runs a network with NumPy, recording by recording and tick by tick."""
 
     name = "reference"
-    capabilities = Capabilities(drives=True, plasticity=True, receptors=frozenset(RECEPTORS), models=frozenset(MODELS))
+    capabilities = Capabilities(drives=True, plasticity=True, receptors=frozenset(RECEPTORS), models=MODELS.keys())
 
     def __init__(self, network: Network, options: Options = DEFAULTS) -> None:
         super().__init__(network, options)

@@ -47,6 +47,8 @@ class NeuronModel(ABC):
     spiking: ClassVar[bool] = True
     #: The receptors that neurons of this model can have.
     receptor_kinds: ClassVar[tuple[type[Receptor], ...]] = (Delta,)
+    #: The parameters that say how neurons begin, and nothing of how they go on.
+    initial_fields: ClassVar[tuple[str, ...]] = ("initial",)
 
     @abstractmethod
     def coefficients(self, dt: float) -> tuple[Any, ...]:

@@ -20,6 +20,7 @@ import numpy as np
 
 from snnsim.errors import ParameterError, one_of, positive
 from snnsim.neurons.base import Arithmetic, NeuronModel
+from snnsim.neurons.functions import maximum
 from snnsim.neurons.lif import distance, reset
 from snnsim.neurons.membrane.relaxation import PARTS, relaxed
 from snnsim.neurons.membrane.resets import check_landing, check_reset, reset_coefficients
@@ -67,7 +68,7 @@ def integrate(membrane: Any, drive: Any, conductance: Any, c: Any) -> Any:
 def integrate_euler(membrane: Any, drive: Any, conductance: Any, c: Any) -> Any:
     """Follow the slope at the start of the tick; not finite, and so found, where that leads further and further off."""
     room = c.most - conductance
-    one = room / np.maximum(room, _ZERO)
+    one = room / maximum(room, _ZERO)
     return (membrane + c.share * ((c.offset + drive - membrane) - conductance * membrane) * one,)
 
 

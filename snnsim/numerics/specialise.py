@@ -9,16 +9,24 @@ from __future__ import annotations
 import functools
 import hashlib
 import inspect
+import sys
 from collections.abc import Callable, Iterable
-from types import FunctionType, ModuleType
-from typing import Any
+from types import CellType, CodeType, FunctionType, ModuleType
+from typing import Any, TypeVar
 
+import numpy as np
+
+from snnsim.numerics import elementary
 from snnsim.numerics.compilation import compiled
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 OPTIONS: Any = {"nogil": True, "error_model": "numpy", "fastmath": False}
 #: For what only compiled functions call: the way in from Python, through all fields of a NamedTuple of arrays, takes
 #: longer to compile than the function.
 _INNER: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+#: What stands for a function where it is compiled; see `compiled_as`.
+_SCALARS: dict[Callable[..., Any], Callable[[type[Any]], Any]] = {}
 
 
 def jit(function: Callable[..., Any]) -> Any:
@@ -78,31 +86,81 @@ def _distinct_pointers() -> Any:
     return DistinctPointers
 
 
-def in_precision(function: Callable[..., Any], number: type[Any]) -> Any:
-    """Compile a copy of a model's function whose module-level floats are of a type, as are those it calls.
+def compiled_as(scalar: Callable[[type[Any]], Any]) -> Callable[[Function], Function]:
+    """Say what stands for a function where it is compiled: ``scalar(number)`` returns it for numbers of a type.
 
-    Numba would take ``_ONE + x`` for a float64 with x a float32, where NumPy keeps float32.
+    For functions that look at what they are given, as those of `snnsim.neurons.functions` do.
     """
-    assert isinstance(function, FunctionType)
-    names: dict[str, Any] = {}
-    for name in function.__code__.co_names:
-        value = function.__globals__.get(name)
-        if isinstance(value, float):
-            names[name] = number(value)
-        elif isinstance(value, FunctionType):
-            names[name] = in_precision(value, number)
-    return jit(copied(function, function.__name__, names))
+
+    def keep(function: Function) -> Function:
+        _SCALARS[function] = scalar
+        return function
+
+    return keep
 
 
-def called_modules(function: Callable[..., Any]) -> set[str]:
-    """Return the names of the modules of a function and of the functions that it calls."""
+def in_precision(function: Callable[..., Any], number: type[Any]) -> Any:
+    """Compile a copy of a model's function whose numbers are of a type, as are those of the functions it calls.
+
+    Numba would take ``1.0 + x`` for a float64 with x a float32, where NumPy keeps float32.
+    """
+    if function in _SCALARS:
+        return _SCALARS[function](number)
+    return jit(_of_type(function, number, in_precision))
+
+
+def with_numbers(function: Callable[..., Any], number: type[Any]) -> Callable[..., Any]:
+    """Return the copy that `in_precision` compiles, for NumPy: sums of constants are rounded as they are there."""
+    return function if function in _SCALARS else _of_type(function, number, with_numbers)
+
+
+def _of_type(function: Callable[..., Any], number: type[Any], called: Callable[..., Any]) -> FunctionType:
     assert isinstance(function, FunctionType)
-    found = {function.__module__}
-    for name in function.__code__.co_names:
-        value = function.__globals__.get(name)
-        if isinstance(value, FunctionType):
-            found |= called_modules(value)
-    return found
+
+    def of_type(value: Any) -> Any:
+        if isinstance(value, (int, float, np.number)) and not isinstance(value, bool):
+            return number(value)
+        return called(value, number) if isinstance(value, FunctionType) else value
+
+    code, known = function.__code__, function.__globals__
+    names = {name: of_type(known[name]) for name in code.co_names if name in known}
+    code = code.replace(co_consts=tuple(of_type(value) for value in code.co_consts))
+    cells = tuple(CellType(of_type(cell.cell_contents)) for cell in function.__closure__ or ())
+    copy = FunctionType(code, {**known, **names}, function.__name__, function.__defaults__, cells or None)
+    copy.__qualname__, copy.__module__ = function.__name__, function.__module__
+    return copy
+
+
+def mark(functions: Iterable[Callable[..., Any]], more: str = "") -> str:
+    """Return a short hash of what functions compute, their code, the numbers they name and what they call, and more.
+
+    Their source would not do: functions of a notebook have no file, and the numbers they name may stand elsewhere.
+    """
+    text = hashlib.sha256(more.encode())
+    for function in functions:
+        _feed(text, function)
+    return text.hexdigest()[:12]
+
+
+def _feed(text: Any, value: Any) -> None:
+    text.update(f"{type(value).__name__}:".encode())
+    if isinstance(value, FunctionType) and value in _SCALARS:
+        text.update(digest([sys.modules[value.__module__], elementary]).encode())
+    elif isinstance(value, FunctionType):
+        _feed(text, value.__code__)
+        for name in value.__code__.co_names:
+            _feed(text, value.__globals__.get(name))
+        for cell in value.__closure__ or ():
+            _feed(text, cell.cell_contents)
+    elif isinstance(value, CodeType):
+        text.update(value.co_code)
+        for part in (*value.co_consts, *value.co_names, *value.co_varnames):
+            _feed(text, part)
+    elif isinstance(value, ModuleType):
+        text.update(value.__name__.encode())
+    else:
+        text.update(repr(value).encode())
+    text.update(b";")
 
 
 def copied(template: Callable[..., Any], name: str, names: dict[str, Any]) -> FunctionType:

@@ -103,8 +103,8 @@ def population_tables(network: Network, layout: Layout, dtype: np.dtype[Any]) ->
 
 def varies(model: NeuronModel) -> bool:
     """Return whether a parameter of a model differs from neuron to neuron (its initial state does not count)."""
-    fields = dataclasses.fields(model)  # type: ignore[arg-type]
-    return any(isinstance(getattr(model, field.name), np.ndarray) for field in fields if field.name != "initial")
+    fields = {field.name for field in dataclasses.fields(model)}  # type: ignore[arg-type]
+    return any(isinstance(getattr(model, name), np.ndarray) for name in fields.difference(model.initial_fields))
 
 
 def _coefficients(values: tuple[Any, ...], size: int, each: bool, arena: Arena) -> int:

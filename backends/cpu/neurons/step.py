@@ -70,7 +70,7 @@ from snnsim.network.network import Network
 from snnsim.neurons import Arithmetic, NeuronModel, Receptor, drives
 from snnsim.numerics import rng
 from snnsim.numerics import specialise as _jit
-from snnsim.numerics.specialise import called_modules, digest
+from snnsim.numerics.specialise import digest, mark
 
 #: Neurons that are advanced together.
 CHUNK = 256
@@ -168,9 +168,9 @@ def steps_of(network: Network, dtype: np.dtype[Any]) -> NDArray[np.int64]:
 @functools.cache
 def _compiled(variant: Variant) -> Any:
     modules = [rng, drives, _jit, columns, integrate, noise, pointers, receive, rows]
-    modules += [sys.modules[name] for name in _sources(variant)]
     words = [variant.name, variant.arithmetic.integrate.__name__, *(kind.__name__ for kind in variant.receptors)]
-    words += ["each" * variant.each + "held" * variant.held, variant.dtype, digest([*modules, sys.modules[__name__]])]
+    words += ["each" * variant.each + "held" * variant.held, variant.dtype, _meaning(variant)]
+    words += [digest([*modules, sys.modules[__name__]])]
     name, number = "_".join(["step", *words]), getattr(np, variant.dtype)
     receiving = receive_for(variant.receptors, number, name, each=variant.each)
     passing, listing = advance_for(variant.arithmetic, receiving, number, name, each=variant.each, held=variant.held)
@@ -187,13 +187,12 @@ def _compiled(variant: Variant) -> Any:
     )
 
 
-def _sources(variant: Variant) -> list[str]:
-    """Return the names of the modules that hold the arithmetic of a model and of its receptors."""
-    functions = [variant.arithmetic.integrate, variant.arithmetic.distance, variant.arithmetic.reset]
-    for kind in variant.receptors:
-        if kind.arithmetic is not None:
-            functions += [kind.arithmetic.seen, kind.arithmetic.follow]
-    return sorted(set().union(*(called_modules(function) for function in functions if function is not None)))
+def _meaning(variant: Variant) -> str:
+    """Return the mark of the arithmetic of a model and of its receptors, whatever they are called."""
+    parts = [variant.arithmetic, *(kind.arithmetic for kind in variant.receptors if kind.arithmetic is not None)]
+    functions = [value for part in parts for value in part if callable(value) and not isinstance(value, type)]
+    names = repr([(part.states, part.coefficients._fields) for part in parts] + [variant.arithmetic.inputs])
+    return mark(functions, names)
 
 
 #: Call a step from compiled code, ``call_step(address, population, ..., fired)``. For a pointer an array is given, to

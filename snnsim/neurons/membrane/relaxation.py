@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
+from snnsim.neurons.functions import minimum
 
 #: What the argument of `relaxed` is to be divided by: three doublings.
 PARTS = 8.0
@@ -28,7 +28,7 @@ _B1, _B2, _B3 = 840.0, 180.0, 20.0
 
 def relaxed(z: Any) -> Any:
     """Return 1 - exp(-`PARTS` * z) for z of zero or above."""
-    z = np.minimum(z, _MOST)
+    z = minimum(z, _MOST)
     z2 = z * z
     share = z * (_A0 + _A2 * z2) / ((_A0 + z2 * (_B2 + z2)) + z * (_B1 + _B3 * z2))
     share = share * (_TWO - share)
