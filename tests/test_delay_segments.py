@@ -20,7 +20,7 @@ from snnsim import (
     Trace,
     Uniform,
 )
-from snnsim.backends.cpu.parts import memory as forecast
+from snnsim.backends.cpu.parts import memory
 from snnsim.backends.cpu.parts import part as long_tables
 from snnsim.backends.cpu.parts.delay_run_lengths import count_segments, write_segments
 from snnsim.circuits import potjans_diesmann
@@ -198,7 +198,7 @@ def test_segments_are_foreseen(synapses, longest):
     )
     for threads in (1, 3):
         parts = Simulation(net, threads=threads, visit="ticks").program._long.parts.values()
-        foreseen = forecast._segments(synapses, 300 * threads, net.connection(net.projections[0]).longest_delay)
+        foreseen = memory._segments(synapses, 300 * threads, net.connection(net.projections[0]).longest_delay)
         assert foreseen == pytest.approx(sum(part.segments.size for part in parts), rel=0.15)
 
 

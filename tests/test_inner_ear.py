@@ -9,7 +9,7 @@ import pytest
 from scipy import special
 
 from snnsim.datasets import BasilarMembrane, BushyCell, HairCell, InnerEar, read_audio
-from snnsim.datasets.inner_ear import inner_ear as ear_module
+from snnsim.datasets.inner_ear import inner_ear
 from snnsim.datasets.inner_ear.basilar_membrane import membrane_table
 from snnsim.datasets.inner_ear.hankel import log_hankel
 from snnsim.datasets.inner_ear.inner_ear import _smooth
@@ -365,7 +365,7 @@ def test_parameters_that_are_refused(make, message):
 
 
 def test_example_of_the_description():
-    outcome = doctest.testmod(ear_module)
+    outcome = doctest.testmod(inner_ear)
     assert (outcome.failed, outcome.attempted) == (0, 5)
 
 

@@ -37,7 +37,7 @@ from snnsim import (
     TripletSTDP,
     Uniform,
 )
-from snnsim.backends.cpu.parts import plasticity_records as learning_parts
+from snnsim.backends.cpu.parts import plasticity_records
 from snnsim.errors import CapabilityError, DataError, ParameterError
 
 DT = 1e-3
@@ -289,7 +289,7 @@ def test_one_program_runs_several_states_in_turn(other_plastic_backend):
 def test_ticks_are_counted_from_a_new_origin_before_they_overflow(seed, monkeypatch):
     net = random_network(seed)
     reference = learned(net, "reference", (45, 45, 45, 45))
-    monkeypatch.setattr(learning_parts, "LAST_TICK", 60)
+    monkeypatch.setattr(plasticity_records, "LAST_TICK", 60)
     assert_same(net, reference, learned(net, "cpu", (45, 45, 45, 45), threads=2))
     with pytest.raises(ParameterError, match=r"a run of 61 ticks is too long.*60 ticks at a time"):
         Simulation(net, "cpu").run(61 * DT)

@@ -9,7 +9,7 @@ import pytest
 import snnsim as sn
 from snnsim import analysis
 from snnsim.errors import ParameterError
-from snnsim.plot import firing as plot_activity
+from snnsim.plot import firing
 
 mpl.use("Agg")
 
@@ -22,46 +22,46 @@ def result() -> sn.Result:
 
 
 def test_one_page_of_all(result):
-    figure = plot_activity.activity(result)
+    figure = firing.activity(result)
     raster = figure.axes[0]
     assert [label.get_text() for label in raster.get_yticklabels()] == [f"p{i}" for i in range(5)]
     points = sum(line.get_xdata().size for line in raster.lines)
     assert points == sum(events.ticks.size for events in result.spikes.values())
-    assert len(plot_activity.activity(result, ["p0", "p1"]).axes) == 4
+    assert len(firing.activity(result, ["p0", "p1"]).axes) == 4
 
 
 def test_a_raster_of_too_many_spikes_says_how_many_it_shows(result, monkeypatch):
-    monkeypatch.setattr(plot_activity, "_MOST_POINTS", 1000)
-    raster = plot_activity.activity(result).axes[0]
+    monkeypatch.setattr(firing, "_MOST_POINTS", 1000)
+    raster = firing.activity(result).axes[0]
     total = sum(events.ticks.size for events in result.spikes.values())
     assert sum(line.get_xdata().size for line in raster.lines) < 1500
     assert f"{total:,} spikes in all" in raster.get_title(loc="left")
 
 
 def test_lines_and_bands_hold_the_activity(result):
-    lines = plot_activity.population_activity(result, ["p1"], bin_width=0.1)
+    lines = firing.population_activity(result, ["p1"], bin_width=0.1)
     expected = analysis.population_activity(result.spikes["p1"], 0.1)
     assert lines.lines[0].get_xdata() == pytest.approx(1e3 * expected[0])
     assert np.array_equal(lines.lines[0].get_ydata(), expected[1])
-    bands = plot_activity.population_activity(result, bin_width=0.1)
+    bands = firing.population_activity(result, bin_width=0.1)
     assert bands.collections[0].get_array().shape == (5, 20)
 
 
 def test_histograms_hold_all_values(result):
     events = result.spikes["p2"]
-    drawn = plot_activity.intervals(events)
+    drawn = firing.intervals(events)
     assert sum(patch.get_height() for patch in drawn.patches) == analysis.intervals(events)[0].size
-    pairs = plot_activity.correlation(events, bin_width=0.01)
+    pairs = firing.correlation(events, bin_width=0.01)
     assert sum(patch.get_height() for patch in pairs.patches) == 50 * 49 // 2
-    both = plot_activity.weights(np.arange(10.0), before=np.zeros(7))
+    both = firing.weights(np.arange(10.0), before=np.zeros(7))
     assert sum(patch.get_height() for patch in both.patches[:50]) == 10
-    means = plot_activity.firing_rates(result).lines[-1].get_xdata()
+    means = firing.firing_rates(result).lines[-1].get_xdata()
     assert means == pytest.approx([analysis.firing_rates(result.spikes[f"p{i}"]).mean() for i in range(5)])
-    assert len(plot_activity.irregularity(result).get_yticklabels()) == 5
+    assert len(firing.irregularity(result).get_yticklabels()) == 5
 
 
 def test_what_was_not_recorded_is_named(result):
     with pytest.raises(ParameterError, match="'cell' were not recorded; there are: p0"):
-        plot_activity.activity(result, ["cell"])
+        firing.activity(result, ["cell"])
     with pytest.raises(ParameterError, match="none to draw"):
-        plot_activity.weights([])
+        firing.weights([])

@@ -29,8 +29,7 @@ from snnsim import (
 )
 from snnsim.backends.reference.program import ReferenceProgram
 from snnsim.errors import DataError, ParameterError, SnnsimError
-from snnsim.simulation import long_run
-from snnsim.simulation import recorders as sinks
+from snnsim.simulation import long_run, recorders
 
 DT = 1e-3
 NEURONS = 14  # that are stepped at every tick
@@ -87,7 +86,7 @@ def blocks(request, monkeypatch):
     if request.param == "cut":
         monkeypatch.setattr(long_run, "_FIRST_BLOCK", 7 * NEURONS)
         monkeypatch.setattr(long_run, "_GROWTH", 1)
-        monkeypatch.setattr(sinks, "SEGMENT_BYTES", 500)
+        monkeypatch.setattr(recorders, "SEGMENT_BYTES", 500)
 
 
 class Stop(BaseException):
@@ -347,7 +346,7 @@ def broken_off(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(long_run, "_FIRST_BLOCK", 20 * NEURONS)
         patch.setattr(long_run, "_GROWTH", 1)
-        patch.setattr(sinks, "SEGMENT_BYTES", 0)
+        patch.setattr(recorders, "SEGMENT_BYTES", 0)
         stop_after(patch, 3)
         with pytest.raises(Stop):
             Simulation(network(), "reference").run(0.3, **call)
@@ -430,7 +429,7 @@ def test_memory_is_bounded(monkeypatch, tmp_path):
     import tracemalloc
 
     net = Network([Population("noise", 300, Poisson(400.0))], [], dt=DT)
-    monkeypatch.setattr(sinks, "SEGMENT_BYTES", 2**19)
+    monkeypatch.setattr(recorders, "SEGMENT_BYTES", 2**19)
     monkeypatch.setattr(long_run, "_MOST_BYTES", 2**18)
     peaks = {}
     for name, stream in (("stream", tmp_path / "out.h5"), ("memory", None)):

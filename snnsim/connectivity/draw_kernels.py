@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from snnsim.connectivity import draw_records as recipe
+from snnsim.connectivity import draw_records
 from snnsim.connectivity.draw_records import CHANCE, CONSTANT, KAIMING, LOG_NORMAL, NORMAL, SAME
 from snnsim.errors import InternalError
 from snnsim.numerics import elementary, rng
@@ -21,7 +21,7 @@ from snnsim.numerics.compilation import kernel_with, leaf
 #: within them.
 REDRAWS = 100
 
-_kernel: Any = kernel_with(rng, elementary, recipe)
+_kernel: Any = kernel_with(rng, elementary, draw_records)
 _mix, _log, _exp, _cosine = (leaf(f) for f in (rng.mix, elementary.log, elementary.exp, elementary.cosine_of_turns))
 # Copies for what is hardly ever done: a function that is called at more places would no longer be put into the loops.
 _rare_log, _rare_exp, _rare_cosine = (leaf(f) for f in (elementary.log, elementary.exp, elementary.cosine_of_turns))

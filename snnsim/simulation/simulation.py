@@ -26,8 +26,7 @@ from snnsim.errors import DeviceError, ParameterError, SnnsimError, whole
 from snnsim.events import Events
 from snnsim.network.fingerprint import check_same_network, description, shown
 from snnsim.network.network import Network
-from snnsim.simulation import checkpoints
-from snnsim.simulation import plastic_weights as learned
+from snnsim.simulation import checkpoints, plastic_weights
 from snnsim.simulation.counters import Counters
 from snnsim.simulation.long_run import LongRun
 from snnsim.simulation.network_change import carried, check_layout
@@ -339,7 +338,7 @@ class Simulation:
             In the order of ``network.synapses(network.projection(name))``.
         """
         self._meet("weights", {"projection": repr(projection)})
-        return learned.weights(self.program, self.state, projection)
+        return plastic_weights.weights(self.program, self.state, projection)
 
     def reward(self, projection: str, value: float) -> None:
         """Turn the eligibility of a projection with `RewardModulatedSTDP` into weight: w += value * eligibility.
@@ -352,7 +351,7 @@ class Simulation:
             Any finite number; what is below zero punishes.
         """
         self._meet("reward", {"projection": repr(projection), "value": repr(value)})
-        learned.reward(self.program, self.state, projection, value)
+        plastic_weights.reward(self.program, self.state, projection, value)
 
     def network_with_weights(self) -> Network:
         """Return the network with the weights that its plastic projections have learned so far.
@@ -360,7 +359,7 @@ class Simulation:
         Random wiring and delays of these projections are written out; their rules stay, so that learning may go on.
         """
         self._meet("network_with_weights", {})
-        return learned.network_with_weights(self.program, self.state)
+        return plastic_weights.network_with_weights(self.program, self.state)
 
     # -- many recordings ---------------------------------------------------------------------------------
 

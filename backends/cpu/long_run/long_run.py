@@ -18,27 +18,23 @@ from snnsim.backends.contract.requests import RunOutput, RunRequest
 from snnsim.backends.contract.silent_neurons import settle
 from snnsim.backends.contract.state import State
 from snnsim.backends.cpu.compiler import atomics, pointers
-from snnsim.backends.cpu.long_run import delivery as long_deliver
-from snnsim.backends.cpu.long_run import engine as long_engine
-from snnsim.backends.cpu.long_run import event_driven as visits
-from snnsim.backends.cpu.long_run import spike_exchange as long_mail
-from snnsim.backends.cpu.long_run import window as long_windows
+from snnsim.backends.cpu.long_run import delivery, event_driven, spike_exchange
+from snnsim.backends.cpu.long_run import engine as long_run_engine
+from snnsim.backends.cpu.long_run import window as window_kernels
 from snnsim.backends.cpu.long_run.event_driven import visit_tables
 from snnsim.backends.cpu.long_run.mpi import Exchange, summed
-from snnsim.backends.cpu.neurons import step
-from snnsim.backends.cpu.neurons import table_columns as columns
+from snnsim.backends.cpu.neurons import step, table_columns
 from snnsim.backends.cpu.neurons.population_tables import population_tables
 from snnsim.backends.cpu.neurons.step import step_address
-from snnsim.backends.cpu.parts import plasticity_records as learning_parts
-from snnsim.backends.cpu.parts import records as long_parts
+from snnsim.backends.cpu.parts import plasticity_records
+from snnsim.backends.cpu.parts import records as part_records
 from snnsim.backends.cpu.parts.build import build_parts
 from snnsim.backends.cpu.parts.part import part_of
 from snnsim.backends.cpu.parts.partition import Partition
 from snnsim.backends.cpu.parts.projection_groups import groups_of
 from snnsim.backends.cpu.parts.records import APART, Mail, Part, Run, Senders, Shared, Traces
-from snnsim.backends.cpu.plasticity import catch_up as catching_up
-from snnsim.backends.cpu.plasticity import kernels as synapses
-from snnsim.backends.cpu.plasticity import spikes as learning
+from snnsim.backends.cpu.plasticity import catch_up, kernels
+from snnsim.backends.cpu.plasticity import spikes as spike_kernels
 from snnsim.backends.cpu.plasticity.state_exchange import PlasticRun
 from snnsim.backends.cpu.plasticity.tables import learning_of
 from snnsim.errors import InternalError, ParameterError, ResourceError
@@ -46,7 +42,7 @@ from snnsim.events import Events
 from snnsim.network.network import Network
 from snnsim.network.population import Population
 from snnsim.neurons import NeuronModel
-from snnsim.numerics import specialise as _jit
+from snnsim.numerics import specialise
 from snnsim.numerics.specialise import digest, specialised
 from snnsim.plasticity import normalisation
 from snnsim.system.mpi_processes import Ranks
@@ -58,16 +54,16 @@ _LONGEST_WINDOW, _LARGEST_BOX = 4096, 2**26
 @functools.cache
 def version() -> str:
     """Return the mark of everything that is compiled into the engine."""
-    modules = (_jit, atomics, columns, pointers, step, visits)
-    parts = (long_deliver, long_engine, long_mail, long_parts, long_windows)
-    plastic = (catching_up, learning, learning_parts, normalisation, synapses)
+    modules = (specialise, atomics, table_columns, pointers, step, event_driven)
+    parts = (delivery, long_run_engine, spike_exchange, part_records, window_kernels)
+    plastic = (catch_up, spike_kernels, plasticity_records, normalisation, kernels)
     return digest([sys.modules[module.__name__] for module in (*modules, *parts, *plastic)])
 
 
 @functools.cache
 def engine() -> Any:
     """Return the compiled engine (compiled at its first call, or taken from the disk)."""
-    return specialised(long_engine.run_part, f"run_part_{version()}", cache=True)
+    return specialised(long_run_engine.run_part, f"run_part_{version()}", cache=True)
 
 
 class LongRun:
@@ -149,14 +145,14 @@ class LongRun:
         tables = population_tables(network, self.layout, self.dtype)
         order = np.asarray(network.order, np.int64)
         sources = np.array([group.source for group in groups], np.int64)
-        table = np.zeros((len(groups), long_parts.TRACKED + 1), np.int64)
+        table = np.zeros((len(groups), part_records.TRACKED + 1), np.int64)
         window = _LONGEST_WINDOW
         for row, group in zip(table, groups, strict=True):
             targets = [connection.target_number for connection in group.connections]
-            row[long_parts.DELAY] = group.delay
-            row[long_parts.ZERO_DELAY] = group.delay == 0
-            row[long_parts.PLASTIC] = group.plastic
-            row[long_parts.TRACKED] = any(self._by_events[target] for target in targets)
+            row[part_records.DELAY] = group.delay
+            row[part_records.ZERO_DELAY] = group.delay == 0
+            row[part_records.PLASTIC] = group.plastic
+            row[part_records.TRACKED] = any(self._by_events[target] for target in targets)
             if group.delay != 0:
                 window = min(window, *(connection.minimum_delay for connection in group.connections))
         visit_table, visit_values = visit_tables(network, self._by_events)
@@ -186,7 +182,7 @@ class LongRun:
     def _make_mail(self) -> Mail:
         """Make boxes with room for all spikes of a window, and shorten the window where they would be too large."""
         own = self.partition.high - self.partition.low
-        refractory = self._shared.populations[:, columns.REFRACTORY]
+        refractory = self._shared.populations[:, table_columns.REFRACTORY]
         while True:
             room = int((own * (self._shared.window // (refractory + 1) + 1)).sum(axis=1).max())
             if room <= _LARGEST_BOX or self._shared.window == 1:
@@ -367,7 +363,7 @@ class LongRun:
         values = np.zeros(int(edges[-1]), self.dtype)
         per_part = []
         for part in range(self.n_parts):
-            table = np.zeros((len(request.traces), long_windows.TRACE_RECORD + 1), np.int64)
+            table = np.zeros((len(request.traces), window_kernels.TRACE_RECORD + 1), np.int64)
             neurons, columns_ = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
             first = 0
             for row, trace, edge, width in zip(table, request.traces, edges, widths, strict=False):
@@ -447,4 +443,4 @@ class LongRun:
 
 def long_engine_slots(shared: Shared) -> int:
     """Return the number of slots of the longest ring."""
-    return int(shared.populations[:, columns.SLOTS].max())
+    return int(shared.populations[:, table_columns.SLOTS].max())

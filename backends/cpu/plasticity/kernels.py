@@ -40,7 +40,7 @@ from numba.core import types
 
 from snnsim.backends.cpu.compiler import pointers
 from snnsim.backends.cpu.compiler.pointers import at, c_function, caller, pointer_to, view
-from snnsim.backends.cpu.parts import plasticity_records as learning_parts
+from snnsim.backends.cpu.parts import plasticity_records
 from snnsim.backends.cpu.parts.plasticity_records import (
     BLOCK,
     EDGES,
@@ -60,7 +60,7 @@ from snnsim.backends.cpu.parts.plasticity_records import (
     SCRATCH,
     SPANS,
 )
-from snnsim.numerics import specialise as _jit
+from snnsim.numerics import specialise
 from snnsim.numerics.specialise import bare, digest, jit, specialised
 from snnsim.plasticity import arithmetic
 from snnsim.plasticity.arithmetic import DEPENDENCE
@@ -276,7 +276,7 @@ def _compiled(dependence: str, triplets: bool, eligibility: bool, in_one: bool, 
     table, floats, whole = pointer_to(types.int64), pointer_to(number), types.int64
     index, targets, lists = pointer_to(types.int32), pointer_to(types.uint16), pointer_to(types.uint32)
     first = (table, floats, index, floats, floats, floats, floats, targets, lists, whole, whole, floats)
-    version = digest([_jit, learning_parts, pointers, arithmetic, sys.modules[__name__]])
+    version = digest([specialise, plasticity_records, pointers, arithmetic, sys.modules[__name__]])
     name = f"{dependence}_{triplets}_{eligibility}_{in_one}_{dtype}_{version}"
     chosen: dict[str, Any] = {
         "left_after": left_in_one if in_one else left_in_two,

@@ -15,20 +15,18 @@ from numpy.typing import NDArray
 from snnsim.backends.contract.plasticity import Constants, PlasticState, check_bounds, check_synapses
 from snnsim.backends.contract.state import State
 from snnsim.backends.cpu.compiler import pointers
-from snnsim.backends.cpu.parts import plasticity_records as learning_parts
+from snnsim.backends.cpu.parts import plasticity_records, records
 from snnsim.backends.cpu.parts import plasticity_records as t
-from snnsim.backends.cpu.parts import records as long_parts
 from snnsim.backends.cpu.parts.partition import Partition
 from snnsim.backends.cpu.parts.plasticity_records import Flights
 from snnsim.backends.cpu.parts.projection_groups import Group
 from snnsim.backends.cpu.parts.records import ROWS, WEIGHTS, Part, Shared
-from snnsim.backends.cpu.plasticity import catch_up as catching_up
-from snnsim.backends.cpu.plasticity import kernels as synapses
+from snnsim.backends.cpu.plasticity import catch_up, kernels
 from snnsim.backends.cpu.plasticity.synapse_order import ListedOrder, Order, RowOrder
 from snnsim.backends.cpu.plasticity.tables import no_flights
 from snnsim.errors import ParameterError
 from snnsim.network.network import Network
-from snnsim.numerics import specialise as _jit
+from snnsim.numerics import specialise
 from snnsim.numerics.specialise import digest, specialised
 from snnsim.plasticity import arithmetic, normalisation
 
@@ -36,9 +34,9 @@ from snnsim.plasticity import arithmetic, normalisation
 @functools.cache
 def _kernels() -> tuple[Any, Any]:
     """Return what is compiled beside the engine: catching up and rewards."""
-    modules = (_jit, catching_up, learning_parts, long_parts, pointers, synapses, arithmetic, normalisation)
+    modules = (specialise, catch_up, plasticity_records, records, pointers, kernels, arithmetic, normalisation)
     version = digest([sys.modules[module.__name__] for module in modules])
-    templates = (catching_up.catch_up_all, catching_up.reward)
+    templates = (catch_up.catch_up_all, catch_up.reward)
     first, second = (specialised(template, f"{template.__name__}_{version}", cache=True) for template in templates)
     return first, second
 

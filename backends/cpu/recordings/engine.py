@@ -15,7 +15,7 @@ import numpy as np
 
 from snnsim.backends.cpu.compiler import pointers
 from snnsim.backends.cpu.neurons import step as step_module
-from snnsim.backends.cpu.neurons import table_columns as columns
+from snnsim.backends.cpu.neurons import table_columns
 from snnsim.backends.cpu.neurons.step import SCRATCH, call_step
 from snnsim.backends.cpu.neurons.table_columns import (
     DELAY,
@@ -48,7 +48,7 @@ from snnsim.backends.cpu.recordings.deliver import (
     add_sparse,
 )
 from snnsim.errors import InternalError
-from snnsim.numerics import specialise as _jit
+from snnsim.numerics import specialise
 from snnsim.numerics.specialise import digest, jit, specialised
 from snnsim.scores import EXPONENTIAL, LARGEST, LAST, MEAN, SOFTMAX
 
@@ -263,17 +263,17 @@ def send(j, projections, populations, state, tick, weights, offsets, targets, de
         return add_rows(slot, weights, start, size, active, count)
     if kind == CONVOLUTION:
         return add_convolution(slot, weights, start, projections[j, SHAPE:], active, count, scratch)
-    rows, columns = offsets[projections[j, OFFSETS] :], targets[projections[j, TARGETS] :]
+    rows, table_columns = offsets[projections[j, OFFSETS] :], targets[projections[j, TARGETS] :]
     if kind == SPARSE:
-        return add_sparse(slot, weights, start, rows, columns, active, count)
+        return add_sparse(slot, weights, start, rows, table_columns, active, count)
     if kind == ONCE:
-        return add_once(slot, weights, start, rows, columns, active, count, seen)
+        return add_once(slot, weights, start, rows, table_columns, active, count, seen)
     slots, late = populations[target, SLOTS], delays[projections[j, DELAYS] :]
-    return add_delayed(state[base:], slots, stride, tick, weights, start, rows, columns, late, active, count)
+    return add_delayed(state[base:], slots, stride, tick, weights, start, rows, table_columns, late, active, count)
 
 
 @functools.cache
 def engine() -> Any:
     """Return the compiled engine (compiled at its first call, or taken from the disk)."""
-    version = digest([_jit, columns, deliver, pointers, step_module, sys.modules[__name__]])
+    version = digest([specialise, table_columns, deliver, pointers, step_module, sys.modules[__name__]])
     return specialised(run_recordings, f"run_recordings_{version}", cache=True)
