@@ -50,15 +50,27 @@ TESTS = {
     "snnsim/": "events timebase lengths network simulation storage streaming checkpoints early_exit analysis metrics "
     "energy readouts reservoir reservoir_measures architectures augmentation rng elementary memory changing ranks "
     "divergence ends_of_ranges plot plot_activity report zero_shot contrastive crossbar_chip plot_crossbar",
+    "snnsim/analysis/": "analysis metrics",
     "snnsim/circuits/": "circuits nest_values",
     "snnsim/commands/": "cli cli_train lengths device_loop",
     "snnsim/connectivity/": "connectivity draw build network backends_agree memory ends_of_ranges",
+    "snnsim/early_exit/": "early_exit early_exit_engine lengths",
+    "snnsim/energy/": "energy crossbar_chip report",
+    "snnsim/network/": "network draw connectivity build plasticity lengths memory ends_of_ranges",
     "snnsim/neurons/": "neurons receptors drives network backends_agree nest_values cpu_step closed_form "
     "ends_of_ranges divergence events simulation",
+    "snnsim/numerics/": "rng elementary compilation connectivity drives datasets_dataset neurons",
     "snnsim/plasticity/": "plasticity plasticity_reference plasticity_agree divergence",
+    "snnsim/plot/": "plot plot_activity plot_crossbar",
+    "snnsim/report/": "report",
+    "snnsim/reservoir/": "reservoir reservoir_measures readouts",
+    "snnsim/simulation/": "simulation streaming checkpoints changing lengths ranks memory divergence",
+    "snnsim/storage/": "storage streaming network",
+    "snnsim/system/": "memory ranks storage cli streaming",
     "snnsim/training/": "training_equivalence training_rules training_loop training_inputs training_settings "
     "training_refusals training_ranges training_torch training_threads training_delays training_lengths "
     "training_resume delayed_product eventprop contrastive in_the_loop batch_norm bounds main_job zero_shot",
+    "snnsim/zero_shot/": "zero_shot contrastive",
 }
 _COMPARE = {
     ast.Lt: ("<", "<="),
