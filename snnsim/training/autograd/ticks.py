@@ -115,7 +115,7 @@ def receptor_drive(
     model: NetworkParameters, stage: Stage, before: dict[str, Tensor], arrived: list[Any]
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Sum the receptors; arrivals on an exponential one act at the end of the tick."""
-    drive = torch.zeros_like(before["membrane"])
+    drive = torch.zeros_like(before[stage.model.arithmetic.states[0]])
     now: dict[str, Tensor] = {}
     for receptor, weights in zip(stage.model.receptor_list, arrived, strict=True):
         if isinstance(receptor, Exponential):

@@ -168,7 +168,7 @@ class Call:
             A membrane means nothing any more, as for the backends.
         """
         for stage in self.model.plan.stages:
-            self._check_membrane(stage, state[stage.name]["membrane"].detach())
+            self._check_membrane(stage, state[stage.name][stage.model.arithmetic.states[0]].detach())
         for name, moments in self._moments.items():
             moments.into(self.model.norm(name))
         self._moments.clear()

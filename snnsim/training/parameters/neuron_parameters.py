@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from snnsim.errors import CapabilityError, ParameterError
-from snnsim.neurons import LI, LIF, AdaptiveLIF, Exponential
-from snnsim.neurons.membrane.leaky import SLOWEST_WITH_DECAY_INPUT
+from snnsim.neurons import IF, Exponential
+from snnsim.neurons.membrane.leaky import SLOWEST_WITH_DECAY_INPUT, LeakyModel
 from snnsim.neurons.membrane.resets import reset_coefficients
 from snnsim.training.parameters.plan import Stage
 
@@ -35,17 +35,27 @@ def learned_parameters(stage: Stage, learn: tuple[str, ...], dt: float, dtype: t
     ParameterError
         The description gives something to single neurons that is learned for all together, or cannot be.
     CapabilityError
-        A time constant cannot be learned beside exponential receptors.
+        The model has a bias or a threshold of another meaning than training knows; or a time constant is to be learned
+        beside exponential receptors.
     """
     model: Any = stage.model
     if "bias" in learn and hasattr(model, "bias"):
+        if not isinstance(model, (LeakyModel, IF)):
+            raise _not_learned("bias", stage, "that of a leaky membrane and of IF is")
         values = np.broadcast_to(np.asarray(model.bias, np.float64), (stage.size,)).reshape(stage.channels, -1)
         if np.any(values != values[:, :1]):
             raise ParameterError(f"bias of {stage.name!r} differs within a channel; a learned one cannot")
         yield f"bias:{stage.name}", torch.tensor(values[:, 0].copy(), dtype=dtype), (None, None)
     if "threshold" in learn and hasattr(model, "threshold"):
+        exact: Any = model.coefficients(dt)
+        if not hasattr(model, "reset") or not np.array_equal(getattr(exact, "threshold", None), model.threshold):
+            raise _not_learned(
+                "threshold", stage, "one that is a coefficient of the model, above where its reset lands, is"
+            )
         yield f"threshold:{stage.name}", torch.tensor(model.threshold, dtype=dtype), _threshold_range(model, dtype)
-    if "time_constant" in learn and isinstance(model, (LIF, LI, AdaptiveLIF)):
+    if "time_constant" in learn and hasattr(model, "time_constant"):
+        if not isinstance(model, LeakyModel):
+            raise _not_learned("time_constant", stage, "that of a leaky membrane is")
         tau = np.asarray(model.time_constant)
         fixed = (tau <= 0) | np.isinf(tau)
         if np.all(fixed):
@@ -64,6 +74,12 @@ def learned_parameters(stage: Stage, learn: tuple[str, ...], dt: float, dtype: t
         if model.decay_input:
             high = min(high, math.log(SLOWEST_WITH_DECAY_INPUT) - 1e-6)
         yield f"time_constant:{stage.name}", value, (low, max(high, float(value.max())))
+
+
+def _not_learned(kind: str, stage: Stage, able: str) -> CapabilityError:
+    return CapabilityError(
+        f"learn={kind!r}: that of {stage.name!r} ({type(stage.model).__name__}) is not learned; {able}"
+    )
 
 
 def _threshold_range(model: Any, dtype: torch.dtype) -> tuple[Any, Any]:

@@ -17,6 +17,7 @@ from snnsim.network.network import Network
 from snnsim.network.population import Population
 from snnsim.network.projection import Projection
 from snnsim.neurons import IF, LI, LIF, Delta, Exponential, Input, NeuronModel
+from snnsim.neurons.membrane.leaky import LeakyModel
 from snnsim.timebase import to_seconds
 
 #: Models whose sweep over time is compiled.
@@ -351,6 +352,11 @@ def _check_stage(stage: Stage) -> None:
         raise CapabilityError(
             f"batch_norm of {stage.name!r}: it cannot be folded into the one weight of a pooling projection; "
             "normalise the population before the pool"
+        )
+    if not isinstance(stage.model, (LeakyModel, IF)):
+        raise CapabilityError(
+            f"batch_norm of {stage.name!r}: it is folded into the bias of a leaky membrane or of IF, and "
+            f"{type(stage.model).__name__} is neither"
         )
     convolutions = [isinstance(link.rule, Conv2d) for link in stage.links]
     if any(convolutions) and not all(convolutions):
