@@ -86,7 +86,7 @@ class Cells:
         """Advance by one tick with the reference."""
         own = counters[self.place.counters : self.place.counters + SIZE]
         states, currents = self.layout.states(floats, self.place)[0], self.layout.currents(floats, self.place)[0]
-        return advance(self.model, self.coefficients, states, currents, own, arrived)
+        return advance(self.coefficients, states, currents, own, arrived)
 
     def kernel(self, floats, counters, arrived, tick, edges):
         """Advance by one tick with the kernel, one range after another, as the owners of the ranges do."""

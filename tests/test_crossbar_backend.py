@@ -268,7 +268,7 @@ def test_compensation_gives_back_what_drift_took():
         chip.age(86400.0)
         fabric = Simulation(net, "crossbar", chip=chip, mapping=Mapping(compensate=compensate)).program.fabric
         assert fabric.placed[0][0].gains[0].mean() == pytest.approx(1.0 if compensate is None else 0.66, abs=0.05)
-        drive = next(fabric.deliver(0, np.zeros(30, int), np.arange(30), np.zeros(1, np.uint64))).values[0]
+        drive = fabric.deliver(0, np.zeros(30, int), np.arange(30), np.zeros(1, np.uint64))[0].values[0]
         lost.append(np.abs(drive - net.projections[0].connectivity.weights.sum(0)).mean())
     assert lost[1] < lost[0] / 3
     assert lost[2] < lost[0] / 3
@@ -304,7 +304,7 @@ def test_more_bits_are_nearer():
         fabric = Simulation(
             net, "crossbar", chip=Chip(ChipConfig(PLAIN, adc=ADC(bits))), mapping=mapping
         ).program.fabric
-        drive = next(fabric.deliver(0, np.zeros(5, int), np.arange(5), np.zeros(1, np.uint64))).values[0]
+        drive = fabric.deliver(0, np.zeros(5, int), np.arange(5), np.zeros(1, np.uint64))[0].values[0]
         errors.append(np.abs(drive - net.projections[0].connectivity.weights[:5].sum(0)).mean())
     assert errors[0] > 2 * errors[1] > 4 * errors[2] > 16 * errors[3]
 

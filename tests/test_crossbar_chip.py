@@ -208,7 +208,7 @@ def test_weights_that_are_cut_are_cut_on_an_ideal_chip_too():
     sim = Simulation(net, "crossbar", chip=Chip(), mapping=Mapping(clip=50.0))
     weights = net.projections[0].connectivity.weights
     cut = np.median(np.abs(weights))
-    drive = next(sim.program.fabric.deliver(0, np.zeros(20, int), np.arange(20), np.zeros(1, np.uint64))).values[0]
+    drive = sim.program.fabric.deliver(0, np.zeros(20, int), np.arange(20), np.zeros(1, np.uint64))[0].values[0]
     np.testing.assert_allclose(drive, np.clip(weights, -cut, cut).sum(0), rtol=1e-9)
     given = Events.from_dense(np.ones((1, 1, 20), int), DT)
     hidden = sim.run_samples(given, record=Trace("hidden"))

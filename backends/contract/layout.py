@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,26 @@ class Place:
     currents: int
     ring: int
     counters: int
+
+
+class PopulationViews(NamedTuple):
+    """A population's numbers in the rows of a state, to be read and written.
+
+    Attributes
+    ----------
+    states : ndarray, shape (recordings, states, neurons)
+    currents : ndarray, shape (recordings, receptor states, neurons)
+        States of all receptors.
+    ring : ndarray, shape (recordings, slots, receptors, neurons)
+        Input on its way.
+    counters : ndarray of int32, shape (recordings, neurons)
+        Refractory ticks left.
+    """
+
+    states: NDArray[Any]
+    currents: NDArray[Any]
+    ring: NDArray[Any]
+    counters: NDArray[np.int32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,6 +128,18 @@ class Layout:
     def ring(self, floats: NDArray[Any], place: Place) -> NDArray[Any]:
         """Return the input on its way, shape (recordings, slots, receptors, neurons), as a view."""
         return self._view(floats, place.ring, (place.slots, place.n_receptors, place.size))
+
+    def views(self, floats: NDArray[Any], counters: NDArray[np.int32]) -> dict[int, PopulationViews]:
+        """Return the numbers of each population that is no source, by its own number, as views."""
+        return {
+            place.population: PopulationViews(
+                self.states(floats, place),
+                self.currents(floats, place),
+                self.ring(floats, place),
+                counters[:, place.counters : place.counters + place.size],
+            )
+            for place in self.places
+        }
 
     @staticmethod
     def _view(floats: NDArray[Any], start: int, shape: tuple[int, ...]) -> NDArray[Any]:

@@ -34,7 +34,7 @@ from snnsim.backends.numpy_engine.integrate import add_drives, advance_all, coef
 from snnsim.errors import DeviceError, ParameterError, SnnsimError
 from snnsim.events import Events
 from snnsim.network.network import Network
-from snnsim.neurons import MODELS, RECEPTORS, NeuronModel
+from snnsim.neurons import MODELS, RECEPTORS
 from snnsim.scores import RunningScore
 
 #: Bytes of a weight in the matrix of its block, and of a pair of cells with all that is kept of them.
@@ -174,6 +174,7 @@ class _Run:
         network, n = program.network, state.floats.shape[0]
         self.alive = np.arange(n)
         self.floats, self.counters = state.floats, state.counters
+        self.views = program.layout.views(self.floats, self.counters)
         self.spikes: dict[int, list[tuple[NDArray[np.int64], int, NDArray[np.int64]]]] = {p: [] for p in request.spikes}
         self.traces = [
             np.full((n, trace.records(state.tick, request.n_ticks), trace.neurons.size), np.nan, program.dtype)
@@ -217,7 +218,7 @@ class _Run:
                     self._send(projection, row, recording, neurons, tick, moments)
         for i, trace in enumerate(request.traces):
             if tick % trace.every == 0:
-                values = program.layout.states(self.floats, program._places[trace.population])[:, trace.state]
+                values = self.views[trace.population].states[:, trace.state]
                 self.traces[i][self.alive, self.recorded[i]] = values[:, trace.neurons]
                 self.recorded[i] += 1
         self.ticks[self.alive] = step + 1
@@ -232,21 +233,19 @@ class _Run:
         return np.concatenate(recordings), np.concatenate(parts).astype(np.int64)
 
     def _advance(self, number: int, tick: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        program = self.program
-        place, model = program._places[number], program.network.populations[number].model
-        assert isinstance(model, NeuronModel)
-        ring = program.layout.ring(self.floats, place)
-        arrived = ring[:, tick % place.slots].copy()
-        ring[:, tick % place.slots] = 0
-        for one, recording in enumerate(self.alive):
-            add_drives(program._drives[number], arrived[one], self.request.first_recording + int(recording), tick)
+        own, drives = self.views[number], self.program._drives[number]
+        slot = tick % own.ring.shape[1]
+        arrived = own.ring[:, slot].copy()
+        own.ring[:, slot] = 0
+        if drives:
+            for one, recording in enumerate(self.alive):
+                add_drives(drives, arrived[one], self.request.first_recording + int(recording), tick)
         fires = advance_all(
-            model,
-            program._coefficients[number],
-            np.moveaxis(program.layout.states(self.floats, place), 1, 0),
-            np.moveaxis(program.layout.currents(self.floats, place), 1, 0),
-            self.counters[:, place.counters : place.counters + place.size],
-            np.moveaxis(arrived, 1, 0),
+            self.program._coefficients[number],
+            own.states.swapaxes(0, 1),
+            own.currents.swapaxes(0, 1),
+            own.counters,
+            arrived.swapaxes(0, 1),
         )
         recordings, neurons = np.nonzero(fires)
         return recordings, neurons
@@ -261,7 +260,7 @@ class _Run:
         moments: NDArray[np.uint64],
     ) -> None:
         fabric, operations = self.program.fabric, self.synaptic_operations
-        ring = self.program.layout.ring(self.floats, self.program._places[row.target])
+        ring = self.views[row.target].ring
         on_chip = projection in fabric.placed
         if not on_chip or fabric.ideal:
             edges = np.searchsorted(recording, np.arange(self.alive.size + 1))
@@ -285,7 +284,7 @@ class _Run:
         """Take recordings out that are sure, or at their end."""
         rule, leaving = self.request.exit, self.ends[self.alive] <= step + 1
         if rule is not None and self.scores is not None:
-            readout = self.program.layout.states(self.floats, self.program._places[rule.population])[:, 0]
+            readout = self.views[rule.population].states[:, 0]
             leaving |= np.array([is_sure(scores, rule, step) for scores in self.scores.add(readout)], bool)
         if not np.any(leaving):
             return
@@ -295,6 +294,7 @@ class _Run:
             self.scores.keep(stay)
         self.alive = self.alive[stay]
         self.floats, self.counters = self.floats[stay], self.counters[stay]
+        self.views = self.program.layout.views(self.floats, self.counters)
 
     def _write_back(self, chosen: NDArray[np.bool_]) -> None:
         if self.floats is not self.state.floats:

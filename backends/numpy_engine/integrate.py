@@ -9,16 +9,22 @@ from numpy.typing import NDArray
 
 from snnsim.network.network import Network
 from snnsim.network.population import Population
-from snnsim.neurons import Arithmetic, DriveTable, NeuronModel, Source, drive_counts, drive_key
+from snnsim.neurons import DriveTable, NeuronModel, Source, drive_counts, drive_key
+from snnsim.neurons.base import Arithmetic
+from snnsim.neurons.receptors import ReceptorArithmetic
 from snnsim.numerics.specialise import with_numbers
 
 
 class PopulationCoefficients(NamedTuple):
-    """Coefficients of a population, and its arithmetic, in the precision of the run."""
+    """What a tick of a population takes of its model: arithmetic, and coefficients in the precision of the run.
 
-    model: Any
+    Each receptor is its arithmetic and its coefficients, both None where it has no states.
+    """
+
     arithmetic: Arithmetic
-    receptors: tuple[Any, ...]
+    strict: bool
+    model: Any
+    receptors: tuple[tuple[ReceptorArithmetic | None, Any], ...]
     refractory: int
 
 
@@ -27,13 +33,20 @@ def coefficients_of(model: NeuronModel | Source, dt: float, dtype: np.dtype[Any]
     assert isinstance(model, NeuronModel)
     exact = model.coefficients(dt)
     receptors = tuple(
-        None if receptor.arithmetic is None else _rounded(model.receptor_coefficients(receptor, dt), dtype)
+        (None, None)
+        if receptor.arithmetic is None
+        else (receptor.arithmetic, _rounded(model.receptor_coefficients(receptor, dt), dtype))
         for receptor in model.receptor_list
     )
     own = model.arithmetic
-    functions = {name: getattr(own, name) for name in ("integrate", "distance", "reset")}
-    arithmetic = own._replace(**{name: one and with_numbers(one, dtype.type) for name, one in functions.items()})
-    return PopulationCoefficients(_rounded(exact, dtype), arithmetic, receptors, model.refractory_ticks(dt))
+    arithmetic = own._replace(
+        integrate=with_numbers(own.integrate, dtype.type),
+        distance=own.distance and with_numbers(own.distance, dtype.type),
+        reset=own.reset and with_numbers(own.reset, dtype.type),
+    )
+    return PopulationCoefficients(
+        arithmetic, model.is_strict, _rounded(exact, dtype), receptors, model.refractory_ticks(dt)
+    )
 
 
 def _rounded(coefficients: tuple[Any, ...], dtype: np.dtype[Any]) -> Any:
@@ -71,7 +84,6 @@ def add_drives(drives: list[Drive], arrived: NDArray[Any], recording: int, tick:
 
 
 def advance(
-    model: NeuronModel,
     c: PopulationCoefficients,
     states: NDArray[Any],
     currents: NDArray[Any],
@@ -79,11 +91,10 @@ def advance(
     arrived: NDArray[Any],
 ) -> NDArray[np.int64]:
     """Advance all neurons by one tick in place and return which of them fired; see `advance_all`."""
-    return np.flatnonzero(advance_all(model, c, states, currents, counters, arrived))
+    return np.flatnonzero(advance_all(c, states, currents, counters, arrived))
 
 
 def advance_all(
-    model: NeuronModel,
     c: PopulationCoefficients,
     states: NDArray[Any],
     currents: NDArray[Any],
@@ -94,7 +105,6 @@ def advance_all(
 
     Parameters
     ----------
-    model : NeuronModel
     c : PopulationCoefficients
     states : ndarray, shape (states, ..., neurons)
     currents : ndarray, shape (receptor states, ..., neurons)
@@ -107,15 +117,15 @@ def advance_all(
     arithmetic = c.arithmetic
     inputs = [np.zeros(states.shape[1:], states.dtype) for _ in arithmetic.inputs]
     first = 0
-    for receptor, coefficients, weights in zip(model.receptor_list, c.receptors, arrived, strict=True):
-        if receptor.arithmetic is None:
+    for (receptor, coefficients), weights in zip(c.receptors, arrived, strict=True):
+        if receptor is None:
             inputs[0] = inputs[0] + weights
             continue
         # Arrivals act at the end of the tick: the membrane sees the states as they stood before them.
-        own = currents[first : first + len(receptor.arithmetic.states)]
-        for number, seen in enumerate(receptor.arithmetic.seen(*own, coefficients)):
+        own = currents[first : first + len(receptor.states)]
+        for number, seen in enumerate(receptor.seen(*own, coefficients)):
             inputs[number] = inputs[number] + seen
-        for state, value in zip(own, receptor.arithmetic.follow(*own, weights, coefficients), strict=True):
+        for state, value in zip(own, receptor.follow(*own, weights, coefficients), strict=True):
             state[:] = value
         first += len(own)
     held = counters > 0
@@ -125,7 +135,7 @@ def advance_all(
     if arithmetic.distance is None or arithmetic.reset is None:
         return np.zeros(states.shape[1:], bool)
     distance = arithmetic.distance(*states, c.model)
-    fires = ((distance > 0) if model.is_strict else (distance >= 0)) & ~held
+    fires = ((distance > 0) if c.strict else (distance >= 0)) & ~held
     after = arithmetic.reset(*states, fires.astype(states.dtype), c.model)
     for state, value in zip(states, after, strict=True):
         state[:] = value

@@ -20,7 +20,7 @@ from snnsim.backends.numpy_engine.integrate import add_drives, advance, coeffici
 from snnsim.backends.reference.plasticity import Plasticity
 from snnsim.events import Events
 from snnsim.network.network import Network
-from snnsim.neurons import MODELS, RECEPTORS, NeuronModel
+from snnsim.neurons import MODELS, RECEPTORS
 from snnsim.scores import RunningScore
 
 
@@ -119,14 +119,12 @@ class ReferenceProgram(Program):
         return out
 
     def _advance(self, state: State, recording: int, number: int, tick: int, first: int) -> NDArray[np.int64]:
-        place, model = self._places[number], self.network.populations[number].model
-        assert isinstance(model, NeuronModel)
+        place = self._places[number]
         ring = self.layout.ring(state.floats, place)[recording]
         arrived = ring[tick % place.slots].copy()
         ring[tick % place.slots] = 0
         add_drives(self._drives[number], arrived, first + recording, tick)
         return advance(
-            model,
             self._coefficients[number],
             self.layout.states(state.floats, place)[recording],
             self.layout.currents(state.floats, place)[recording],

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from snnsim.backends.crossbar.array_read import sums as read
+from snnsim.backends.crossbar.array_read import sums
 from snnsim.backends.crossbar.array_read.checks import (
     check_vectors,
     checked_keys,
@@ -112,14 +112,32 @@ class PreparedArray:
         vectors = starts.size - 1
         if vectors < 0:
             check_vectors(starts, active, self.rows)
+        if out is not None:
+            _check_place(out, (vectors, self.outputs))
+        used = None if self._variance is None else checked_keys(keys, vectors)
+        return self.read_known(starts, active, used, out=out, threads=threads if several(threads) else 1)
+
+    def read_known(
+        self,
+        starts: NDArray[np.int64],
+        active: NDArray[np.int64],
+        keys: NDArray[np.uint64] | None,
+        *,
+        out: NDArray[Any] | None = None,
+        threads: int = 1,
+    ) -> tuple[NDArray[Any], int]:
+        """Read as `read` does, with arrays that are known to be of these types; rows are checked where they are read.
+
+        A read of one vector takes a few microseconds, and looking at its arrays once more would take as long.
+        """
+        vectors = starts.size - 1
         if self.precision == "exact":
-            result = _place(out, (vectors, self.outputs), np.float64)
+            result = np.empty((vectors, self.outputs)) if out is None else out
             return result, self._exactly(starts, active, keys, result, threads, True)
-        used = checked_keys(keys, vectors)
-        result = np.empty((vectors, self.outputs), np.float32) if out is None else _place(out, (vectors, self.outputs))
-        given = (*self._prepared[:2], starts, active, used, *self._prepared[2:])
-        if several(threads) and (active.size / 20 + vectors) * self.outputs > read.WORTH_SHARING:
-            saturated = read.share(lambda begin, end: self._kernel(*given, begin, end, result), vectors, threads)
+        result = np.empty((vectors, self.outputs), np.float32) if out is None else out
+        given = (*self._prepared[:2], starts, active, keys, *self._prepared[2:])
+        if threads > 1 and (active.size / 20 + vectors) * self.outputs > sums.WORTH_SHARING:
+            saturated = sums.share(lambda begin, end: self._kernel(*given, begin, end, result), vectors, threads)
         else:
             saturated = self._kernel(*given, 0, vectors, result)
         if saturated < 0:
@@ -136,13 +154,14 @@ class PreparedArray:
             raise DataError(
                 f"currents of shape {result.shape}: must be finite, of shape {(starts.size - 1, self.outputs)}"
             )
-        return result, self._exactly(starts, active, keys, result, 1, False)
+        used = None if self._variance is None else checked_keys(keys, starts.size - 1)
+        return result, self._exactly(starts, active, used, result, 1, False)
 
     def _exactly(
         self,
         starts: NDArray[np.int64],
         active: NDArray[np.int64],
-        keys: ArrayLike | None,
+        keys: NDArray[np.uint64] | None,
         out: NDArray[Any],
         threads: int,
         summing: bool,
@@ -188,13 +207,10 @@ def _by_groups(transfer: NDArray[np.float64], converting: bool, records: NDArray
     return np.ascontiguousarray(padded.reshape(4, groups, WIDTH).transpose(1, 0, 2))
 
 
-def _place(out: NDArray[Any] | None, shape: tuple[int, int], kind: type[np.floating[Any]] = np.float32) -> NDArray[Any]:
-    if out is None:
-        return np.empty(shape, kind)
+def _check_place(out: object, shape: tuple[int, int]) -> None:
     if not isinstance(out, np.ndarray):
         raise DataError(f"out={out!r}: must be an array to write to, or None")
     if out.shape != shape or out.dtype not in (np.float32, np.float64) or not out.flags.c_contiguous:
         raise DataError(
             f"out of shape {out.shape} and type {out.dtype}: must be contiguous, float32 or float64, of shape {shape}"
         )
-    return out

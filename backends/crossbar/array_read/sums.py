@@ -81,8 +81,10 @@ def read_sums(
     variances = None if variance is None else checked_variances(variance, means.shape)
     starts, rows = checked_vectors(offsets, rows_active, means.shape[0])
     out = np.empty((starts.size - 1, means.shape[1]))
+    used = None if variances is None else checked_keys(keys, starts.size - 1)
     transfer, limit = transfer_of(converters, means.shape[1])
-    return out, run_exactly(means, variances, starts, rows, keys, transfer, limit, out, threads)
+    shared = threads if several(threads) else 1
+    return out, run_exactly(means, variances, starts, rows, used, transfer, limit, out, shared)
 
 
 def finish(
@@ -108,8 +110,10 @@ def finish(
     starts, rows = checked_vectors(offsets, rows_active, None if variances is None else variances.shape[0])
     if starts.size - 1 != out.shape[0]:
         raise DataError(f"offsets of {starts.size} numbers: must be one more than the {out.shape[0]} vectors")
+    used = None if variances is None else checked_keys(keys, out.shape[0])
     transfer, limit = transfer_of(converters, out.shape[1])
-    return out, run_exactly(None, variances, starts, rows, keys, transfer, limit, out, threads)
+    shared = threads if several(threads) else 1
+    return out, run_exactly(None, variances, starts, rows, used, transfer, limit, out, shared)
 
 
 def read_every_cell(
@@ -143,13 +147,13 @@ def run_exactly(
     variances: NDArray[np.float64] | None,
     starts: NDArray[np.int64],
     active: NDArray[np.int64],
-    keys: ArrayLike | None,
+    keys: NDArray[np.uint64] | None,
     transfer: NDArray[np.float64],
     limit: float,
     out: NDArray[Any],
     threads: int,
 ) -> int:
-    """Read in float64 into `out`, which holds the currents where there are no means."""
+    """Read in float64 into `out`, which holds the currents where there are no means; `keys` go with variances."""
     from snnsim.backends.crossbar.array_read import kernels as read_kernels
 
     kernels: Any = read_kernels  # their types are found at each call
@@ -157,7 +161,6 @@ def run_exactly(
     matrix = variances if means is None else means
     if matrix is not None and kernels.check(starts, active, matrix.shape[0]) < 0:
         check_vectors(starts, active, matrix.shape[0])
-    used = _NO_KEYS if variances is None else checked_keys(keys, vectors)
     sums = out if out.dtype == np.float64 else np.empty(out.shape)
 
     def part(begin: int, end: int) -> int:
@@ -166,7 +169,7 @@ def run_exactly(
             _NOTHING if variances is None else variances,
             starts,
             active,
-            used,
+            _NO_KEYS if keys is None else keys,
             variances is not None,
             means is not None,
             limit > 0,
@@ -177,7 +180,7 @@ def run_exactly(
             sums,
         )
 
-    shared = several(threads) and (active.size / 10 + vectors) * out.shape[1] > WORTH_SHARING
+    shared = threads > 1 and (active.size / 10 + vectors) * out.shape[1] > WORTH_SHARING
     saturated = share(part, vectors, threads) if shared else part(0, vectors)
     if sums is not out:
         out[...] = sums

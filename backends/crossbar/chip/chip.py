@@ -15,13 +15,14 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from snnsim.backends.crossbar.array_read.checks import check_vectors, checked_keys
 from snnsim.backends.crossbar.cells import CellState, program
 from snnsim.backends.crossbar.chip.config import STAGES, ChipConfig
 from snnsim.backends.crossbar.chip.protocol import LoopDevice, Status
 from snnsim.backends.crossbar.chip.storage import KIND, read_chip, write_chip
 from snnsim.backends.crossbar.chip.tile import Tile
 from snnsim.backends.crossbar.device.device import shown
-from snnsim.backends.crossbar.number_checks import number_array, tile_number
+from snnsim.backends.crossbar.number_checks import number_array, tile_number, whole_numbers
 from snnsim.errors import ParameterError, positive, whole
 from snnsim.network.fingerprint import fingerprint
 from snnsim.storage.hdf5 import read_hdf5, write_hdf5
@@ -149,7 +150,12 @@ class Chip(LoopDevice):
             Current of the plus column less that of the minus column, in uA.
         """
         own = self._tile(tile)
-        return own.read(offsets, rows, keys, self.read_seed, self.threads)
+        offsets, rows = whole_numbers("offsets", offsets), whole_numbers("rows", rows)
+        if not offsets.size:
+            check_vectors(offsets, rows, None)
+        if keys is not None:
+            keys = checked_keys(keys, offsets.size - 1)
+        return own.read(offsets, rows, keys, self.read_seed, whole("threads", self.threads, at_least=1))
 
     # -- what only a simulated chip can do ---------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -10,19 +11,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnsim.backends.crossbar import cells
-from snnsim.backends.crossbar.array_read.checks import checked_keys
 from snnsim.backends.crossbar.array_read.converter import Converters
 from snnsim.backends.crossbar.array_read.noise_keys import tick_of, untimed
 from snnsim.backends.crossbar.array_read.prepared_array import PreparedArray
 from snnsim.backends.crossbar.array_read.sums import read_sums
 from snnsim.backends.crossbar.cells import CellState
-from snnsim.backends.crossbar.number_checks import whole_numbers
 from snnsim.backends.crossbar.wires import currents
 from snnsim.network.fingerprint import fingerprint
 from snnsim.numerics import rng
 
 if TYPE_CHECKING:
     from snnsim.backends.crossbar.chip.config import ChipConfig
+
+
+@functools.lru_cache(maxsize=4096)
+def _noise_stream(read_seed: int, number: int) -> int:
+    """Return the stream of a tile's read noise."""
+    return rng.stream_number("crossbar read", read_seed, number)
 
 
 class Tile:
@@ -159,22 +164,18 @@ class Tile:
         read_seed: int,
         threads: int,
     ) -> NDArray[np.float64]:
-        """Read the array; see `Chip.read`."""
-        offsets = whole_numbers("offsets", offsets)
-        vectors = max(offsets.size - 1, 0)
+        """Read the array; see `Chip.read`, which has the arrays checked: here they are known to be of these types."""
         if keys is None:
+            vectors = max(offsets.size - 1, 0)
             keys = untimed(self.own_reads, vectors)
             self.own_reads += vectors
-        else:
-            keys = checked_keys(keys, vectors)
-        noise = rng.bits(self.seed, rng.stream_number("crossbar read", read_seed, self.number), keys)
+        noise = rng.bits(self.seed, _noise_stream(read_seed, self.number), keys)
         config = self.config
         gated = config.wires is not None and config.wires.unselected == "gated"
         if not gated and config.device.flicker is None:
-            found, saturated = self.array.read(offsets, rows, noise, threads=threads)
+            found, saturated = self.array.read_known(offsets, rows, noise, threads=threads)
             self.saturated += saturated
             return np.asarray(found, np.float64)
-        rows = whole_numbers("rows", rows)
         if gated:
             assert config.wires is not None
             solve = currents.exact_currents if config.wires.solver == "exact" else currents.fast_currents

@@ -43,7 +43,7 @@ def measured_gain(
     active = drawn.reshape(PROBE_VECTORS, rows) < max(PROBE_ACTIVITY, 1 / rows)
     offsets = np.concatenate(([0], np.cumsum(active.sum(1)))).astype(np.int64)
     keys = PROBES + np.arange(PROBE_VECTORS, dtype=np.uint64)
-    currents = read(offsets, np.nonzero(active)[1], keys)
+    currents = read(offsets, np.ascontiguousarray(np.nonzero(active)[1]), keys)
     found = mapping.weights(currents / status.read_voltage, reference, span)
     # Against the weights as the cells were told, so that what slices round is no loss.
     told = mapping.weights(targets[:, 0::2] - targets[:, 1::2], reference, span)

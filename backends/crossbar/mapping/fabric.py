@@ -256,7 +256,7 @@ class DigitalFabric:
         sources: NDArray[np.int64],
         moments: NDArray[np.uint64],
         read_ideal: bool = True,
-    ) -> Iterator[Delivery]:
+    ) -> list[Delivery]:
         """Read the chip for the spikes of a projection's sources in one tick.
 
         Parameters
@@ -270,6 +270,7 @@ class DigitalFabric:
         read_ideal : bool
             Read an ideal chip, too; without, its reads are counted only.
         """
+        found = []
         for placed in self.placed[number]:
             reads = placed.block.reads(recording, sources)
             if not reads.recording.size:
@@ -287,9 +288,9 @@ class DigitalFabric:
                 read = self._weights_of(currents / self.status.read_voltage, placed.reference[tile.outputs])
                 values[chosen, tile.outputs] += read / placed.gains[index]
             if read_ideal or not self.ideal:
-                yield Delivery(
-                    placed.block.delay, reads.recording, reads.position, reads.times, placed.block.targets, values
-                )
+                block = placed.block
+                found.append(Delivery(block.delay, reads.recording, reads.position, reads.times, block.targets, values))
+        return found
 
     def _part(
         self, number: int, placed: Placed, tile: Tile, reads: Reads
@@ -314,11 +315,15 @@ class DigitalFabric:
         of_conversions[tile.number] = of_conversions.get(tile.number, 0) + vectors * pairs
         if isinstance(self.device, Chip) or tile.number in self.ranges:
             activity.saturated_of.setdefault(tile.number, 0)
-        power = getattr(self.device, "row_power", None)
+        if type(self.device) is Chip:
+            power = self.device.tiles[tile.number].row_power
+        else:
+            told = getattr(self.device, "row_power", None)
+            power = None if told is None else told(tile.number)
         if power is None:
             activity.watts = None
         elif activity.watts is not None:
-            activity.watts += float(np.sum(power(tile.number)[rows]))
+            activity.watts += float(np.sum(power[rows]))
         return chosen, offsets, rows
 
     def _saturated(self, tile: int) -> int | None:
@@ -339,9 +344,14 @@ class DigitalFabric:
     def read(
         self, number: int, tile: int, offsets: NDArray[np.int64], rows: NDArray[np.int64], keys: NDArray[np.uint64]
     ) -> NDArray[np.float64]:
-        """Return the currents of a tile of a projection; whatever goes wrong is a `DeviceError` that says where."""
+        """Return the currents of a tile of a projection; whatever goes wrong is a `DeviceError` that says where.
+
+        Arrays are contiguous and of these types: a `Chip` takes them as they are.
+        """
         if type(self.device) is Chip:
-            return self.device.read(tile, offsets, rows, keys)
+            # Not by `Chip.read`, which looks at arrays that are made here.
+            chip = self.device
+            return chip.tiles[tile].read(offsets, rows, keys, chip.read_seed, chip.threads)
         try:
             return self._geometry.currents(tile, keys.size, self.device.read(tile, offsets, rows, keys))
         except Exception as error:  # a driver may raise anything
