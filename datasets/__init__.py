@@ -10,6 +10,7 @@ from snnsim.datasets.downloads.manifest import DATASETS as DATASETS
 from snnsim.datasets.downloads.manifest import DatasetCard as DatasetCard
 from snnsim.datasets.downloads.manifest import RemoteFile as RemoteFile
 from snnsim.datasets.event_camera.camera import SaccadeCamera as SaccadeCamera
+from snnsim.datasets.formats.nmnist_bin import read_nmnist_bin as read_nmnist_bin
 from snnsim.datasets.formats.spike_trains.file import SpikesFile as SpikesFile
 from snnsim.datasets.formats.spike_trains.read import read_spikes_hdf5 as read_spikes_hdf5
 from snnsim.datasets.frames import FrameBatch as FrameBatch
@@ -25,7 +26,6 @@ from snnsim.datasets.protocols import apply_protocol as apply_protocol
 from snnsim.datasets.sets.digits import load_digits_events as load_digits_events
 from snnsim.datasets.sets.lag_patterns import lag_patterns as lag_patterns
 from snnsim.datasets.sets.nmnist import load_nmnist as load_nmnist
-from snnsim.datasets.sets.nmnist import read_nmnist_bin as read_nmnist_bin
 from snnsim.datasets.sets.shd_ssc import load_shd as load_shd
 from snnsim.datasets.sets.shd_ssc import load_ssc as load_ssc
 from snnsim.datasets.sets.shd_ssc import open_shd as open_shd

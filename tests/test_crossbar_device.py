@@ -3,12 +3,11 @@
 import dataclasses
 import json
 import math
-from statistics import NormalDist
 
 import numpy as np
 import pytest
 
-from snnsim.backends.crossbar import Device, Flicker, ProgrammingNoise, WriteVerify, breakdown
+from snnsim.backends.crossbar import Device, Flicker, ProgrammingNoise, WriteVerify
 from snnsim.backends.crossbar.cells import conductance_at, effective_conductance, flicker, program, read_variance
 from snnsim.backends.crossbar.chip.part_storage import from_dictionary, to_dictionary
 from snnsim.backends.crossbar.device import presets
@@ -17,6 +16,7 @@ from snnsim.backends.crossbar.device.curves import ClippedLogarithm, ClippedPowe
 from snnsim.backends.crossbar.device.device import STAGES
 from snnsim.backends.crossbar.device.programming import FormedNoise
 from snnsim.errors import DataError, ParameterError
+from snnsim.reservoir import BreakdownPairs
 
 PRESETS = {
     "ideal": presets.ideal,
@@ -188,48 +188,11 @@ def test_the_current_of_milo_cells_is_that_of_its_formula():
     assert effective_conductance(device, np.zeros((1, 1)))[0, 0] == 0.0
 
 
-@pytest.mark.parametrize("voltage", [3.2, 3.36, 3.433, 3.5, 3.65])
-def test_breakdown_forms_the_share_of_a_normal_law(voltage):
-    share = NormalDist(3.433, 0.114).cdf(voltage)
-    # Chance alone moves the share of 400 cells by up to 2.5 points (one sd).
-    shares = np.array([breakdown.formed((20, 20), voltage, seed=2, tile=tile).mean() for tile in range(100)])
-    chance = math.sqrt(share * (1 - share) / 400)
-    assert shares.std() == pytest.approx(chance, rel=0.25)
-    assert shares.mean() == pytest.approx(share, abs=4 * chance / 10)
-    assert breakdown.formed((400, 400), voltage, seed=1).mean() == pytest.approx(share, abs=0.005)
-    assert breakdown.fraction_formed(voltage) == pytest.approx(share)
-    assert breakdown.forming_voltage(share) == pytest.approx(voltage)
-
-
-def test_a_higher_voltage_forms_more_of_the_same_cells():
-    low, high = (breakdown.formed((50, 50), voltage, seed=3) for voltage in (3.4, 3.5))
-    assert (high | ~low).all()
-    assert high.sum() > low.sum()
-    volts = breakdown.breakdown_voltages((200, 200), seed=3)
-    percentiles = np.percentile(volts, [5, 25, 50, 75, 95])
-    assert np.allclose(percentiles, [3.24, 3.36, 3.44, 3.52, 3.62], atol=0.02)
-
-
-def test_differential_weights_have_the_published_moments():
-    shape = (300, 400)
-    weights = {
-        "normal": breakdown.normal_difference(shape, mean=0.00156, deviation=6.61329, seed=0),
-        "few formed": breakdown.breakdown_difference(shape, breakdown.forming_voltage(0.17), seed=0),
-        "most formed": breakdown.breakdown_difference(shape, breakdown.forming_voltage(0.855), seed=0),
-    }
-    for name, values in weights.items():
-        assert values.shape == shape
-        assert abs(values.mean()) < 0.05, name
-        assert values.std() == pytest.approx(6.6, abs=0.1), name
-    assert breakdown.difference_deviation(0.17) == pytest.approx(6.61, abs=0.05)
-    assert np.std(weights["few formed"]) == pytest.approx(breakdown.difference_deviation(0.17), rel=0.01)
-
-
 def test_cells_formed_on_the_chip_are_those_formed_in_software():
-    formed = breakdown.formed((200, 300), 3.433, seed=1)
+    software = BreakdownPairs(voltage=3.433).cells((200, 300), 1, "cells")
+    formed = software > 0
     state = program(presets.resistive_switching(), np.where(formed, 12.35, 0.0), seed=1, tile=0)
     assert (state.conductance[~formed] == 0.0).all()
-    software = breakdown.breakdown_conductances((200, 300), 3.433, seed=1)
     for cells in (state.conductance[formed], software[formed]):
         assert cells.mean() == pytest.approx(12.35, abs=0.05)
         assert cells.std() == pytest.approx(1.86, rel=0.02)
@@ -297,9 +260,6 @@ def test_bad_devices_are_refused(change, words):
         (lambda: presets.reram_cmo(1.0), r"acceptance=1\.0"),
         (lambda: presets.crosssim_sonos(6), "days=6"),
         (lambda: presets.pcm(-1.0), r"g_max=-1\.0"),
-        (lambda: breakdown.forming_voltage(1.0), r"fraction=1\.0"),
-        (lambda: breakdown.formed((4, 4), -3.0, seed=0), r"voltage=-3\.0"),
-        (lambda: breakdown.formed((0, 4), 3.0, seed=0), r"shape\[0\]=0"),
     ],
 )
 def test_bad_parts_are_refused(make, words):

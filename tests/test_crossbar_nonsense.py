@@ -19,7 +19,6 @@ from snnsim.backends.crossbar import (
     Status,
     Wires,
     WriteVerify,
-    breakdown,
     cells,
     crosssim_rram,
     moment,
@@ -38,6 +37,7 @@ from snnsim.backends.crossbar.wires.currents import (
 )
 from snnsim.energy import Cost, CostTable, EnergyLine, LatencyLine, compare
 from snnsim.errors import SnnsimError
+from snnsim.reservoir import BreakdownPairs, NormalPairs
 
 NONSENSE = [
     None, np.nan, np.inf, -np.inf, -1, -1.5, 1e308, 10**30, True, "x", "", b"x", [], (), [1, 2], {}, {"a": 1}, object(),
@@ -182,14 +182,12 @@ CALLS = {
          "tick": 0, "rows": np.arange(2)},
     ),
     "moment": (moment, {"recording": 0, "tick": 0}),
-    "breakdown_difference": (breakdown.breakdown_difference, {"shape": (2, 2), "voltage": 3.4, "seed": 0, "tile": 0}),
-    "normal_difference": (
-        breakdown.normal_difference,
-        {"shape": (2, 2), "mean": 0.0, "deviation": 1.0, "seed": 0, "tile": 0},
+    "BreakdownPairs": (
+        BreakdownPairs,
+        {"voltage": 3.4, "breakdown_mean": 3.4, "breakdown_sd": 0.1, "mean": 12.0, "sd": 2.0},
     ),
-    "forming_voltage": (breakdown.forming_voltage, {"fraction": 0.5}),
-    "difference_deviation": (breakdown.difference_deviation, {"fraction": 0.5}),
-    "fraction_formed": (breakdown.fraction_formed, {"voltage": 0.5}),
+    "with_formed": (BreakdownPairs.with_formed, {"share": 0.5}),
+    "NormalPairs": (NormalPairs, {"mean": 0.0, "sd": 1.0}),
     **{
         name: (getattr(presets, name), {argument: good})
         for name, argument, good in (

@@ -105,13 +105,31 @@ def test_the_share_of_formed_cells_is_the_normal_distribution_of_the_voltage():
         statistics = BreakdownPairs(voltage=voltage)
         expected = 0.5 * (1 + math.erf((voltage - 3.433) / 0.114 / math.sqrt(2)))
         assert abs(statistics.formed - expected) < 1e-12
-        shares = [np.mean(statistics.cells((20, 20), seed, "map") > 0) for seed in range(50)]
-        assert abs(np.mean(shares) - expected) < 4 * math.sqrt(expected * (1 - expected) / (400 * 50))
+        again = BreakdownPairs.with_formed(expected)
+        assert again.voltage == pytest.approx(voltage)
+        assert again.formed == pytest.approx(expected)
+        shares = [np.mean(statistics.cells((20, 20), seed, "map") > 0) for seed in range(100)]
+        chance = math.sqrt(expected * (1 - expected) / 400)  # of one map of 400 cells
+        assert abs(np.mean(shares) - expected) < 4 * chance / 10
+        assert np.std(shares) == pytest.approx(chance, rel=0.25)
         assert np.mean(np.abs(np.array(shares) - expected) < 0.05) > 0.8  # one map of 400 cells
         seen.append(statistics.cells((20, 20), 0, "map"))
     for low, high in itertools.pairwise(seen):
         np.testing.assert_array_equal(high[low > 0], low[low > 0])  # what is formed stays as it is
     assert abs(np.mean(seen[3][seen[3] > 0]) - 12.35) < 0.5
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: BreakdownPairs.with_formed(1.0), r"share=1\.0"),
+        (lambda: BreakdownPairs.with_formed("half"), r"share='half'"),
+        (lambda: BreakdownPairs(voltage=-3.0), r"voltage=-3\.0"),
+    ],
+)
+def test_statistics_that_no_cells_have_are_refused(make, words):
+    with pytest.raises(ParameterError, match=words):
+        make()
 
 
 def test_distance_makes_synapses_rare():

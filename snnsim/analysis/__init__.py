@@ -1,11 +1,11 @@
 """Measures: spike trains, the metrics of NeuroBench, what a network takes."""
 
+from snnsim.analysis.memory_footprint import footprint as footprint
+from snnsim.analysis.memory_footprint import parameter_count as parameter_count
 from snnsim.analysis.neurobench import Metrics as Metrics
 from snnsim.analysis.neurobench import activation_sparsity as activation_sparsity
 from snnsim.analysis.neurobench import connection_sparsity as connection_sparsity
-from snnsim.analysis.neurobench import footprint as footprint
 from snnsim.analysis.neurobench import metrics as metrics
-from snnsim.analysis.neurobench import parameter_count as parameter_count
 from snnsim.analysis.neurobench import synaptic_operations as synaptic_operations
 from snnsim.analysis.spike_trains import Floats as Floats
 from snnsim.analysis.spike_trains import active_share as active_share

@@ -16,47 +16,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snnsim.connectivity import Conv2d, Dense, MaxPool2d, OneToOne, SumPool2d
-from snnsim.connectivity.distributions import Distribution
-from snnsim.errors import ParameterError, one_of
+from snnsim.analysis.memory_footprint import Footprint, footprint, parameter_count, pools
+from snnsim.connectivity import Conv2d, OneToOne
+from snnsim.errors import ParameterError
+from snnsim.network.connection import Connection
 from snnsim.network.network import Network
 from snnsim.network.population import Population
-from snnsim.network.projection import Projection
 from snnsim.neurons import NeuronModel
 from snnsim.simulation.result import Result
 from snnsim.system.tables import in_bytes, table
-
-_INDEX_BYTES = 4
-
-
-@dataclass(frozen=True)
-class Footprint:
-    """Bytes that a network takes.
-
-    Parameters
-    ----------
-    weights : int
-        Of every weight that the description holds: a convolution its kernels, one number for all synapses one.
-    indices : int
-        Targets of synapses that are listed or drawn one by one, four bytes each.
-    delays : int
-        Of delays given one a synapse.
-    parameters : int
-        Of neuron models, receptors among them: one number for a population, or one a neuron.
-    states : int
-        Of neurons and receptors, for one recording.
-    """
-
-    weights: int
-    indices: int
-    delays: int
-    parameters: int
-    states: int
-
-    @property
-    def total(self) -> int:
-        """Bytes of everything."""
-        return self.weights + self.indices + self.delays + self.parameters + self.states
 
 
 @dataclass(frozen=True)
@@ -203,34 +171,6 @@ def metrics(
 # -- of the network --------------------------------------------------------------------------------------
 
 
-def footprint(network: Network, *, dtype: str = "float32") -> Footprint:
-    """Return how many bytes weights, delays, parameters and states take.
-
-    Parameters
-    ----------
-    network : Network
-    dtype : {"float32", "float64", "float16"}
-        Precision of all but indices.
-    """
-    one_of("dtype", dtype, ("float32", "float64", "float16"))
-    size = np.dtype(dtype).itemsize
-    weights = delays = indices = parameters = states = 0
-    for projection in network.projections:
-        weights += _weight_count(network, projection)
-        delays += _delay_count(network, projection)
-        indices += _index_count(network, projection)
-    for population in network.populations:
-        parameters += _parameter_count(population)
-        states += _state_count(population)
-    return Footprint(size * weights, _INDEX_BYTES * indices, size * delays, size * parameters, size * states)
-
-
-def parameter_count(network: Network) -> int:
-    """Return the number of weights, delays and parameters of neurons that the description holds."""
-    held = sum(_weight_count(network, one) + _delay_count(network, one) for one in network.projections)
-    return held + sum(_parameter_count(population) for population in network.populations)
-
-
 def connection_sparsity(network: Network) -> float:
     """Return the share of weights that are zero or absent, 0 for a network without weights.
 
@@ -238,17 +178,16 @@ def connection_sparsity(network: Network) -> float:
     one for each pair of a source and a target. Pooling does not count.
     """
     zeros, count = 0, 0
-    for projection in network.projections:
-        rule = projection.connectivity
-        if _pools(projection):
+    for connection in network.connections:
+        rule, source, target = connection.projection.connectivity, connection.source, connection.target
+        if pools(connection.projection):
             continue
-        source, target = _ends(network, projection)
         if isinstance(rule, Conv2d):
-            kernels = rule.kernels(source.shape, target.shape, network.connection(projection).key)
+            kernels = rule.kernels(source.shape, target.shape, connection.key)
             zeros += int(np.count_nonzero(kernels == 0))
             count += kernels.size
             continue
-        synapses = network.synapses(projection)
+        synapses = connection.synapses()
         held = np.flatnonzero(synapses.weights)
         whole = source.size if isinstance(rule, OneToOne) else source.size * target.size
         sources = np.repeat(np.arange(source.size), np.diff(synapses.offsets))
@@ -284,21 +223,21 @@ def synaptic_operations(
         network.projection(name)
     ticks, recordings = int(result.exit_ticks.sum()), max(len(result), 1)
     counted = []
-    for i, projection in enumerate(network.projections):
-        if _pools(projection):
+    for i, connection in enumerate(network.connections):
+        projection, source, target = connection.projection, connection.source, connection.target
+        if pools(projection):
             continue
-        source, target = _ends(network, projection)
         rule = projection.connectivity
         if isinstance(rule, (Conv2d, OneToOne)):
             whole = rule.count(source.shape, target.shape)
         else:
             whole = source.size * target.size
         assert whole is not None
-        degrees = _nonzero_degrees(network, projection)
+        degrees = _nonzero_degrees(connection)
         if degrees is None:  # every synapse has a weight: the engine has counted already
             effective = float(result.counters.synaptic_operations[:, i].sum())
         else:
-            effective = float(degrees @ _spike_counts(network, projection, result))
+            effective = float(degrees @ _spike_counts(connection, result))
         counted.append(
             SynapticOperations(
                 projection.name, effective / recordings, whole * ticks / recordings, projection.name in analog
@@ -307,12 +246,12 @@ def synaptic_operations(
     return tuple(counted)
 
 
-def _nonzero_degrees(network: Network, projection: Projection) -> NDArray[np.int64] | None:
+def _nonzero_degrees(connection: Connection) -> NDArray[np.int64] | None:
     """Return how many synapses of each source have a weight, or None where all have."""
-    weights: Any = projection.connectivity.weights
+    weights: Any = connection.projection.connectivity.weights
     if isinstance(weights, float) and weights != 0:
         return None
-    synapses = network.synapses(projection)
+    synapses = connection.synapses()
     has = synapses.weights != 0
     if has.all():
         return None
@@ -320,15 +259,15 @@ def _nonzero_degrees(network: Network, projection: Projection) -> NDArray[np.int
     return np.diff(before[synapses.offsets]).astype(np.int64)
 
 
-def _spike_counts(network: Network, projection: Projection, result: Result) -> NDArray[np.int64]:
-    name = projection.source
+def _spike_counts(connection: Connection, result: Result) -> NDArray[np.int64]:
+    name = connection.source.name
     if name not in result.spikes:
         raise ParameterError(
-            f"projection {projection.name!r} has weights that are zero: record the spikes of its source, "
+            f"projection {connection.name!r} has weights that are zero: record the spikes of its source, "
             f"record=[{name!r}], for the operations that count"
         )
     events = result.spikes[name]
-    return np.bincount(events.sources, minlength=network.population(name).size).astype(np.int64)
+    return np.bincount(events.sources, minlength=connection.source.size).astype(np.int64)
 
 
 # -- helping ---------------------------------------------------------------------------------------------
@@ -336,14 +275,6 @@ def _spike_counts(network: Network, projection: Projection, result: Result) -> N
 
 def _spikes(population: Population) -> bool:
     return isinstance(population.model, NeuronModel) and population.model.spiking
-
-
-def _pools(projection: Projection) -> bool:
-    return isinstance(projection.connectivity, (MaxPool2d, SumPool2d))
-
-
-def _ends(network: Network, projection: Projection) -> tuple[Population, Population]:
-    return network.population(projection.source), network.population(projection.target)
 
 
 def _check_same(network: Network, result: Result) -> None:
@@ -354,59 +285,3 @@ def _check_same(network: Network, result: Result) -> None:
             f"result: is of populations {', '.join(theirs[0])} and projections {', '.join(theirs[1])}; network "
             f"{network.name!r} has {', '.join(ours[0])} and {', '.join(ours[1])}"
         )
-
-
-def _synapse_count(network: Network, projection: Projection) -> int:
-    source, target = _ends(network, projection)
-    return round(projection.rule.expected(source.shape, target.shape))
-
-
-def _weight_count(network: Network, projection: Projection) -> int:
-    rule = projection.connectivity
-    weights: Any = rule.weights
-    if isinstance(weights, float):
-        return 1
-    if isinstance(weights, np.ndarray):
-        return int(weights.size)
-    assert isinstance(weights, Distribution)
-    if isinstance(rule, Conv2d):
-        source, target = _ends(network, projection)
-        return int(np.prod(rule.kernel_shape(source.shape, target.shape)))
-    return _synapse_count(network, projection)
-
-
-def _delay_count(network: Network, projection: Projection) -> int:
-    if isinstance(projection.delay, float):
-        return 0
-    return _synapse_count(network, projection)
-
-
-def _index_count(network: Network, projection: Projection) -> int:
-    if isinstance(projection.connectivity, (Dense, Conv2d, OneToOne)) or _pools(projection):
-        return 0
-    return _synapse_count(network, projection)
-
-
-def _parameter_count(population: Population) -> int:
-    return _numbers(population.model) if isinstance(population.model, NeuronModel) else 0
-
-
-def _numbers(value: Any) -> int:
-    """Return how many numbers a parameter is: of a model, those of its fields."""
-    if isinstance(value, np.ndarray):
-        return int(value.size)
-    if isinstance(value, (bool, str)) or value is None:
-        return 0
-    if isinstance(value, (int, float)):
-        return 1
-    if dataclasses.is_dataclass(value):
-        return sum(_numbers(getattr(value, part.name)) for part in dataclasses.fields(value))
-    return sum(_numbers(one) for one in value) if isinstance(value, (tuple, list)) else 0
-
-
-def _state_count(population: Population) -> int:
-    model = population.model
-    if not isinstance(model, NeuronModel):
-        return 0
-    receptors = sum(len(one.arithmetic.states) for one in model.receptor_list if one.arithmetic is not None)
-    return population.size * (len(model.arithmetic.states) + receptors)

@@ -13,7 +13,10 @@ from snnsim.plot.crossbar import ir_drop as ir_drop
 from snnsim.plot.crossbar import programming as programming
 from snnsim.plot.delay_histograms import delay_histogram as delay_histogram
 from snnsim.plot.delay_histograms import distributions as delays
+from snnsim.plot.early_exit import accuracy_latency as accuracy_latency
+from snnsim.plot.early_exit import confidence as confidence
 from snnsim.plot.energy_bars import energy as energy
+from snnsim.plot.events import events_frames as events_frames
 from snnsim.plot.firing import activity as activity
 from snnsim.plot.firing import correlation as correlation
 from snnsim.plot.firing import firing_rates as firing_rates
@@ -21,11 +24,8 @@ from snnsim.plot.firing import intervals as intervals
 from snnsim.plot.firing import irregularity as irregularity
 from snnsim.plot.firing import population_activity as population_activity
 from snnsim.plot.firing import weights as weights
+from snnsim.plot.learning import learning_curve as learning_curve
 from snnsim.plot.network_graph import network as network
-from snnsim.plot.runs import accuracy_latency as accuracy_latency
-from snnsim.plot.runs import confidence as confidence
-from snnsim.plot.runs import events_frames as events_frames
-from snnsim.plot.runs import learning_curve as learning_curve
 from snnsim.plot.runs import raster as raster
 from snnsim.plot.runs import rates as rates
 from snnsim.plot.runs import trace as trace

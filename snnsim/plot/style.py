@@ -136,3 +136,9 @@ def save(figure: Figure | Axes, path: str | Path, *, dpi: int = 200) -> Path:
     with style(), replacing(target) as temporary:
         whole.savefig(temporary, format=kind, dpi=dpi, metadata=_METADATA[kind])
     return target
+
+
+def check_recording(recording: int, count: int) -> None:
+    """Raise `ParameterError` unless there is a recording of that number."""
+    if not 0 <= recording < count:
+        raise ParameterError(f"recording={recording}: there are recordings 0 ... {count - 1}")

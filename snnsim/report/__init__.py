@@ -1,10 +1,10 @@
 """Reports: one HTML page about a run that opens anywhere, offline."""
 
-from snnsim.report.page import Picture as Picture
-from snnsim.report.page import Preformatted as Preformatted
 from snnsim.report.page import Report as Report
-from snnsim.report.page import Table as Table
-from snnsim.report.page import run_report as run_report
+from snnsim.report.parts import Picture as Picture
+from snnsim.report.parts import Preformatted as Preformatted
+from snnsim.report.parts import Table as Table
+from snnsim.report.runs import run_report as run_report
 
 __all__ = [
     "Picture",

@@ -19,6 +19,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from numbers import Real
 from statistics import NormalDist
 
 import numpy as np
@@ -120,7 +121,7 @@ class BreakdownPairs(WeightStatistics):
     @classmethod
     def with_formed(cls, share: float) -> BreakdownPairs:
         """Return the statistics at the voltage that forms this share of the cells, between 0 and 1."""
-        if not 0.0 < share < 1.0:
+        if not isinstance(share, Real) or not 0.0 < share < 1.0:
             raise ParameterError(f"share={share!r}: must lie between 0 and 1, without the ends")
         return cls(voltage=NormalDist(BREAKDOWN_MEAN, BREAKDOWN_SD).inv_cdf(share))
 

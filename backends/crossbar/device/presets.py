@@ -236,7 +236,10 @@ def crosssim_sonos(days: int = 0) -> Device:
 
 
 def resistive_switching() -> Device:
-    """Return cells formed by dielectric breakdown, whose conductance chance decides; see `breakdown`."""
+    """Return cells formed by dielectric breakdown, whose conductance chance decides.
+
+    Which cells are formed is in the targets: zero leaves a cell as it is. `snnsim.reservoir.BreakdownPairs` draws it.
+    """
     return Device(
         "cells by dielectric breakdown",
         0.0,
