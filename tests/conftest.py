@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 os.environ["MPLBACKEND"] = "Agg"
+os.environ["SNNSIM_QUIET"] = "1"  # what is compiled, and when, is no part of what a command prints
 
 ROOT = Path(__file__).resolve().parent.parent
 # `python -m pytest` puts the root on the path, where `backends` and `datasets` would be top-level packages.

@@ -1,6 +1,7 @@
 """Compiling where nothing can be written: it goes on, and says what would make it quicker."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -73,3 +74,30 @@ def test_a_checked_build_notices_every_access_out_of_range(tmp_path):
     kept = {path.name for path in (tmp_path / "kept").rglob("*.nbi")}
     assert kept
     assert all("_checked" in name for name in kept)
+
+
+USER = """
+import snnsim as sn
+net = sn.Network(
+    [sn.Population("in", 3, sn.Input()), sn.Population("a", 2, sn.LIF())],
+    [sn.Projection("in", "a", sn.Dense(0.5))],
+    dt=1e-3,
+)
+events = sn.Events.from_ticks([1, 2], [0, 1], n_sources=3, n_ticks=5, dt=1e-3)
+sn.Simulation(net).run_samples(events)
+"""
+
+
+def test_the_first_compilation_says_that_it_compiles_and_how_far_it_is(tmp_path):
+    environment = {name: value for name, value in os.environ.items() if name not in ("SNNSIM_QUIET", "PYTHONPATH")}
+    environment["NUMBA_CACHE_DIR"] = str(tmp_path)
+
+    def said(**more):
+        command = [sys.executable, "-c", USER]
+        done = subprocess.run(command, env=environment | more, capture_output=True, text=True, check=True)
+        return done.stderr.splitlines()
+
+    first = said()
+    assert re.fullmatch(r"snnsim compiles, once on this machine: \d+ functions, \d+ s.*", first[0])
+    assert any(re.search(r"the engine of recordings: \d+ of about 69", line) for line in first)
+    assert said() == []  # kept on the disk

@@ -15,6 +15,8 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any, TypeVar, cast
 
+from snnsim.numerics.compilation_progress import watch
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 #: Whether kernels check their indices.
@@ -25,6 +27,7 @@ def compiled(function: Callable[..., Any], *, cache: bool = False, **options: An
     """Compile at the first call; with `cache`, keep the machine code where Numba finds a folder to write to."""
     import numba
 
+    watch()
     _mark(function, options)
     return _with_disk(numba.njit, function, options) if cache else numba.njit(**options)(function)
 
