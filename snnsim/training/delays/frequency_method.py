@@ -23,7 +23,7 @@ from torch import Tensor
 
 from snnsim.training.compute.threads import Workers
 from snnsim.training.compute.workspace import Workspace
-from snnsim.training.delays import tap_kernels as kernels
+from snnsim.training.delays import tap_kernels
 from snnsim.training.delays.taps import bump_of
 
 #: Columns (sample, neuron) that a worker transforms at a time: signal and transform stay in its second-level cache.
@@ -175,7 +175,7 @@ class FrequencyMethod:
         weights, delays, held = self.weights.numpy(), self.delays.numpy(), taps.numpy()
 
         def work(low: int, high: int) -> None:
-            kernels.write_taps(weights, delays, self.bump, low, high, held)
+            tap_kernels.write_taps(weights, delays, self.bump, low, high, held)
 
         self.workers.map(work, self.sources, 4 * taps.numel() * weights.shape[0])
         return taps
@@ -301,7 +301,7 @@ class FrequencyMethod:
             for part, taps in zip(parts[first:last], found[first:last], strict=True):
                 low, high, begin, end = part
                 shaped = taps.view(-1, high - low, end - begin).numpy()
-                kernels.add_tap_gradients(shaped, weights, delays, self.bump, part, *results)
+                tap_kernels.add_tap_gradients(shaped, weights, delays, self.bump, part, *results)
 
         self.workers.map(work, len(parts), 8 * sum(taps.numel() for taps in found))
 

@@ -17,8 +17,7 @@ import numpy as np
 
 from snnsim.errors import InternalError
 from snnsim.numerics.compilation import compiled, kernel_with
-from snnsim.training.delays import lanes as delayed_lanes
-from snnsim.training.delays import tap_kernels
+from snnsim.training.delays import lanes, tap_kernels
 from snnsim.training.delays.lanes import REGISTER, STRETCH, add_stretches, add_turned, write_turned
 from snnsim.training.delays.tap_kernels import Bump, fill, range_of, slope_of
 
@@ -28,7 +27,7 @@ def _reordered(function: Any) -> Any:
     return compiled(function, cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc"})
 
 
-@kernel_with(delayed_lanes)
+@kernel_with(lanes)
 def lay_out(
     signal: Any, shape: tuple[int, int, int], scale: float, sample: int, rows: Any, lead: int, width: int
 ) -> None:
@@ -179,7 +178,7 @@ def add_gradients(
                         of_delays[c, i, o] += weights[c, i, o] * (steep - slopes * along) / area
 
 
-@kernel_with(delayed_lanes)
+@kernel_with(lanes)
 def add_shifted(
     rows: Any,
     places: Any,

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from snnsim.training.compute.threads import Workers
 from snnsim.training.compute.workspace import Workspace
-from snnsim.training.delays import shift_kernels as kernels
+from snnsim.training.delays import shift_kernels
 from snnsim.training.delays.lanes import REGISTER, STRETCH
 from snnsim.training.delays.taps import bump_of, half_width
 
@@ -81,7 +81,7 @@ class ShiftMethod:
         def work(worker: int, low: int, high: int) -> None:
             for block in range(low, high):
                 sample = block * layout.width
-                kernels.lay_out(
+                shift_kernels.lay_out(
                     signal.reshape(-1), _extents(signal), 1.0, sample, rows[worker], self.longest, layout.width
                 )
                 _add(rows[worker], terms, drive, scale, sample, layout.width, totals[worker], fresh)
@@ -162,7 +162,7 @@ class ShiftMethod:
         lead, sign = (0, 1) if back else (self.longest, -1)
 
         def work(_: int, low: int, high: int) -> None:
-            kernels.list_terms(
+            shift_kernels.list_terms(
                 weights, delays, self.bump, group, (layout.ticks, lead, sign, layout.width), (low, high, capacity),
                 places, values, starts,
             )  # fmt: skip
@@ -173,7 +173,9 @@ class ShiftMethod:
     def _lay_out(self, signal: Array, scale: float, samples: range, rows: Array, lead: int, width: int) -> None:
         def work(_: int, low: int, high: int) -> None:
             for block in range(low, high):
-                kernels.lay_out(signal.reshape(-1), _extents(signal), scale, samples[block], rows[block], lead, width)
+                shift_kernels.lay_out(
+                    signal.reshape(-1), _extents(signal), scale, samples[block], rows[block], lead, width
+                )
 
         self.workers.share(work, len(samples), len(samples) * rows[0].size)
 
@@ -182,7 +184,7 @@ class ShiftMethod:
     ) -> None:
         def work(_: int, low: int, high: int) -> None:
             for block in range(len(samples)):
-                kernels.correlate(
+                shift_kernels.correlate(
                     rows[block].reshape(-1), terms.places, terms.starts, drives[block], ticks, width, TICKS,
                     low, high, found,
                 )  # fmt: skip
@@ -206,7 +208,7 @@ class ShiftMethod:
         delays = nothing if of_delays is None else of_delays.numpy()
 
         def work(_: int, low: int, high: int) -> None:
-            kernels.add_gradients(
+            shift_kernels.add_gradients(
                 found, self.weights, self.delays, self.bump, terms.group, low, high, terms.starts, weights, delays
             )
 
@@ -216,7 +218,7 @@ class ShiftMethod:
 def _add(
     rows: Array, terms: Terms, out: Array, scale: float, sample: int, width: int, totals: Array, fresh: bool
 ) -> None:
-    kernels.add_shifted(
+    shift_kernels.add_shifted(
         rows.reshape(-1),
         terms.places,
         terms.values,

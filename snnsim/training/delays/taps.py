@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from snnsim.training.delays import tap_kernels as kernels
+from snnsim.training.delays import tap_kernels
 from snnsim.training.delays.tap_kernels import Bump
 
 #: Added to the sum of the bump, so that a bump without a tap in it is zero instead of undefined.
@@ -77,7 +77,7 @@ def taps_of(weights: Tensor, delays: Tensor, longest: int, kernel: str, sigma: f
     """
     taps = torch.empty((longest + 1, *weights.shape[1:]), dtype=weights.dtype)
     bump = bump_of(kernel, sigma, longest, weights.dtype)
-    kernels.write_taps(weights.numpy(), delays.numpy(), bump, 0, weights.shape[1], taps.numpy())
+    tap_kernels.write_taps(weights.numpy(), delays.numpy(), bump, 0, weights.shape[1], taps.numpy())
     return taps
 
 
@@ -93,6 +93,6 @@ def add_gradients(
     """Add the gradients of weights and delays, given that of the summed taps, shape (longest + 1, sources, targets)."""
     bump = bump_of(kernel, sigma, gradient.shape[0] - 1, weights.dtype)
     part: Any = (0, weights.shape[1], 0, weights.shape[2])
-    kernels.add_tap_gradients(
+    tap_kernels.add_tap_gradients(
         gradient.numpy(), weights.numpy(), delays.numpy(), bump, part, of_weights.numpy(), of_delays.numpy()
     )

@@ -11,7 +11,7 @@ from torch.nn.grad import conv2d_input
 
 from snnsim.connectivity import Conv2d, SumPool2d
 from snnsim.training.compute.spike_lists import Signal
-from snnsim.training.fused import image_kernels as kernels
+from snnsim.training.fused import image_kernels
 from snnsim.training.fused.call import CompiledCall
 from snnsim.training.parameters.plan import Link
 
@@ -36,7 +36,7 @@ def forward(call: CompiledCall, link: Link, signal: Signal, drive: Tensor, fresh
         weights = _channel_last(call.weights[link.name] * signal.scale)
         stride, padding = rule.stride, rule.padding
         call.workers.map(
-            lambda low, high: kernels.convolve_rows(
+            lambda low, high: image_kernels.convolve_rows(
                 out, begin, end, indices, weights, source, target, stride, padding, low, high, fresh
             ),
             len(drive),
@@ -46,7 +46,7 @@ def forward(call: CompiledCall, link: Link, signal: Signal, drive: Tensor, fresh
     assert isinstance(rule, SumPool2d)
     size, step, weight = rule.size, rule.step, out.dtype.type(cast(float, rule.weights) * signal.scale)
     call.workers.map(
-        lambda low, high: kernels.pool_rows(
+        lambda low, high: image_kernels.pool_rows(
             out, begin, end, indices, weight, source, target, size, step, low, high, fresh
         ),
         len(drive),
@@ -65,7 +65,9 @@ def weight_gradient(call: CompiledCall, link: Link, signal: Signal, gradient: Te
 
     def work(low: int, high: int) -> None:
         part = np.zeros(shape, delta.dtype)
-        kernels.convolve_weight_gradient(part, begin, end, indices, delta, source, target, stride, padding, low, high)
+        image_kernels.convolve_weight_gradient(
+            part, begin, end, indices, delta, source, target, stride, padding, low, high
+        )
         parts[low] = part
 
     call.workers.map(work, len(gradient), signal.spikes * int(np.prod(shape[1:])) + gradient.numel())
@@ -82,7 +84,9 @@ def source_gradient(call: CompiledCall, link: Link, gradient: Tensor, below: Ten
         source, target = cast(Shape3, link.source_shape), cast(Shape3, link.target_shape)
         size, step = rule.size, rule.step
         call.workers.map(
-            lambda low, high: kernels.pool_backward(out, up, weight, source, target, size, step, low, high, fresh),
+            lambda low, high: image_kernels.pool_backward(
+                out, up, weight, source, target, size, step, low, high, fresh
+            ),
             len(up),
             below.numel(),
         )

@@ -17,19 +17,19 @@ import numpy as np
 from snnsim.errors import InternalError
 from snnsim.neurons import lif
 from snnsim.numerics.compilation import kernel_with, leaf
-from snnsim.training.parameters import surrogates as surrogate
+from snnsim.training.parameters import surrogates
 
-kernel = kernel_with(lif, surrogate)
+kernel = kernel_with(lif, surrogates)
 
 Coefficients = lif.Coefficients
 integrate = leaf(lif.integrate)
 distance = leaf(lif.distance)
 reset = leaf(lif.reset)
-triangle = leaf(surrogate.triangle)
-rectangle = leaf(surrogate.rectangle)
-arc_tangent = leaf(surrogate.arc_tangent)
-logistic = leaf(surrogate.logistic)
-fast_sigmoid = leaf(surrogate.fast_sigmoid)
+triangle = leaf(surrogates.triangle)
+rectangle = leaf(surrogates.rectangle)
+arc_tangent = leaf(surrogates.arc_tangent)
+logistic = leaf(surrogates.logistic)
+fast_sigmoid = leaf(surrogates.fast_sigmoid)
 
 
 @kernel
@@ -52,6 +52,33 @@ def check_room(rows: Any, n: Any, flags: Any, indices: Any, begin: Any, end: Any
     """Raise `InternalError` where lists of `rows` rows do not fit."""
     if n > flags.shape[0] or rows * flags.shape[0] > indices.shape[0] or rows > min(begin.shape[0], end.shape[0]):
         raise InternalError("spikes of a chunk have no room for all of them")
+
+
+@leaf
+def advanced(v: Any, x: Any, c: Any, strict: bool) -> Any:
+    """Return the membrane of a neuron before the reset, whether it fires, and the membrane after the tick."""
+    (u,) = integrate(v, x, c)
+    above = distance(u, c)
+    fires = above > 0 if strict else above >= 0
+    (after,) = reset(u, np.float32(fires), c)
+    return u, fires, after
+
+
+@leaf
+def back_through_tick(
+    g: Any, u: Any, after: Any, slope: Any, coefficients: Any, strict: bool, reset_route: Any
+) -> None:
+    """Turn dL/ds of a sample's neurons into dL/du, and dL/dv after the tick into that before it, in place."""
+    decay, threshold, subtract, value = coefficients[0], coefficients[3], coefficients[4], coefficients[5]
+    one = coefficients.dtype.type(1)
+    for j in range(g.shape[0]):
+        above = u[j] - threshold[j]
+        fires = above > 0 if strict else above >= 0
+        landing = subtract[j] * above + (one - subtract[j]) * value[j]
+        through = subtract[j] if fires else one
+        through += reset_route * (landing - u[j]) * slope[j]
+        g[j] = g[j] * slope[j] + after[j] * through
+        after[j] = decay[j] * g[j]
 
 
 @kernel
@@ -102,12 +129,7 @@ def fire_ticks(
             x = drive[tick, sample]
             for j in range(n):
                 c = Coefficients(decay[j], gain[j], offset[j], threshold[j], subtract[j], value[j])
-                (u,) = integrate(v[j], x[j], c)
-                above = distance(u, c)
-                fires = above > 0 if strict else above >= 0
-                (v[j],) = reset(u, np.float32(fires), c)
-                x[j] = u
-                flags[j] = fires
+                x[j], flags[j], v[j] = advanced(v[j], x[j], c, strict)
             if masked:
                 for j in range(n):
                     flags[j] &= mask[sample, j]
@@ -252,9 +274,8 @@ def temporal_ticks(
         Samples that this call owns.
     """
     ticks, _, n = gradient.shape
-    decay, threshold, subtract, value = coefficients[0], coefficients[3], coefficients[4], coefficients[5]
+    threshold = coefficients[3]
     masked = mask.shape[0] > 0
-    one = coefficients.dtype.type(1)
     reset_route = coefficients.dtype.type(1 if keep_reset else 0)
     work = np.empty_like(threshold)
     for sample in range(low, high):
@@ -265,14 +286,7 @@ def temporal_ticks(
                 for j in range(n):
                     g[j] *= scale * mask[sample, j]
             slopes(work, u, threshold, kind, parameter)
-            for j in range(n):
-                above = u[j] - threshold[j]
-                fires = above > 0 if strict else above >= 0
-                landing = subtract[j] * above + (one - subtract[j]) * value[j]
-                through = subtract[j] if fires else one
-                through += reset_route * (landing - u[j]) * work[j]
-                g[j] = g[j] * work[j] + after[j] * through
-                after[j] = decay[j] * g[j]
+            back_through_tick(g, u, after, work, coefficients, strict, reset_route)
 
 
 @kernel

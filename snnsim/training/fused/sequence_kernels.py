@@ -12,16 +12,15 @@ from typing import Any
 import numpy as np
 
 from snnsim.neurons import lif
-from snnsim.numerics.compilation import kernel_with, leaf
+from snnsim.numerics.compilation import kernel_with
 from snnsim.training.fused import membrane_kernels
-from snnsim.training.parameters import surrogates as surrogate
+from snnsim.training.parameters import surrogates
 
-kernel = kernel_with(lif, surrogate, membrane_kernels)
+kernel = kernel_with(lif, surrogates, membrane_kernels)
 
 Coefficients = lif.Coefficients
-integrate = leaf(lif.integrate)
-distance = leaf(lif.distance)
-reset = leaf(lif.reset)
+advanced = membrane_kernels.advanced
+back_through_tick = membrane_kernels.back_through_tick
 slopes = membrane_kernels.slopes
 
 
@@ -69,11 +68,7 @@ def fire_sequence(
             x, out = drive[tick, sample], spikes[tick, sample]
             for j in range(n):
                 c = Coefficients(decay[j], gain[j], offset[j], threshold[j], subtract[j], value[j])
-                (u,) = integrate(v[j], x[j] * factor[j] + shift[j], c)
-                above = distance(u, c)
-                fires = above > 0 if strict else above >= 0
-                (v[j],) = reset(u, np.float32(fires), c)
-                out[j] = fires
+                _, out[j], v[j] = advanced(v[j], x[j] * factor[j] + shift[j], c, strict)
             if masked:
                 for j in range(n):
                     out[j] &= mask[sample, j]
@@ -114,7 +109,6 @@ def back_through_sequence(
     decay, gain, offset = coefficients[0], coefficients[1], coefficients[2]
     threshold, subtract, value = coefficients[3], coefficients[4], coefficients[5]
     masked = mask.shape[0] > 0
-    one = coefficients.dtype.type(1)
     reset_route = coefficients.dtype.type(1 if keep_reset else 0)
     membrane = np.empty((ticks, n), initial.dtype)
     v, work, after = np.empty_like(initial), np.empty_like(initial), np.empty_like(initial)
@@ -124,10 +118,7 @@ def back_through_sequence(
             x, u = drive[tick, sample], membrane[tick]
             for j in range(n):
                 c = Coefficients(decay[j], gain[j], offset[j], threshold[j], subtract[j], value[j])
-                (u[j],) = integrate(v[j], x[j] * factor[j] + shift[j], c)
-                above = distance(u[j], c)
-                fires = above > 0 if strict else above >= 0
-                (v[j],) = reset(u[j], np.float32(fires), c)
+                u[j], _, v[j] = advanced(v[j], x[j] * factor[j] + shift[j], c, strict)
         after[:] = 0
         for tick in range(ticks - 1, -1, -1):
             g, u = gradient[tick, sample], membrane[tick]
@@ -135,14 +126,7 @@ def back_through_sequence(
                 for j in range(n):
                     g[j] *= mask[sample, j]
             slopes(work, u, threshold, kind, parameter)
-            for j in range(n):
-                above = u[j] - threshold[j]
-                fires = above > 0 if strict else above >= 0
-                landing = subtract[j] * above + (one - subtract[j]) * value[j]
-                through = subtract[j] if fires else one
-                through += reset_route * (landing - u[j]) * work[j]
-                g[j] = g[j] * work[j] + after[j] * through
-                after[j] = decay[j] * g[j]
+            back_through_tick(g, u, after, work, coefficients, strict, reset_route)
 
 
 @kernel
