@@ -165,9 +165,11 @@ def test_why_there_is_no_compiled_sweep_is_said(neuron, reason):
 
 def test_nothing_is_learned_in_silence():
     """What is to be learned and is nowhere is named."""
-    for kind in ("threshold", "bias", "time_constant", "weights"):
-        populations = [Population("in", (1, 4, 4), Input()), Population("out", (1, 2, 2), Silent())]
-        net = Network(populations, [Projection("in", "out", MaxPool2d(2))], dt=DT, seed=0)
+    populations = [Population("in", (1, 4, 4), Input()), Population("out", (1, 2, 2), Silent())]
+    net = Network(populations, [Projection("in", "out", MaxPool2d(2))], dt=DT, seed=0)
+    with pytest.raises(ParameterError, match="there is nothing to learn"):
+        BPTT().step(TrainableNetwork(net), Events.from_dense(np.ones((2, 3, 16)), DT), torch.tensor([0, 1]))
+    for kind in ("threshold", "bias", "time_constant"):
         with pytest.raises(ParameterError, match=f"learn='{kind}': nothing in the network has one"):
             TrainableNetwork(net, learn=(kind,))
 

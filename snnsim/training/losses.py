@@ -6,7 +6,6 @@ Every loss heeds the ends of the samples: what the readout says after the end of
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
 from typing import ClassVar
@@ -148,9 +147,9 @@ def joined(score: str, earlier: Tensor | None, later: Tensor) -> Tensor:
 
 
 #: Losses by the name that `train` takes.
-LOSSES: dict[str, Callable[[], Loss]] = {
-    "per_tick_cross_entropy": PerTickCrossEntropy,
-    **{score: lambda score=score: ScoreCrossEntropy(score) for score in SCORES},  # type: ignore[misc]
+LOSSES: dict[str, Loss] = {
+    "per_tick_cross_entropy": PerTickCrossEntropy(),
+    **{score: ScoreCrossEntropy(score) for score in SCORES},
 }
 
 
@@ -159,4 +158,4 @@ def as_loss(loss: Loss | str) -> Loss:
     if isinstance(loss, Loss):
         return loss
     one_of("loss", loss, LOSSES)
-    return LOSSES[loss]()
+    return LOSSES[loss]

@@ -13,7 +13,7 @@ from torch.nn import functional
 from snnsim.training.autograd.ticks import advanced, receptor_drive
 from snnsim.training.compute.batch_statistics import check_rows
 from snnsim.training.compute.call import Call
-from snnsim.training.parameters.plan import Link, Stage, extensions
+from snnsim.training.parameters.plan import Link, Stage
 
 
 def dense_kernel(weights: Tensor, delays: Tensor, longest: int, kernel: str, width: float) -> Tensor:
@@ -36,13 +36,12 @@ def forward_all(call: Call, keep_reset: bool) -> tuple[Tensor, dict[str, Tensor]
         Spikes of every population that fires, before dropout.
     """
     model, batch = call.model, call.batch
-    longer = extensions(model.plan, model.lengthen)
     sent = {name: source.frames(model.dtype) for name, source in call.sources.items()}
     weights, coefficients = call.weights(), call.coefficients()
     state, fired = model.initial_state(batch), {}
     readout: Tensor | None = None
     for stage in model.plan.stages:
-        length = call.ticks + longer[stage.name]
+        length = call.ticks + model.extensions[stage.name]
         arrived = [torch.zeros(length, batch, stage.size, dtype=model.dtype) for _ in stage.model.receptor_list]
         for link in stage.links:
             arrived[link.receptor] = arrived[link.receptor] + _delivered(call, link, sent[link.source], weights, length)

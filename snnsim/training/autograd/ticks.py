@@ -167,7 +167,7 @@ def advanced(
         now.update(zip(arithmetic.states, updated, strict=True))
         return updated[0], None
     spikes: Tensor = _Step.apply(  # type: ignore[no-untyped-call]
-        arithmetic.distance(*updated, c), model.surrogate, stage.model.is_strict
+        arithmetic.distance(*updated, c), model.surrogate, stage.strict
     )
     if held is not None:
         spikes = spikes * ~held

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from snnsim.training.parameters.coefficients import coefficient_rows, coefficien
 from snnsim.training.parameters.delay_schedule import Kernel
 from snnsim.training.parameters.finite import refuse_not_finite
 from snnsim.training.parameters.network_parameters import NetworkParameters, State
-from snnsim.training.parameters.plan import Link, Stage, extensions
+from snnsim.training.parameters.plan import Link, Stage
 from snnsim.training.parameters.values import Values
 
 
@@ -52,12 +53,12 @@ class Call:
     masks: dict[str, Tensor] = field(default_factory=dict)
     _moments: dict[str, Moments] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def batch(self) -> int:
         """Number of samples."""
         return next(iter(self.sources.values())).batch
 
-    @property
+    @cached_property
     def ticks(self) -> int:
         """Number of ticks of the inputs, with the silence after them that is run through tick by tick."""
         return next(iter(self.sources.values())).ticks
@@ -70,17 +71,17 @@ class Call:
         """Return the inputs of a tick by population as dense values, shape (batch, sources), with their graphs."""
         return {name: source.frame(tick, self.model.dtype) for name, source in self.sources.items()}
 
-    @property
+    @cached_property
     def ends(self) -> Tensor:
         """Ticks of the readout that belong to each sample, shape (batch,)."""
-        return self.lengths + self.model.extension
+        return self.lengths + self.model.plan.extension
 
     def inside(self, population: str, first: int, stop: int) -> Tensor | None:
         """Return which ticks ``first ... stop - 1`` of a population belong to each sample, shape (ticks, batch).
 
         None where all do.
         """
-        ends = self.lengths + extensions(self.model.plan, self.model.lengthen)[population]
+        ends = self.lengths + self.model.extensions[population]
         return None if int(ends.min()) >= stop else within(stop - first, ends, first)
 
     def prepare(self, generator: torch.Generator | None) -> torch.Generator:
@@ -131,11 +132,11 @@ class Call:
 
     def coefficients(self) -> dict[str, Any]:
         """Return the coefficients of every population as tensors that depend on what is learned."""
-        return {stage.name: coefficient_tensors(self.model, stage, self.values) for stage in self.model.plan.stages}
+        return coefficient_tensors(self.model, self.values)
 
     def coefficient_rows(self) -> dict[str, Any]:
         """Return the coefficients of every population for the compiled sweeps, arrays of shape (6, neurons)."""
-        return {stage.name: coefficient_rows(self.model, stage, self.values) for stage in self.model.plan.stages}
+        return coefficient_rows(self.model, self.values)
 
     def held(self) -> list[Tensor]:
         """Return what the way back reads once more: inputs, weights, delays, batch norm."""
@@ -173,9 +174,14 @@ class Call:
             moments.into(self.model.norm(name))
         self._moments.clear()
 
-    @staticmethod
-    def _check_membrane(stage: Stage, membrane: Tensor) -> None:
-        largest = largest_membrane(stage.model, torch.finfo(membrane.dtype))
+    def _largest(self, stage: Stage, dtype: torch.dtype) -> float:
+        known, key = self.model.constants, ("largest membrane", stage.name, dtype)
+        if key not in known:
+            known[key] = largest_membrane(stage.model, torch.finfo(dtype))
+        return known[key]  # type: ignore[no-any-return]
+
+    def _check_membrane(self, stage: Stage, membrane: Tensor) -> None:
+        largest = self._largest(stage, membrane.dtype)
         if float(membrane.max()) <= largest and float(membrane.min()) > -math.inf:  # not so for NaN
             return
         bad = ~torch.isfinite(membrane) | (membrane > largest)
@@ -188,7 +194,7 @@ class Call:
 
     def rates(self, *spikes: Mapping[str, int]) -> dict[str, float]:
         """Return spikes a neuron and tick of each population, of neurons that dropout lets pass; from parts of them."""
-        longer, result, lasting = extensions(self.model.plan, self.model.lengthen), {}, self.lengths.to(torch.float64)
+        longer, result, lasting = self.model.extensions, {}, self.lengths.to(torch.float64)
         for stage in self.model.plan.stages:
             if stage.spiking:
                 mask = self.masks.get(stage.name)
@@ -213,6 +219,11 @@ class Call:
             counts[name] = int((kept if inside is None else kept[inside]).sum(dtype=torch.float64))
         return counts
 
+    def scales(self) -> dict[str, float]:
+        """Return the size of a spike of every population."""
+        names = (*self.sources, *(stage.name for stage in self.model.plan.stages))
+        return {name: self.scale(name) for name in names}
+
     def scale(self, population: str) -> float:
         """Return the size of a spike of a population that dropout let pass."""
         return 1.0 / (1.0 - self.model.plan.stage(population).dropout) if population in self.masks else 1.0
@@ -231,7 +242,7 @@ def begin(model: NetworkParameters, inputs: Inputs, lengths: Tensor | None = Non
     sources = check_inputs(model.plan, inputs, model.dtype, lengths)
     longest, given = longest_of(sources), max(source.ticks for source in sources.values())
     # Samples that are computed whole are made longer a layer at a time.
-    ticks = int(longest.max()) + (0 if model.whole_samples else model.extension)
+    ticks = int(longest.max()) + (0 if model.whole_samples else model.plan.extension)
     for source in sources.values():
         source.cut(ticks)
     return Call(model, sources, model.look_up(), longest, given)

@@ -42,7 +42,7 @@ def add_rows(total: Any, matrix: Any, indices: Any, start: int, stop: int) -> No
 
 @kernel
 def gather_rows(
-    out: Any, begin: Any, end: Any, indices: Any, matrix: Any, batch: int, low: int, high: int, fresh: bool
+    out: Any, begin: Any, end: Any, indices: Any, matrix: Any, batch: int, fresh: bool, low: int, high: int
 ) -> None:
     """Sum the matrix rows that the lists of samples ``low ... high - 1`` name, at every tick.
 
@@ -54,10 +54,10 @@ def gather_rows(
     matrix : ndarray, shape (sources, targets)
     batch : int
         Samples a tick.
-    low, high : int
-        Samples that this call owns.
     fresh : bool
         Start from zero; otherwise go on from what `out` holds.
+    low, high : int
+        Samples that this call owns.
     """
     for first in range(0, out.shape[0], batch):
         for row in range(first + low, first + high):

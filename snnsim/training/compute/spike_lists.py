@@ -84,7 +84,7 @@ class Signal:
         """What max pooling sees of a source at most: several events in a tick count once, real values as they are."""
         return math.inf if self.lists is None else self.scale
 
-    @property
+    @functools.cached_property
     def density(self) -> float:
         """Share of (row, source) cells that hold a spike; 1 for dense values."""
         return 1.0 if self.lists is None else self.spikes / max(1, self.ticks * self.batch * self.size)
@@ -97,9 +97,7 @@ class Signal:
             values = workspace.take(f"{name}.dense", (self.ticks * self.batch, self.size), dtype)
             out = values.numpy()
             scale = out.dtype.type(self.scale)
-            workers.map(
-                lambda low, high: lists_to_dense(out, begin, end, indices, scale, low, high), len(begin), values.numel()
-            )
+            workers.map(functools.partial(lists_to_dense, out, begin, end, indices, scale), len(begin), values.numel())
             self._values = values
         return self._values
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from snnsim.training.compute.call import Call
@@ -32,16 +31,15 @@ class CompiledCall:
         self.dtype = self.model.dtype
         self.weights = call.effective_weights()
         self.coefficients = call.coefficient_rows()
-        self.masks = {name: mask.to(torch.uint8).numpy() for name, mask in call.masks.items()}
+        #: Spikes that dropout lets pass, shape (batch, neurons), or empty for all; and how large they are.
+        self.masks = {stage.name: _EVERY_SPIKE for stage in self.model.plan.stages}
+        self.masks |= {name: mask.to(torch.uint8).numpy() for name, mask in call.masks.items()}
+        self.scales = call.scales()
         #: What makes a number of Python one of the kernels.
         self.number = self.coefficients[self.model.plan.output.name].dtype.type
         assert self.model.surrogate.number is not None
         #: Kind and parameter of the surrogate.
         self.surrogate = self.model.surrogate.number, self.number(self.model.surrogate.parameter)
-
-    def mask(self, stage: Stage) -> NDArray[np.uint8]:
-        """Return the spikes that dropout lets pass, shape (batch, neurons); empty for all."""
-        return self.masks.get(stage.name, _EVERY_SPIKE)
 
     def pass_to_drive(self, stage: Stage, gradient: Tensor, gradients: dict[str, Tensor]) -> None:
         """Pass from the membrane to the drive, and take the gradient of the bias, which shares the gain.

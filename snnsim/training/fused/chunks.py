@@ -8,6 +8,7 @@ plain path by the tests.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -183,20 +184,18 @@ class ChunkedCall(CompiledCall):
     def _fire(self, stage: Stage, drive: Tensor, membrane: Tensor) -> Signal:
         begin, end, indices, stride = self._lists(stage, drive.shape[0])
         x, v, c = drive.numpy(), membrane.numpy(), self.coefficients[stage.name]
-        mask, strict = self.mask(stage), stage.model.is_strict
+        mask, strict = self.masks[stage.name], stage.strict
 
         def work(low: int, high: int) -> None:
             flags = np.zeros(stride, np.uint8)
             membrane_kernels.fire_ticks(x, v, c, strict, mask, flags, indices, begin, end, low, high)
 
         self.workers.map(work, self.batch, 4 * drive.numel())
-        return Signal(drive.shape[0], self.batch, stage.size, (begin, end, indices), scale=self.call.scale(stage.name))
+        return Signal(drive.shape[0], self.batch, stage.size, (begin, end, indices), scale=self.scales[stage.name])
 
     def _integrate(self, stage: Stage, drive: Tensor, membrane: Tensor) -> None:
         x, v, c = drive.numpy(), membrane.numpy(), self.coefficients[stage.name]
-        self.workers.map(
-            lambda low, high: membrane_kernels.integrate_ticks(x, v, c, low, high), self.batch, drive.numel()
-        )
+        self.workers.map(partial(membrane_kernels.integrate_ticks, x, v, c), self.batch, drive.numel())
 
     # -- backward ----------------------------------------------------------------------------------------
 
@@ -209,9 +208,7 @@ class ChunkedCall(CompiledCall):
                 begin, end, indices, stride = self._lists(stage, record.ticks)
                 self._list_again(stage, cube.numpy(), begin, end, indices, stride)
                 lists = (begin, end, indices)
-                signals[stage.name] = Signal(
-                    record.ticks, self.batch, stage.size, lists, scale=self.call.scale(stage.name)
-                )
+                signals[stage.name] = Signal(record.ticks, self.batch, stage.size, lists, scale=self.scales[stage.name])
         return replace(record, signals=signals)
 
     def _list_again(
@@ -224,7 +221,7 @@ class ChunkedCall(CompiledCall):
         stride: int,
     ) -> None:
         threshold = self.coefficients[stage.name][3]
-        mask, strict = self.mask(stage), stage.model.is_strict
+        mask, strict = self.masks[stage.name], stage.strict
 
         def work(low: int, high: int) -> None:
             flags = np.zeros(stride, np.uint8)
@@ -290,8 +287,8 @@ class ChunkedCall(CompiledCall):
                 below: Tensor | None = None
                 fresh = link.source not in arrived
                 if link.source in record.stages:
-                    size = self.model.plan.stage(link.source).size
-                    below = self.workspace.take(f"{link.source}.gradient", (rows, size), self.dtype)
+                    shape = rows, link.matrix_shape[0]
+                    below = self.workspace.take(f"{link.source}.gradient", shape, self.dtype)
                     arrived[link.source] = below
                 elif link.source in to_inputs:
                     below = arrived[link.source] = to_inputs[link.source].view(rows, -1)
@@ -302,28 +299,24 @@ class ChunkedCall(CompiledCall):
     ) -> None:
         u = record.stages[stage.name].membrane.numpy()
         gradient = g.view(record.ticks, self.batch, stage.size).numpy()
-        c, mask = self.coefficients[stage.name], self.mask(stage)
-        scale, (kind, parameter) = self.number(self.call.scale(stage.name)), self.surrogate
+        c, mask = self.coefficients[stage.name], self.masks[stage.name]
+        scale, (kind, parameter) = self.number(self.scales[stage.name]), self.surrogate
         if not stage.spiking:
             if carry is not None:
                 after = carry[stage.name].numpy()
-                self.workers.map(
-                    lambda low, high: membrane_kernels.leak_ticks(gradient, after, c, low, high), self.batch, g.numel()
-                )
+                self.workers.map(partial(membrane_kernels.leak_ticks, gradient, after, c), self.batch, g.numel())
             return
         if carry is None:
             self.workers.map(
-                lambda low, high: membrane_kernels.spatial_ticks(
-                    gradient, u, c, mask, scale, kind, parameter, low, high
-                ),
+                partial(membrane_kernels.spatial_ticks, gradient, u, c, mask, scale, kind, parameter),
                 record.ticks * self.batch,
                 2 * g.numel(),
             )
             return
-        after, strict = carry[stage.name].numpy(), stage.model.is_strict
+        after, strict = carry[stage.name].numpy(), stage.strict
         self.workers.map(
-            lambda low, high: membrane_kernels.temporal_ticks(
-                gradient, u, after, c, mask, scale, kind, parameter, strict, keep_reset, low, high
+            partial(
+                membrane_kernels.temporal_ticks, gradient, u, after, c, mask, scale, kind, parameter, strict, keep_reset
             ),
             self.batch,
             4 * g.numel(),

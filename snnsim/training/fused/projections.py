@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -37,7 +39,7 @@ def forward(call: CompiledCall, link: Link, signal: Signal, drive: Tensor, fresh
             matrix = (weights * signal.scale if signal.scale != 1 else weights).numpy()
             out, batch = drive.numpy(), signal.batch
             call.workers.map(
-                lambda low, high: gather_rows(out, begin, end, indices, matrix, batch, low, high, fresh),
+                partial(gather_rows, out, begin, end, indices, matrix, batch, fresh),
                 batch,
                 signal.spikes * drive.shape[1],
             )
@@ -85,13 +87,13 @@ def backward(
     """
     of_weights = gradients.get(f"weights:{link.name}")
     weights = call.weights.get(link.name)
-    if images.is_sparse(link, signal):
-        if of_weights is not None:
-            images.weight_gradient(call, link, signal, gradient, of_weights)
-        if below is not None:
-            images.source_gradient(call, link, gradient, below, fresh)
-        return
     if not isinstance(link.rule, MATRIX_RULES):
+        if images.is_sparse(link, signal):
+            if of_weights is not None:
+                images.weight_gradient(call, link, signal, gradient, of_weights)
+            if below is not None:
+                images.source_gradient(call, link, gradient, below, fresh)
+            return
         _frames(call, link, signal, gradient, of_weights, below, fresh)
         return
     assert weights is not None

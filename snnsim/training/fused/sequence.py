@@ -8,6 +8,7 @@ before the next begins. Nothing here uses autograd; the backward pass is written
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from snnsim.training.delays.product import DelayedProduct
 from snnsim.training.fused import membrane_kernels, sequence_kernels
 from snnsim.training.fused.call import CompiledCall, add_norm_gradients
 from snnsim.training.fused.sequence_norm import standardise, standardise_backward
-from snnsim.training.parameters.plan import Link, Stage, extensions
+from snnsim.training.parameters.plan import Link, Stage
 
 
 @dataclass
@@ -69,7 +70,6 @@ class SequenceCall(CompiledCall):
 
     def __init__(self, call: Call, workers: Workers, workspace: Workspace) -> None:
         super().__init__(call, workers, workspace)
-        self.longer = extensions(self.model.plan, self.model.lengthen)
         self.products = {
             link.name: self._product(link) for stage in self.model.plan.stages for link in stage.links if link.delays
         }
@@ -102,7 +102,7 @@ class SequenceCall(CompiledCall):
         inputs = {name: self._input(name, source) for name, source in self.call.sources.items()}
         record = SequenceRecord(inputs, {})
         for stage in self.model.plan.stages:
-            shape = (ticks + self.longer[stage.name], self.batch, stage.size)
+            shape = (ticks + self.model.extensions[stage.name], self.batch, stage.size)
             drive = self.workspace.take(f"{stage.name}.sequence", shape, self.dtype)
             if not stage.links:
                 drive.zero_()
@@ -119,7 +119,7 @@ class SequenceCall(CompiledCall):
         if last.membrane is not None:
             return last.membrane, record
         assert last.spikes is not None
-        return last.spikes.to(self.dtype) * self.call.scale(self.model.plan.output.name), record
+        return last.spikes.to(self.dtype) * self.scales[self.model.plan.output.name], record
 
     def _input(self, name: str, source: Source) -> Tensor:
         signal = source.window(0, source.ticks)
@@ -127,7 +127,7 @@ class SequenceCall(CompiledCall):
         return values.view(source.ticks, source.batch, source.size)
 
     def _deliver(self, link: Link, sent: Tensor, drive: Tensor, fresh: bool) -> None:
-        scale = self.call.scale(link.source)
+        scale = self.scales[link.source]
         if link.delays is not None:
             self.products[link.name].forward(sent, scale, drive, fresh)
             return
@@ -157,12 +157,10 @@ class SequenceCall(CompiledCall):
     def _fire(self, stage: Stage, drive: Tensor) -> Tensor:
         spikes = self.workspace.take(f"{stage.name}.spikes", tuple(drive.shape), torch.uint8)
         factor, shift, initial = (one.numpy() for one in self._affine(stage))
-        x, out, c, mask = drive.numpy(), spikes.numpy(), self.coefficients[stage.name], self.mask(stage)
-        strict = stage.model.is_strict
+        x, out, c, mask = drive.numpy(), spikes.numpy(), self.coefficients[stage.name], self.masks[stage.name]
+        strict = stage.strict
         self.workers.map(
-            lambda low, high: sequence_kernels.fire_sequence(
-                x, factor, shift, initial, c, strict, mask, out, low, high
-            ),
+            partial(sequence_kernels.fire_sequence, x, factor, shift, initial, c, strict, mask, out),
             self.batch,
             4 * drive.numel(),
         )
@@ -173,9 +171,7 @@ class SequenceCall(CompiledCall):
         membrane = drive * factor + shift if stage.batch_norm else drive
         state = initial.repeat(self.batch, 1).numpy()
         x, c = membrane.numpy(), self.coefficients[stage.name]
-        self.workers.map(
-            lambda low, high: membrane_kernels.integrate_ticks(x, state, c, low, high), self.batch, drive.numel()
-        )
+        self.workers.map(partial(membrane_kernels.integrate_ticks, x, state, c), self.batch, drive.numel())
         return membrane
 
     # -- backward ----------------------------------------------------------------------------------------
@@ -206,7 +202,7 @@ class SequenceCall(CompiledCall):
         """
         output = self.model.plan.output
         top = self.workspace.take(f"{output.name}.sequence gradient", tuple(readout_gradient.shape), self.dtype)
-        torch.mul(readout_gradient, self.call.scale(output.name), out=top)
+        torch.mul(readout_gradient, self.scales[output.name], out=top)
         arrived = {output.name: top}
         done: list[Tensor] = []  # buffers whose contents have served, for gradients further below
         for stage in reversed(self.model.plan.stages):
@@ -231,16 +227,25 @@ class SequenceCall(CompiledCall):
         c, x = self.coefficients[stage.name], g.numpy()
         if not stage.spiking:
             after = np.zeros((self.batch, stage.size), x.dtype)
-            self.workers.map(
-                lambda low, high: membrane_kernels.leak_ticks(x, after, c, low, high), self.batch, g.numel()
-            )
+            self.workers.map(partial(membrane_kernels.leak_ticks, x, after, c), self.batch, g.numel())
             return
         factor, shift, initial = (one.numpy() for one in self._affine(stage))
-        drive, mask, strict = layer.drive.numpy(), self.mask(stage), stage.model.is_strict
+        drive, mask, strict = layer.drive.numpy(), self.masks[stage.name], stage.strict
         kind, parameter = self.surrogate
         self.workers.map(
-            lambda low, high: sequence_kernels.back_through_sequence(
-                x, drive, factor, shift, initial, c, strict, mask, kind, parameter, keep_reset, low, high
+            partial(
+                sequence_kernels.back_through_sequence,
+                x,
+                drive,
+                factor,
+                shift,
+                initial,
+                c,
+                strict,
+                mask,
+                kind,
+                parameter,
+                keep_reset,
             ),
             self.batch,
             8 * g.numel(),
@@ -256,7 +261,7 @@ class SequenceCall(CompiledCall):
         arrived: dict[str, Tensor],
         done: list[Tensor],
     ) -> None:
-        sent, scale = record.sent(link.source), self.call.scale(link.source)
+        sent, scale = record.sent(link.source), self.scales[link.source]
         below, fresh = None, link.source not in arrived
         if link.source in record.layers:
             below = self._room(link.source, sent, done) if fresh else arrived[link.source]

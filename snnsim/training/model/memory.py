@@ -20,7 +20,7 @@ from snnsim.training.compute.workspace import Workspace
 from snnsim.training.fused.chunks import chunk_ticks
 from snnsim.training.model.passes import evaluating
 from snnsim.training.parameters.network_parameters import NetworkParameters
-from snnsim.training.parameters.plan import FRAME_RULES, extensions
+from snnsim.training.parameters.plan import FRAME_RULES
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ def _chunks(model: NetworkParameters, ticks: int, batch: int, rule: RuleMemory) 
 
 def _sequence(model: NetworkParameters, ticks: int, batch: int) -> tuple[int, int, int]:
     """Count the buffers of a network with delays: input, drives and spikes are kept, gradients work."""
-    longer, item = extensions(model.plan, model.lengthen), model.dtype.itemsize
+    longer, item = model.extensions, model.dtype.itemsize
     kept = sum(ticks * batch * model.plan.network.population(name).size * item for name in model.plan.inputs)
     working = 0
     for stage in model.plan.stages:

@@ -24,7 +24,6 @@ from snnsim.training.fused.chunks import ChunkedCall, Record
 from snnsim.training.fused.sequence import SequenceCall, SequenceRecord
 from snnsim.training.parameters.hooks import work_out
 from snnsim.training.parameters.network_parameters import NetworkParameters, State
-from snnsim.training.parameters.plan import extensions
 
 
 class _Compiled(torch.autograd.Function):
@@ -184,7 +183,7 @@ def _fired(call: Call, state: State, names: tuple[str, ...], workspace: Workspac
 
 def _within(call: Call, population: str, fired: Tensor) -> Events:
     """Return spikes of shape (ticks, batch, neurons) as recordings that end where their samples do."""
-    ends = call.lengths + extensions(call.model.plan, call.model.lengthen)[population]
+    ends = call.lengths + call.model.extensions[population]
     inside = within(len(fired), ends).unsqueeze(2)
     counts = torch.where(inside, fired, torch.zeros((), dtype=fired.dtype)).transpose(0, 1).numpy()
     return Events.from_dense(counts, call.model.plan.network.dt, lengths=ends.numpy())

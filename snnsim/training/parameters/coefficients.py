@@ -13,33 +13,49 @@ from snnsim.training.parameters.network_parameters import NetworkParameters
 from snnsim.training.parameters.plan import Stage
 from snnsim.training.parameters.values import Values
 
+#: What of a population changes its coefficients.
+_LEARNED = ("threshold", "bias", "time_constant")
 
-def coefficient_tensors(model: NetworkParameters, stage: Stage, values: Values) -> Any:
-    """Return the NamedTuple of coefficients of a population as tensors.
+
+def coefficient_tensors(model: NetworkParameters, values: Values) -> dict[str, Any]:
+    """Return the NamedTuples of coefficients of all populations as tensors.
 
     Everything is worked out in float64 and rounded once, as the backends do; where nothing of it is learned, at the
     first call only.
     """
-    learned = [values.get(f"{kind}:{stage.name}") for kind in ("bias", "threshold", "time_constant")]
-    constant = all(value is None for value in learned)
-    key = ("tensors", stage.name, model.dtype)
-    if constant and key in model.constants:
-        return model.constants[key]
-    exact = stage.model.coefficients(model.plan.network.dt)
-    with torch.inference_mode(False):  # or no graph could take them afterwards
-        tensors: dict[str, Tensor] = {
-            name: torch.tensor(value, dtype=torch.float64).to(model.dtype if constant else torch.float64)
-            for name, value in exact._asdict().items()  # type: ignore[attr-defined]
-        }
-    bias, threshold, logarithm = learned
+    return {stage.name: _of_stage(model, stage, values) for stage in model.plan.stages}
+
+
+def _of_stage(model: NetworkParameters, stage: Stage, values: Values) -> Any:
+    threshold, bias, logarithm = (values.get(f"{kind}:{stage.name}") for kind in _LEARNED)
+    if threshold is None and bias is None and logarithm is None:
+        return _constant(model, stage)
+    tensors = dict(_exact(model, stage))
     if threshold is not None:
         tensors["threshold"] = threshold.double()
     if bias is not None or logarithm is not None:
         _leak(stage, tensors, bias, logarithm)
-    found = type(exact)(*(value.to(model.dtype) for value in tensors.values()))
-    if constant:
+    return stage.model.arithmetic.coefficients(*(value.to(model.dtype) for value in tensors.values()))
+
+
+def _constant(model: NetworkParameters, stage: Stage) -> Any:
+    key = ("tensors", stage.name, model.dtype)
+    if key not in model.constants:
+        with torch.inference_mode(False):  # or no graph could take them afterwards
+            found = (value.to(model.dtype) for value in _exact(model, stage).values())
+            model.constants[key] = stage.model.arithmetic.coefficients(*found)
+    return model.constants[key]
+
+
+def _exact(model: NetworkParameters, stage: Stage) -> dict[str, Tensor]:
+    """Return the coefficients as the description has them, in float64."""
+    key = ("exact", stage.name)
+    if key not in model.constants:
+        exact: Any = stage.model.coefficients(model.plan.network.dt)
+        with torch.inference_mode(False):
+            found = {name: torch.tensor(value, dtype=torch.float64) for name, value in exact._asdict().items()}
         model.constants[key] = found
-    return found
+    return model.constants[key]  # type: ignore[no-any-return]
 
 
 def _leak(stage: Stage, tensors: dict[str, Tensor], bias: Tensor | None, logarithm: Tensor | None) -> None:
@@ -61,12 +77,16 @@ def _leak(stage: Stage, tensors: dict[str, Tensor], bias: Tensor | None, logarit
     tensors["offset"] = torch.tensor(neuron.rest, dtype=torch.float64) * (1.0 - decay) + tensors["gain"] * offset
 
 
-def coefficient_rows(model: NetworkParameters, stage: Stage, values: Values) -> NDArray[Any]:
-    """Return decay, gain, offset, threshold, subtract and reset value, shape (6, neurons).
+def coefficient_rows(model: NetworkParameters, values: Values) -> dict[str, NDArray[Any]]:
+    """Return decay, gain, offset, threshold, subtract and reset value of all populations, each of shape (6, neurons).
 
     IF is the LIF of decay one and gain one; LI has no threshold, and its last three rows are zero.
     """
-    tensors = coefficient_tensors(model, stage, values)
+    return {stage.name: _rows_of_stage(model, stage, values) for stage in model.plan.stages}
+
+
+def _rows_of_stage(model: NetworkParameters, stage: Stage, values: Values) -> NDArray[Any]:
+    tensors = _of_stage(model, stage, values)
     key = ("rows", stage.name, model.dtype)
     # Where the tensors are kept, nothing of them is learned.
     constant = model.constants.get(("tensors", stage.name, model.dtype)) is tensors

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -18,6 +19,12 @@ def sum_is_finite(values: Tensor) -> bool:
     """
     with np.errstate(over="ignore", invalid="ignore"):
         return math.isfinite(values.numpy().sum())
+
+
+def refuse_any_not_finite(named: Mapping[str, Tensor]) -> None:
+    """Raise `ParameterError` at the first of some tensors, by what they are, that holds NaN or infinity."""
+    for what, value in named.items():
+        refuse_not_finite(what, value)
 
 
 def refuse_not_finite(what: str, value: Tensor) -> None:

@@ -16,10 +16,10 @@ from snnsim.scores import SCORES
 from snnsim.training.parameters.attached import Chip, WeightNoise
 from snnsim.training.parameters.batch_norm import TickBatchNorm
 from snnsim.training.parameters.delay_schedule import Kernel, kernel_width
-from snnsim.training.parameters.finite import refuse_not_finite
+from snnsim.training.parameters.finite import refuse_any_not_finite
 from snnsim.training.parameters.hooks import refuse_hooks, work_out
 from snnsim.training.parameters.neuron_parameters import learned_parameters
-from snnsim.training.parameters.plan import Delays, Plan
+from snnsim.training.parameters.plan import Delays, Plan, Stage, extensions
 from snnsim.training.parameters.random_numbers import keyed_generator
 from snnsim.training.parameters.settings import plain_number
 from snnsim.training.parameters.surrogates import Surrogate
@@ -86,9 +86,11 @@ class NetworkParameters(KeptValues):
         self.hardened: set[str] = set()
         #: Projections by name.
         self.links = {link.name: link for stage in plan.stages for link in stage.links}
+        #: By how many ticks each population runs on after the input has ended.
+        self.extensions = extensions(plan, lengthen)
         #: Inputs that were given counts of events as real values.
         self.seen_counts: set[str] = set()
-        #: Coefficients of neurons of which nothing is learned.
+        #: What is worked out once: coefficients of which nothing is learned, first states.
         self.constants: dict[tuple[Any, ...], Any] = {}
         for link in self.links.values():
             if link.has_weights:
@@ -100,8 +102,8 @@ class NetworkParameters(KeptValues):
                 self.keep(key, value, True, *ends)
             if stage.batch_norm:
                 self.add_module(self.free_attribute(f"norm:{stage.name}"), TickBatchNorm(stage.channels, dtype))
-        for kind in learn:
-            if kind != "delays" and not any(key.startswith(f"{kind}:") for key in self.kept):
+        for kind in ("bias", "threshold", "time_constant"):  # weights are asked for by default, delays are below
+            if kind in learn and not any(key.startswith(f"{kind}:") for key in self.kept):
                 raise ParameterError(f"learn={kind!r}: nothing in the network has one that could be learned")
         self.register_buffer("delay_progress", self._first_progress())
         if self.delay_progress is not None:
@@ -142,11 +144,9 @@ class NetworkParameters(KeptValues):
             norm, where = self.norm(stage.name), f"the batch norm of {stage.name!r}"
             refuse_hooks(norm, where)
             work_out(norm)
-            for name in ("weight", "bias"):
-                values[f"norm:{stage.name}.{name}"] = found = getattr(norm, name)
-                refuse_not_finite(f"{name} of {where}", found)
-            for name in ("running_mean", "running_variance"):
-                refuse_not_finite(f"{name} of {where}", getattr(norm, name))
+            values |= {f"norm:{stage.name}.{name}": getattr(norm, name) for name in ("weight", "bias")}
+            every = ("weight", "bias", "running_mean", "running_variance")
+            refuse_any_not_finite({f"{name} of {where}": getattr(norm, name) for name in every})
         return values
 
     def weights(self, projection: str) -> Tensor:
@@ -283,19 +283,27 @@ class NetworkParameters(KeptValues):
         dict of str to dict of str to Tensor, shape (batch, neurons)
             By population, then ``"membrane"``, ``"current.<receptor>"``, ``"refractory"``.
         """
-        state: State = {}
-        for stage in self.plan.stages:
-            own: dict[str, Tensor] = {}
+        key = ("first states", self.dtype)
+        if key not in self.constants:
+            self.constants[key] = {stage.name: self._first_states(stage) for stage in self.plan.stages}
+        first: State = self.constants[key]
+        return {
+            population: {name: row.expand(batch, -1).clone() for name, row in own.items()}
+            for population, own in first.items()
+        }
+
+    def _first_states(self, stage: Stage) -> dict[str, Tensor]:
+        """Return the states of a population before the first tick, each of shape (neurons,)."""
+        states: dict[str, Tensor] = {}
+        with torch.inference_mode(False):  # or no graph could take them afterwards
             for name, value in zip(stage.model.arithmetic.states, stage.model.initial_states(), strict=True):
-                row = torch.tensor(np.asarray(value, np.float64)).to(self.dtype)
-                own[name] = row.expand(batch, stage.size).clone()
+                states[name] = torch.tensor(np.asarray(value, np.float64)).to(self.dtype).expand(stage.size)
             for receptor in stage.model.receptor_list:
                 if isinstance(receptor, Exponential):
-                    own[f"current.{receptor.name}"] = torch.zeros(batch, stage.size, dtype=self.dtype)
+                    states[f"current.{receptor.name}"] = torch.zeros(stage.size, dtype=self.dtype)
             if stage.model.refractory_ticks(self.plan.network.dt):
-                own["refractory"] = torch.zeros(batch, stage.size, dtype=torch.int64)
-            state[stage.name] = own
-        return state
+                states["refractory"] = torch.zeros(stage.size, dtype=torch.int64)
+        return states
 
     def generator(self, *key: int) -> torch.Generator:
         """Return random numbers keyed by the seed and by some numbers, such as epoch and step."""

@@ -47,8 +47,8 @@ def learned_parameters(stage: Stage, learn: tuple[str, ...], dt: float, dtype: t
             raise ParameterError(f"bias of {stage.name!r} differs within a channel; a learned one cannot")
         yield f"bias:{stage.name}", torch.tensor(values[:, 0].copy(), dtype=dtype), (None, None)
     if "threshold" in learn and hasattr(model, "threshold"):
-        exact: Any = model.coefficients(dt)
-        if not hasattr(model, "reset") or not np.array_equal(getattr(exact, "threshold", None), model.threshold):
+        coefficient: Any = getattr(model.coefficients(dt), "threshold", None)
+        if not hasattr(model, "reset") or not np.array_equal(coefficient, model.threshold):
             raise _not_learned(
                 "threshold", stage, "one that is a coefficient of the model, above where its reset lands, is"
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,12 +63,12 @@ class Link:
     receptor: int
     delays: Delays | None = None
 
-    @property
+    @cached_property
     def has_weights(self) -> bool:
         """Whether its weights can be learned (those of pooling are fixed)."""
         return isinstance(self.rule, (Dense, Sparse, Conv2d, OneToOne))
 
-    @property
+    @cached_property
     def matrix_shape(self) -> tuple[int, int]:
         """Neurons of the source and of the target."""
         return int(np.prod(self.source_shape)), int(np.prod(self.target_shape))
@@ -85,12 +86,17 @@ class Stage:
     batch_norm: bool
     dropout: float
 
-    @property
+    @cached_property
     def spiking(self) -> bool:
         """Whether its neurons fire."""
         return self.model.spiking
 
-    @property
+    @cached_property
+    def strict(self) -> bool:
+        """Whether a neuron exactly at threshold stays silent."""
+        return self.model.is_strict
+
+    @cached_property
     def channels(self) -> int:
         """Number of channels that share a bias and batch-norm statistics: those of a convolution, else neurons."""
         if self.links and all(isinstance(link.rule, Conv2d) for link in self.links):
@@ -120,17 +126,17 @@ class Plan:
     inputs: tuple[str, ...]
     stages: tuple[Stage, ...]
 
-    @property
+    @cached_property
     def extension(self) -> int:
         """Ticks that the output runs on after the end of a sample."""
         return self.network.extension_ticks
 
-    @property
+    @cached_property
     def output(self) -> Stage:
         """The readout."""
         return self.stages[-1]
 
-    @property
+    @cached_property
     def delayed(self) -> bool:
         """Whether any projection has delays."""
         return any(link.delays is not None for stage in self.stages for link in stage.links)

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from snnsim.errors import CapabilityError, NetworkError, ParameterError
-from snnsim.training.parameters.finite import refuse_not_finite
+from snnsim.training.parameters.finite import refuse_any_not_finite
 
 #: Values by kind and name, such as ``"weights:input->hidden"`` or ``"norm:hidden.bias"``.
 Values = dict[str, Tensor]
@@ -115,7 +115,7 @@ class KeptValues(nn.Module):
                     f"{said(key)}: {found.dtype} of shape {tuple(found.shape)}; the network was made with {self.dtype} "
                     f"of shape {tuple(kept.shape)}"
                 )
-            refuse_not_finite(said(key), found)
+        refuse_any_not_finite({said(key): value for key, value in values.items()})
         return values
 
     def bring_back(self) -> None:
