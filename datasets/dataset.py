@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -23,6 +23,18 @@ from snnsim.numerics.sampling import (
     stratified_part,
 )
 from snnsim.storage.hdf5 import read_hdf5, write_hdf5
+
+
+class LabelledEvents(Protocol):
+    """Anything with recordings and labels, such as an `EventDataset`."""
+
+    @property
+    def events(self) -> Events:
+        """One recording a sample."""
+
+    @property
+    def labels(self) -> IntArray:
+        """Class of each sample."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -307,6 +307,29 @@ class Events:
         """Which recording each event belongs to, shape (events,)."""
         return np.repeat(np.arange(len(self)), np.diff(self.offsets))
 
+    def counts(self, windows: int = 1) -> NDArray[np.int64]:
+        """Return how many events each source has in each recording, shape (recordings, windows * sources).
+
+        Parameters
+        ----------
+        windows : int
+            Count apart in so many parts of a recording, equally long to within a tick; the first part comes first.
+
+        Raises
+        ------
+        ParameterError
+            `windows` is no whole number, or more than the ticks of a recording.
+        """
+        windows = whole("windows", windows, at_least=1)
+        shortest = int(self.lengths.min(initial=self.n_ticks))
+        if windows > max(shortest, 1):
+            raise ParameterError(f"windows={windows}: the shortest of the recordings has {shortest} ticks")
+        recordings = self.recordings
+        window = self.ticks * windows // self.lengths[recordings]
+        place = (recordings * windows + window) * self.n_sources + self.sources
+        counted = np.bincount(place, minlength=len(self) * windows * self.n_sources)
+        return counted.reshape(len(self), windows * self.n_sources)
+
     @property
     def duration(self) -> float:
         """Length of the longest recording in seconds."""

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from snnsim.backends.crossbar import Device, Flicker, ReadNoise
-from snnsim.backends.crossbar.cells import conductance_at, flicker, program, read_variance
-from snnsim.backends.crossbar.cells import random_numbers as draws
+from snnsim.backends.crossbar.cells import conductance_at, flicker, program, random_numbers, read_variance
 from snnsim.backends.crossbar.device import presets
 from snnsim.backends.crossbar.device.curves import Polynomial, Table
 from snnsim.backends.crossbar.device.drift import BOLTZMANN, LogarithmicDrift, PowerLawDrift
@@ -137,9 +136,9 @@ def test_flicker_is_the_sum_of_held_values():
     device = Device("flicker", 0.0, 16.0, flicker=Flicker(0.1, octaves=octaves))
     conductance = np.linspace(1.0, 12.0, 30).reshape(5, 6)
     found = flicker(device, conductance, seed=4, tile=1, tick=tick)
-    cells, twin = draws.cell_numbers(5, 6), np.zeros((5, 6))
+    cells, twin = random_numbers.cell_numbers(5, 6), np.zeros((5, 6))
     for octave in range(octaves):
-        key = draws.purpose_key(4, "flicker", 1, octave, tick >> octave)
+        key = random_numbers.purpose_key(4, "flicker", 1, octave, tick >> octave)
         with np.errstate(over="ignore"):
             bits = rng.mix(key + cells * rng.GOLDEN + rng.GOLDEN)
         twin += ((bits >> np.uint64(11)) * 2.0**-53 - 0.5) * math.sqrt(12 / octaves)

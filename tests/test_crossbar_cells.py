@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from snnsim.backends.crossbar import CellState, Device, ProgrammingNoise, ReadNoise, WriteVerify
-from snnsim.backends.crossbar.cells import conductance_at, program, read_variance
-from snnsim.backends.crossbar.cells import random_numbers as draws
+from snnsim.backends.crossbar.cells import conductance_at, program, random_numbers, read_variance
 from snnsim.backends.crossbar.device import presets
 from snnsim.backends.crossbar.device.curves import Polynomial
 from snnsim.backends.crossbar.device.read_noise import constant
@@ -229,19 +228,19 @@ def test_nan_leaves_a_cell_alone():
 
 
 def test_draws_are_those_of_the_plain_formula():
-    cells, key = draws.cell_numbers(np.array([0, 5, 511]), 7), draws.purpose_key(3, "twin", 4)
+    cells, key = random_numbers.cell_numbers(np.array([0, 5, 511]), 7), random_numbers.purpose_key(3, "twin", 4)
     assert cells[1, 6] == (5 << 32) + 6
     with np.errstate(over="ignore"):
         bits = [rng.mix(key + (np.uint64(2) * cells + np.uint64(k)) * rng.GOLDEN + rng.GOLDEN) for k in (0, 1)]
         one = rng.mix(key + cells * rng.GOLDEN + rng.GOLDEN)
     first, second = ((word >> np.uint64(11)) * 2.0**-53 for word in bits)
     twin = np.sqrt(-2.0 * elementary.log(1.0 - first)) * elementary.cosine_of_turns(second)
-    assert np.allclose(draws.normal(key, cells), twin, rtol=1e-14, atol=0)
-    assert np.array_equal(draws.uniform(key, cells), (one >> np.uint64(11)) * 2.0**-53)
+    assert np.allclose(random_numbers.normal(key, cells), twin, rtol=1e-14, atol=0)
+    assert np.array_equal(random_numbers.uniform(key, cells), (one >> np.uint64(11)) * 2.0**-53)
 
 
 def test_drawn_numbers_are_normal_and_independent():
-    number = draws.normal(draws.purpose_key(0, "test"), draws.cell_numbers(500, 400))
+    number = random_numbers.normal(random_numbers.purpose_key(0, "test"), random_numbers.cell_numbers(500, 400))
     assert abs(number.mean()) < 4 / math.sqrt(number.size)
     assert np.mean(number**2) == pytest.approx(1.0, abs=0.015)
     assert np.mean(number**4) == pytest.approx(3.0, abs=0.1)

@@ -147,9 +147,9 @@ def test_converters_and_cells_never_have_a_gain_below_zero():
 
 def test_gains_of_cells_are_those_of_the_plain_formula():
     state = program(Device("spread", 0.0, 50.0, spread=0.3), np.full((20, 30), 20.0), seed=5, tile=2)
-    from snnsim.backends.crossbar.cells import random_numbers as draws
+    from snnsim.backends.crossbar.cells import random_numbers
 
-    normal = draws.normal(draws.purpose_key(5, "gain", 2), draws.cell_numbers(20, 30))
+    normal = random_numbers.normal(random_numbers.purpose_key(5, "gain", 2), random_numbers.cell_numbers(20, 30))
     assert np.array_equal(state.gain, rng.log_normal(normal, 0.3))
 
 

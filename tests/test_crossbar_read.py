@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from snnsim.backends.crossbar import ADC
-from snnsim.backends.crossbar.array_read import normal_numbers as numbers
+from snnsim.backends.crossbar.array_read import normal_numbers
 from snnsim.backends.crossbar.array_read.converter import Converters, range_for
 from snnsim.backends.crossbar.array_read.kernels import draw
 from snnsim.backends.crossbar.array_read.prepared_array import PreparedArray
@@ -54,7 +54,7 @@ def repeated(rows, count):
     ],
 )
 def test_bits_are_the_published_ones_of_philox(counter, key, expected):
-    found = numbers.block(*(np.array([word], np.uint64) for word in (*counter, key)))
+    found = normal_numbers.block(*(np.array([word], np.uint64) for word in (*counter, key)))
     assert tuple(int(word[0]) for word in found) == expected
 
 
@@ -63,13 +63,13 @@ def test_normal_numbers_compiled_and_by_numpy_have_the_same_bits():
     for columns in (1, 127, 128, 333):
         found = np.empty((keys.size, columns), np.float32)
         draw(keys, found)
-        assert np.array_equal(found, numbers.normal_numbers(keys, columns))
+        assert np.array_equal(found, normal_numbers.normal_numbers(keys, columns))
 
 
 def test_normal_numbers_are_those_of_box_and_muller_to_float32():
     words = np.concatenate([RANDOM.integers(0, 2**32, 100_000), [0, 1, 2, 3, 2**31, 2**32 - 2, 2**32 - 1]])
     words = words.astype(np.uint32)
-    size, (cosine, sine) = numbers.radius(words), numbers.directions(words)
+    size, (cosine, sine) = normal_numbers.radius(words), normal_numbers.directions(words)
     exact = np.sqrt(-2 * np.log(((words >> 1) + 0.5) / 2.0**31))
     # Near zero the uniform number has 24 bits left, which moves the radius by less than 2e-4.
     assert np.abs(size - exact)[exact > 0.1].max() < 2e-6
@@ -113,7 +113,7 @@ def test_normal_numbers_of_neighbours_have_nothing_in_common():
     for step in (1, 2, 64):  # keys
         assert abs((z[:-step] * z[step:]).mean()) < 4.5 / np.sqrt(z[step:].size)
     assert (
-        np.abs(numbers.normal_numbers(np.array([0, 2**32], np.uint64), 64)).sum(axis=1).std() > 0
+        np.abs(normal_numbers.normal_numbers(np.array([0, 2**32], np.uint64), 64)).sum(axis=1).std() > 0
     )  # upper half counts
 
 

@@ -381,7 +381,7 @@ def published(server, tmp_path, monkeypatch, write_spikes):
             for file in cards[name].files
         )
         cards[name] = replace(cards[name], samples=samples, files=files)
-    for module in ("download", "heidelberg"):
+    for module in ("downloads.download", "sets.shd_ssc"):
         monkeypatch.setattr(importlib.import_module(f"snnsim.datasets.{module}"), "DATASETS", cards)
     monkeypatch.setenv("SNNSIM_DATA", str(tmp_path / "data"))
     server.behaviour.content = contents["shd_train.h5.gz"]

@@ -28,8 +28,8 @@ from snnsim.backends.crossbar.loop import (
     Status,
     TcpDevice,
     compare_currents,
+    frames,
 )
-from snnsim.backends.crossbar.loop import frames as wire
 from snnsim.backends.crossbar.loop.frames import HEADER_BYTES, Inbox, Kind, Message, encode
 from snnsim.commands.cli import main
 from snnsim.errors import DataError, DeviceError, ParameterError
@@ -306,7 +306,7 @@ def test_a_killed_recording_can_be_played(tmp_path):
 # -- the wire ----------------------------------------------------------------------------------------------
 
 
-def parse(frame, limit=wire.LIMIT):
+def parse(frame, limit=frames.LIMIT):
     """Send bytes through a pair of sockets and put them together again."""
     one, other = socket.socketpair()
     with one, other:
@@ -351,7 +351,7 @@ FRAME = encode(Message(Kind.READ, 9, {"tile": 0}, {"x": np.arange(4.0)}))
         (b"GET / HTTP/1.1\r\nHost: somewhere\r\n\r\n", "no frame of this protocol: it begins with b'GET '"),
         (reheaded(FRAME, version=7), "version 7"),
         (reheaded(FRAME, kind=99), "kind 99"),
-        (reheaded(FRAME, size=2**40), f"{2**40} bytes; the limit is {wire.LIMIT}"),
+        (reheaded(FRAME, size=2**40), f"{2**40} bytes; the limit is {frames.LIMIT}"),
         (FRAME[:20] + bytes([FRAME[20] ^ 1]) + FRAME[21:], "header of a frame does not have its checksum"),
         (FRAME[:-1] + bytes([FRAME[-1] ^ 1]), "read frame of request 9 does not have its checksum"),
         (FRAME[:-8], "closed the connection within a frame"),
@@ -630,7 +630,7 @@ def test_an_array_of_nothing_whose_shape_no_array_has_ends_no_server(shape, capf
         assert remote.read(0, *vectors()[:2]).shape == (5, OUTPUTS)
     assert "a client is cut off: the status frame of request 1 makes no sense" in capfd.readouterr().err
     with pytest.raises(DeviceError, match="has the shape"):
-        wire.decode_payload(Kind.ANSWER, 1, described(Kind.ANSWER, 1, shape)[HEADER_BYTES:], zlib.crc32(
+        frames.decode_payload(Kind.ANSWER, 1, described(Kind.ANSWER, 1, shape)[HEADER_BYTES:], zlib.crc32(
             described(Kind.ANSWER, 1, shape)[HEADER_BYTES:]))  # fmt: skip
 
 

@@ -41,6 +41,22 @@ def test_dense_counts_and_back(lists):
     assert batch.density == pytest.approx(dense.mean())
 
 
+@given(recordings, st.integers(1, 20))
+def test_counts_are_those_of_the_dense_form(lists, windows):
+    batch = batch_of(lists)
+    dense = batch.to_dense(np.int64)
+    assert np.array_equal(batch.counts(), dense.sum(axis=1))
+    parts = np.arange(20) * windows // 20
+    expected = [[one[parts == part].sum(axis=0) for part in range(windows)] for one in dense]
+    assert np.array_equal(batch.counts(windows), np.reshape(expected, (len(lists), -1)))
+
+
+@pytest.mark.parametrize("windows", [0, 21, 1.5])
+def test_counts_of_more_windows_than_ticks_are_refused(windows):
+    with pytest.raises(ParameterError, match="windows"):
+        batch_of([[(0, 0)]]).counts(windows)
+
+
 @given(recordings, st.data())
 def test_any_choice_of_recordings_is_the_same_as_one_by_one(lists, data):
     batch = batch_of(lists)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from snnsim.errors import ParameterError, positive, whole
+from snnsim.errors import ParameterError, positive
 from snnsim.events import Events
 
 Floats = NDArray[np.float64]
@@ -27,15 +27,7 @@ def spike_counts(events: Events, *, windows: int = 1) -> Floats:
     windows : int
         Count apart in so many parts of the recording, equally long to within a tick; the first part comes first.
     """
-    windows = whole("windows", windows, at_least=1)
-    shortest = int(events.lengths.min(initial=events.n_ticks))
-    if windows > max(shortest, 1):
-        raise ParameterError(f"windows={windows}: the shortest of the recordings has {shortest} ticks")
-    recordings = events.recordings
-    window = events.ticks * windows // events.lengths[recordings]
-    flat = (recordings * windows + window) * events.n_sources + events.sources
-    counts = np.bincount(flat, minlength=len(events) * windows * events.n_sources)
-    return counts.reshape(len(events), -1).astype(np.float64)
+    return events.counts(windows).astype(np.float64)
 
 
 def filtered_spikes(events: Events, time_constant: float, *, ticks: ArrayLike | None = None) -> Floats:

@@ -140,12 +140,8 @@ class Result:
             raise ParameterError(
                 f"rates: spikes of {population!r} were not recorded; there are: {', '.join(self.spikes)}"
             )
-        events = self.spikes[population]
-        flat = np.bincount(
-            events.recordings * events.n_sources + events.sources, minlength=len(events) * events.n_sources
-        )
         seconds = np.maximum(self.exit_ticks, 1)[:, None] * self.dt
-        return np.asarray(flat.reshape(len(events), events.n_sources) / seconds)
+        return np.asarray(self.spikes[population].counts() / seconds)
 
     def __str__(self) -> str:
         c, n = self.counters, max(len(self), 1)

@@ -4,30 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from snnsim.datasets.dataset import LabelledEvents
 from snnsim.errors import DataError
-from snnsim.events import Events
 from snnsim.network.network import Network
 from snnsim.simulation.probes import Spikes
 from snnsim.simulation.simulation import Simulation
 
 IntArray = NDArray[np.int64]
-
-
-class LabelledEvents(Protocol):
-    """Anything with recordings and labels, such as `snnsim.datasets.EventDataset`."""
-
-    @property
-    def events(self) -> Events:
-        """One recording a sample."""
-
-    @property
-    def labels(self) -> IntArray:
-        """Class of each sample."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,15 +93,9 @@ def encode(
     LabelledFeatures
     """
     result = make_simulation(network).run_samples(data.events, record=Spikes(population))
-    return LabelledFeatures(_counts(result.spikes[population]) / result.exit_ticks[:, None], data.labels)
+    return LabelledFeatures(result.spikes[population].counts() / result.exit_ticks[:, None], data.labels)
 
 
 def input_counts(data: LabelledEvents) -> LabelledFeatures:
     """Return mean events a tick of every source: what a reservoir has to be better than."""
-    return LabelledFeatures(_counts(data.events) / np.maximum(data.events.lengths, 1)[:, None], data.labels)
-
-
-def _counts(events: Events) -> NDArray[np.float64]:
-    shape = len(events), events.n_sources
-    flat = np.bincount(events.recordings * shape[1] + events.sources, minlength=shape[0] * shape[1])
-    return flat.reshape(shape).astype(np.float64)
+    return LabelledFeatures(data.events.counts() / np.maximum(data.events.lengths, 1)[:, None], data.labels)

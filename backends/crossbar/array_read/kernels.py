@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from snnsim.backends.crossbar.array_read import normal_numbers
-from snnsim.backends.crossbar.array_read import row_sums as strips
+from snnsim.backends.crossbar.array_read import normal_numbers, row_sums
 from snnsim.backends.crossbar.array_read.normal_numbers import HALF
 from snnsim.backends.crossbar.array_read.row_sums import STRIP, sum_records
 from snnsim.numerics.compilation import kernel_with, leaf
@@ -25,7 +24,7 @@ _block, _radius, _directions = leaf(normal_numbers.block), leaf(normal_numbers.r
 _S32, _LOW_HALF = np.uint64(32), np.uint64(0xFFFFFFFF)
 #: A float32 below 2**22 in size and this number: the sum has no places after the point.
 _ROUNDING, _ONE = np.float32(1.5 * 2.0**23), np.float32(1.0)
-_kernel = kernel_with(normal_numbers, strips)
+_kernel = kernel_with(normal_numbers, row_sums)
 
 
 @leaf

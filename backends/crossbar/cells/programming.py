@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from snnsim.backends.crossbar.cells import random_numbers as draws
+from snnsim.backends.crossbar.cells.random_numbers import Cells, cell_numbers, normal, purpose_key, uniform
 from snnsim.backends.crossbar.cells.state import CellState, blocks, copied, unwritten
 from snnsim.backends.crossbar.device.curves import Floats, exponential
 from snnsim.backends.crossbar.device.device import Device
@@ -51,7 +51,7 @@ def program(
     tile, cycle, seed = tile_number(tile), whole("cycle", cycle), whole("seed", seed)
     state = unwritten(wanted.shape) if before is None else copied(before, wanted.shape)
     for rows in blocks(wanted.shape):
-        numbers = draws.cell_numbers(np.arange(rows.start, rows.stop), wanted.shape[1])
+        numbers = cell_numbers(np.arange(rows.start, rows.stop), wanted.shape[1])
         part = state.rows(rows)
         if before is None:
             _make_pristine(device, part, numbers, seed, tile)
@@ -59,9 +59,7 @@ def program(
     return state
 
 
-def _program_block(
-    device: Device, wanted: Floats, numbers: draws.Cells, state: CellState, key: tuple[int, int, int]
-) -> None:
+def _program_block(device: Device, wanted: Floats, numbers: Cells, state: CellState, key: tuple[int, int, int]) -> None:
     chosen = ~np.isnan(wanted)
     # Whole tiles are the rule, and need no picking of cells.
     where: NDArray[np.bool_] | tuple[()] = () if chosen.all() else chosen
@@ -74,8 +72,8 @@ def _program_block(
     state.target[where] = target
     if device.drift is not None:
         seed, tile, cycle = key
-        normal = draws.normal(draws.purpose_key(seed, "drift", tile, cycle), cells)
-        state.exponent[where] = device.drift.exponents(level, normal)
+        drawn = normal(purpose_key(seed, "drift", tile, cycle), cells)
+        state.exponent[where] = device.drift.exponents(level, drawn)
 
 
 @dataclass
@@ -87,7 +85,7 @@ class _Attempts:
     gain: Floats
     stuck: NDArray[np.int8]
     held: NDArray[np.bool_] | None
-    cells: draws.Cells
+    cells: Cells
     key: tuple[int, int, int]
 
     def run(self) -> tuple[Floats, NDArray[np.int32]]:
@@ -116,7 +114,7 @@ class _Attempts:
         conductance = aim * self.gain[where] if device.spread else aim.copy()
         if device.programming is not None:
             seed, tile, cycle = self.key
-            noise = draws.normal(draws.purpose_key(seed, "programming", tile, cycle, number), self.cells[where])
+            noise = normal(purpose_key(seed, "programming", tile, cycle, number), self.cells[where])
             noise *= device.programming.sigma(level)
             conductance += noise
             offset = device.programming.mean(level)
@@ -132,7 +130,7 @@ class _Attempts:
         if self.device.read_noise is None:
             return conductance
         seed, tile, cycle = self.key
-        noise = draws.normal(draws.purpose_key(seed, "verify", tile, cycle, number), self.cells[where])
+        noise = normal(purpose_key(seed, "verify", tile, cycle, number), self.cells[where])
         return np.asarray(conductance + noise * self.device.read_noise.sigma(conductance))
 
 
@@ -154,13 +152,13 @@ def _checked_targets(device: Device, targets: ArrayLike) -> Floats:
     return wanted
 
 
-def _make_pristine(device: Device, state: CellState, numbers: draws.Cells, seed: int, tile: int) -> None:
+def _make_pristine(device: Device, state: CellState, numbers: Cells, seed: int, tile: int) -> None:
     state.conductance[:] = device.g_min
     if device.spread:
-        normal = draws.normal(draws.purpose_key(seed, "gain", tile), numbers)
-        state.gain[:] = rng.log_normal(normal, device.spread, exponential)
+        drawn = normal(purpose_key(seed, "gain", tile), numbers)
+        state.gain[:] = rng.log_normal(drawn, device.spread, exponential)
     if device.stuck_on or device.stuck_off:
-        chance = draws.uniform(draws.purpose_key(seed, "stuck", tile), numbers)
+        chance = uniform(purpose_key(seed, "stuck", tile), numbers)
         state.stuck[chance < device.stuck_on + device.stuck_off] = -1
         state.stuck[chance < device.stuck_on] = 1
         state.conductance[state.stuck > 0] = device.g_max

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from snnsim.backends.crossbar.cells import random_numbers as draws
+from snnsim.backends.crossbar.cells.random_numbers import cell_numbers, purpose_key
 from snnsim.backends.crossbar.cells.state import CellState, blocks
 from snnsim.backends.crossbar.device.curves import Floats
 from snnsim.backends.crossbar.device.device import Device
@@ -168,9 +168,9 @@ def flicker(
         return total
     from snnsim.backends.crossbar.cells.kernels import add_held
 
-    numbers = draws.cell_numbers(conductance.shape[0] if rows is None else rows, conductance.shape[1])
+    numbers = cell_numbers(conductance.shape[0] if rows is None else rows, conductance.shape[1])
     octaves = range(model.octaves)
-    keys = np.array([draws.purpose_key(seed, "flicker", tile, k, tick >> k) for k in octaves], np.uint64)
+    keys = np.array([purpose_key(seed, "flicker", tile, k, tick >> k) for k in octaves], np.uint64)
     add_held(keys, numbers.reshape(-1), model.deviation / float(np.sqrt(model.octaves)), total.reshape(-1))
     total *= conductance
     return total

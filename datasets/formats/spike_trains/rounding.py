@@ -77,14 +77,14 @@ class Rounding:
 
 
 def _reason(wrong: int, time: float, unit: int, n_units: int, dt: float) -> str:
-    from snnsim.datasets import event_kernels
+    from snnsim.datasets.event_kernels import NEGATIVE, NO_SUCH_UNIT, NOT_FINITE, TOO_LATE
 
     return {
-        event_kernels.NOT_FINITE: f"has the time {time}, which is no number of seconds; the file is damaged",
-        event_kernels.NEGATIVE: f"is at {time:g} s, before the sample begins at 0 s",
-        event_kernels.TOO_LATE: f"is at {time:g} s, more ticks of {dt:g} s than fit in 64 bits",
-        event_kernels.NO_SUCH_UNIT: f"comes from unit {unit}, outside 0 ... {n_units - 1}; pass n_units=... for "
-        "another number of channels",
+        NOT_FINITE: f"has the time {time}, which is no number of seconds; the file is damaged",
+        NEGATIVE: f"is at {time:g} s, before the sample begins at 0 s",
+        TOO_LATE: f"is at {time:g} s, more ticks of {dt:g} s than fit in 64 bits",
+        NO_SUCH_UNIT: f"comes from unit {unit}, outside 0 ... {n_units - 1}; pass n_units=... for another "
+        "number of channels",
     }[wrong]
 
 

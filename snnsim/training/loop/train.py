@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from numbers import Real
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from snnsim.datasets.dataset import LabelledEvents
 from snnsim.errors import DeviceError, NetworkError, ParameterError, one_of
 from snnsim.events import Events
 from snnsim.numerics import rng
@@ -57,18 +58,6 @@ Augmentation = Callable[[Events, Numbers, int, int], Events]
 
 #: Ticks that a step of Adam moves a delay at first (arXiv:2306.17670).
 DELAY_LEARNING_RATE = 0.1
-
-
-class LabelledEvents(Protocol):
-    """Anything with recordings and labels, such as `snnsim.datasets.EventDataset`."""
-
-    @property
-    def events(self) -> Events:
-        """One recording a sample."""
-
-    @property
-    def labels(self) -> Numbers:
-        """Class of each sample."""
 
 
 def train(
