@@ -21,6 +21,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from numbers import Real
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,7 +122,8 @@ class BreakdownPairs(WeightStatistics):
     @classmethod
     def with_formed(cls, share: float) -> BreakdownPairs:
         """Return the statistics at the voltage that forms this share of the cells, between 0 and 1."""
-        if not isinstance(share, Real) or not 0.0 < share < 1.0:
+        given: Any = share
+        if not isinstance(given, Real) or not 0.0 < share < 1.0:
             raise ParameterError(f"share={share!r}: must lie between 0 and 1, without the ends")
         return cls(voltage=NormalDist(BREAKDOWN_MEAN, BREAKDOWN_SD).inv_cdf(share))
 

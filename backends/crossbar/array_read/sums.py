@@ -154,16 +154,17 @@ def run_exactly(
     threads: int,
 ) -> int:
     """Read in float64 into `out`, which holds the currents where there are no means; `keys` go with variances."""
-    from snnsim.backends.crossbar.array_read.kernels import check, read_exactly
+    from snnsim.backends.crossbar.array_read import kernels
 
+    compiled: Any = kernels  # their types are found at each call
     vectors = starts.size - 1
     matrix = variances if means is None else means
-    if matrix is not None and check(starts, active, matrix.shape[0]) < 0:
+    if matrix is not None and compiled.check(starts, active, matrix.shape[0]) < 0:
         check_vectors(starts, active, matrix.shape[0])
     sums = out if out.dtype == np.float64 else np.empty(out.shape)
 
     def part(begin: int, end: int) -> int:
-        return read_exactly(
+        return compiled.read_exactly(  # type: ignore[no-any-return]
             _NOTHING if means is None else means,
             _NOTHING if variances is None else variances,
             starts,

@@ -315,6 +315,7 @@ class DigitalFabric:
         of_conversions[tile.number] = of_conversions.get(tile.number, 0) + vectors * pairs
         if isinstance(self.device, Chip) or tile.number in self.ranges:
             activity.saturated_of.setdefault(tile.number, 0)
+        power: NDArray[np.float64] | None
         if type(self.device) is Chip:
             power = self.device.tiles[tile.number].row_power
         else:
