@@ -13,9 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from snnsim.backends.crossbar.cells.random_numbers import Cells, cell_numbers, normal, purpose_key, uniform
 from snnsim.backends.crossbar.cells.state import CellState, blocks, copied, unwritten
-from snnsim.backends.crossbar.device.curves import Floats, exponential
+from snnsim.backends.crossbar.device.curves import exponential
 from snnsim.backends.crossbar.device.device import Device
-from snnsim.backends.crossbar.number_checks import number_array, tile_number
+from snnsim.backends.crossbar.number_checks import Floats, number_array, tile_number
 from snnsim.errors import ParameterError, whole
 from snnsim.numerics import rng
 

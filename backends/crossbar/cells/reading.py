@@ -7,11 +7,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from snnsim.backends.crossbar.cells.random_numbers import cell_numbers, purpose_key
 from snnsim.backends.crossbar.cells.state import CellState, blocks
-from snnsim.backends.crossbar.device.curves import Floats
 from snnsim.backends.crossbar.device.device import Device
 from snnsim.backends.crossbar.device.drift import REFERENCE_TEMPERATURE, ages
 from snnsim.backends.crossbar.device.plausible_ranges import question_temperature
-from snnsim.backends.crossbar.number_checks import finite, number_array, tile_number, whole_numbers
+from snnsim.backends.crossbar.number_checks import Floats, finite, number_array, tile_number, whole_numbers
 from snnsim.errors import ParameterError, whole
 
 

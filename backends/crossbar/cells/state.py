@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from snnsim.backends.crossbar.device.curves import Floats
+from snnsim.backends.crossbar.number_checks import Floats
 from snnsim.errors import ParameterError
 
 #: Cells that are treated together: their intermediate results stay in the processor's cache.

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from snnsim.backends.crossbar.chip.protocol import Floats, Integers, Keys, Status, check_status
-from snnsim.backends.crossbar.number_checks import number_array
+from snnsim.backends.crossbar.chip.protocol import Integers, Keys, Status, check_status
+from snnsim.backends.crossbar.number_checks import Floats, number_array
 from snnsim.errors import DeviceError, ParameterError, whole
 
 #: Times what all rows of a tile carry together that a current may be, with noise, bent cells and offsets.

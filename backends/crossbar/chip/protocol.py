@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from snnsim.backends.crossbar.number_checks import settle_numbers
+from snnsim.backends.crossbar.number_checks import Floats, settle_numbers
 from snnsim.errors import DeviceError, ParameterError, positive, whole
 
 #: Version of this protocol, of traces and of the wire format; it is raised when an old partner would misunderstand.
@@ -22,7 +22,6 @@ CAPABILITIES = ("partial_programming", "full_scale", "keys", "aging")
 
 _NUMBERS = ("g_min", "g_max", "read_voltage")
 
-Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Keys = NDArray[np.uint64]
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from snnsim.backends.crossbar.device.curves import Floats, horner, logarithm
-from snnsim.backends.crossbar.number_checks import finite, number_tuple, settle_numbers
+from snnsim.backends.crossbar.device.curves import horner, logarithm
+from snnsim.backends.crossbar.number_checks import Floats, finite, number_tuple, settle_numbers
 from snnsim.errors import ParameterError, positive
 
 

@@ -10,12 +10,11 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from snnsim.backends.crossbar.number_checks import finite, number, number_tuple, settle_numbers
+from snnsim.backends.crossbar.number_checks import Floats, finite, number, number_tuple, settle_numbers
 from snnsim.errors import ParameterError, positive
 
-Floats = NDArray[np.float64]
 #: Relative conductances below this count as this in logarithms and powers; all curves here are at a bound by then.
 SMALLEST = 1e-9
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from snnsim.backends.crossbar.device.curves import Curve, Floats, check_curve, exponential, logarithm
-from snnsim.backends.crossbar.number_checks import finite, number_array, settle_numbers
+from snnsim.backends.crossbar.device.curves import Curve, check_curve, exponential, logarithm
+from snnsim.backends.crossbar.number_checks import Floats, finite, number_array, settle_numbers
 from snnsim.errors import ParameterError, positive
 
 #: eV / K (CODATA 2018).

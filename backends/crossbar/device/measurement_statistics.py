@@ -11,11 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from snnsim.backends.crossbar.device.curves import Floats, Table
+from snnsim.backends.crossbar.device.curves import Table
 from snnsim.backends.crossbar.device.drift import PowerLawDrift
 from snnsim.backends.crossbar.device.measurement_tables import MeasurementTable
 from snnsim.backends.crossbar.device.programming import ProgrammingNoise
 from snnsim.backends.crossbar.device.read_noise import ReadNoise
+from snnsim.backends.crossbar.number_checks import Floats
 from snnsim.errors import DataError
 
 #: Fewest cells from which a standard deviation is taken.

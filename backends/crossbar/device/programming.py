@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from snnsim.backends.crossbar.device.curves import Curve, Floats, check_curve
-from snnsim.backends.crossbar.number_checks import settle_numbers
+from snnsim.backends.crossbar.device.curves import Curve, check_curve
+from snnsim.backends.crossbar.number_checks import Floats, settle_numbers
 from snnsim.errors import ParameterError, positive, whole
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from snnsim.backends.crossbar.device.curves import Curve, Floats, Polynomial, check_curve, logarithm
-from snnsim.backends.crossbar.number_checks import settle_numbers
+from snnsim.backends.crossbar.device.curves import Curve, Polynomial, check_curve, logarithm
+from snnsim.backends.crossbar.number_checks import Floats, settle_numbers
 from snnsim.errors import ParameterError, one_of, positive
 
 OF_STATES = ("programmed", "now")

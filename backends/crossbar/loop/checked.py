@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from snnsim.backends.crossbar.chip.failures import asking, status_of
 from snnsim.backends.crossbar.chip.geometry import Geometry, plain_scale
-from snnsim.backends.crossbar.chip.protocol import Floats, Integers, Keys, LoopDevice, Status
+from snnsim.backends.crossbar.chip.protocol import Integers, Keys, LoopDevice, Status
+from snnsim.backends.crossbar.number_checks import Floats
 
 
 class Checked:

@@ -13,8 +13,9 @@ from typing import Any, Self
 import numpy as np
 
 from snnsim.backends.crossbar.chip.geometry import Geometry
-from snnsim.backends.crossbar.chip.protocol import Floats, Integers, Keys, Status
+from snnsim.backends.crossbar.chip.protocol import Integers, Keys, Status
 from snnsim.backends.crossbar.loop.frames import LIMIT, Inbox, Kind, Message, encode, needs
+from snnsim.backends.crossbar.number_checks import Floats
 from snnsim.errors import DeviceError, ParameterError, positive, whole
 
 #: Longest pause between two attempts, in seconds.

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from snnsim.backends.crossbar.chip.protocol import Floats, Integers, LoopDevice
+from snnsim.backends.crossbar.chip.protocol import Integers, LoopDevice
 from snnsim.backends.crossbar.loop.checked import Checked
+from snnsim.backends.crossbar.number_checks import Floats
 from snnsim.errors import ParameterError, positive, whole
 from snnsim.numerics import rng
 from snnsim.system.tables import table

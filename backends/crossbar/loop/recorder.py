@@ -11,8 +11,9 @@ from typing import Self
 
 from snnsim.backends.crossbar.chip.failures import asking, status_of
 from snnsim.backends.crossbar.chip.geometry import Geometry, plain_scale
-from snnsim.backends.crossbar.chip.protocol import Floats, Integers, Keys, LoopDevice, Status
+from snnsim.backends.crossbar.chip.protocol import Integers, Keys, LoopDevice, Status
 from snnsim.backends.crossbar.loop.trace import PROGRAM, READ, STATUS, Call, TraceWriter
+from snnsim.backends.crossbar.number_checks import Floats
 from snnsim.errors import positive
 
 

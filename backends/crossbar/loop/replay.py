@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnsim.backends.crossbar.chip.geometry import Geometry
-from snnsim.backends.crossbar.chip.protocol import Floats, Integers, Keys, Status
+from snnsim.backends.crossbar.chip.protocol import Integers, Keys, Status
 from snnsim.backends.crossbar.loop.trace import NAMES, PROGRAM, READ, STATUS, Call, TraceReader
+from snnsim.backends.crossbar.number_checks import Floats
 from snnsim.errors import DataError, DeviceError
 
 

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnsim.backends.crossbar.array_read.noise_keys import PROBES
-from snnsim.backends.crossbar.chip.protocol import Floats, Integers, Keys, Status
+from snnsim.backends.crossbar.chip.protocol import Integers, Keys, Status
 from snnsim.backends.crossbar.mapping.mapping import Mapping
+from snnsim.backends.crossbar.number_checks import Floats
 from snnsim.numerics import rng
 
 #: Share of rows in a vector that a tile is compensated with, and how many of them.

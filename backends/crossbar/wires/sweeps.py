@@ -1,4 +1,4 @@
-"""Sweeps over the wires of a crossbar, for `wire_kernels`, which says what they are parts of.
+"""Sweeps over the wires of a crossbar, for `kernels`, which says what they are parts of.
 
 Arrays have one row a connected row of the crossbar and at least n columns, the first n of which count; those of the row
 wires are filled up with rows without cells to a multiple of `SIDE_BY_SIDE`. Letters: g conductances, d what stands for
