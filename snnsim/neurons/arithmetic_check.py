@@ -48,7 +48,12 @@ def frozen(model: str, function: Any, seen: tuple[str, ...] = ()) -> FunctionTyp
             at = f"{where_it_is}{_line(function, line)}"
             if name in function.__globals__:
                 kept[name] = _kept(model, at, name, function.__globals__[name], (*seen, function.__name__))
-            elif not hasattr(builtins, name):
+            elif hasattr(builtins, name) and name != "abs":
+                raise ParameterError(
+                    f"{at}: arithmetic cannot use {name}; it may call abs, and exp, minimum, maximum and where of "
+                    "snnsim.neurons"
+                )
+            elif name != "abs":
                 raise ParameterError(f"{at}: there is no {name!r}")
     cells = []
     for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
@@ -68,7 +73,7 @@ def _kept(model: str, at: str, name: str, value: Any, seen: tuple[str, ...]) -> 
         if not np.isfinite(value):
             raise ParameterError(f"{at}: {name}={value!r}: must be finite")
         return float(value)
-    if value in _FUNCTIONS:
+    if any(value is known for known in _FUNCTIONS):
         return value
     if isinstance(value, FunctionType):
         if value.__name__ in seen:

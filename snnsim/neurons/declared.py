@@ -128,7 +128,7 @@ def declared(cls: type[Any]) -> type[DeclaredModel]:
     namespace = {
         **own,
         "__annotations__": annotations,
-        "__module__": cls.__module__,
+        "__module__": __name__,  # where its annotations have a meaning, which dataclass looks for
         "__qualname__": cls.__qualname__,
         "__doc__": cls.__doc__ or f"{name}, a neuron model.",
         "state_names": states,
@@ -139,6 +139,7 @@ def declared(cls: type[Any]) -> type[DeclaredModel]:
     namespace |= {"derived": body["coefficients"]} if "coefficients" in body else {}
     namespace |= {"check": body["check"]} if "check" in body else {}
     model: type[DeclaredModel] = dataclasses.dataclass(frozen=True, eq=False)(type(name, (DeclaredModel,), namespace))
+    model.__module__ = cls.__module__
     model.arithmetic = _arithmetic(model, functions)
     return model
 
@@ -173,7 +174,8 @@ def _arithmetic(model: type[DeclaredModel], functions: dict[str, Any]) -> Arithm
     twice = sorted({field for field in fields if fields.count(field) > 1})
     if twice:
         raise ParameterError(f"{name}.coefficients: {', '.join(twice)}: is a parameter already, or dt")
-    kind: Any = namedtuple("Coefficients", fields)
+    make: Any = namedtuple  # its fields are known only now
+    kind = make("Coefficients", fields)
     kind.__module__, kind.__doc__ = model.__module__, f"What one tick of {name} needs."
     states = model.state_names
     for key, function in functions.items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 from snnsim.errors import ParameterError
@@ -21,7 +20,7 @@ _OWN = (LIF, LI, IF, AdaptiveLIF, HomeostaticLIF, ConductanceLIF)
 MODELS: dict[str, type[NeuronModel]] = {model.__name__: model for model in _OWN}
 
 
-def neuron(cls: type[Any]) -> Any:
+def neuron(cls: Any) -> Any:
     """Make a neuron model of a class, and let every backend, file and trainer know it; a decorator.
 
     The class names parameters, states and equations; see docs/own_neuron.md for examples::
@@ -83,13 +82,14 @@ def neuron(cls: type[Any]) -> Any:
     return model
 
 
-def _checked(model: type[NeuronModel]) -> type[NeuronModel]:
+def _checked(model: Any) -> type[NeuronModel]:
     """Return a model that is written out, if it is whole."""
     name = model.__name__
-    if not dataclasses.is_dataclass(model) or "__dataclass_fields__" not in vars(model):
+    if "__dataclass_fields__" not in vars(model):
         raise ParameterError(f"{name} is no dataclass; write @dataclass(frozen=True, eq=False) below @sn.neuron")
-    missing = sorted(model.__abstractmethods__) + ["arithmetic"] * (not hasattr(model, "arithmetic"))
+    missing = [*sorted(model.__abstractmethods__), *(["arithmetic"] if not hasattr(model, "arithmetic") else [])]
     if missing:
-        raise ParameterError(f"{name} has no {', '.join(missing)}; see snnsim.neurons.base.NeuronModel")
+        raise ParameterError(f"{name} has no {' and no '.join(missing)}; see snnsim.neurons.base.NeuronModel")
     check_arithmetic(name, model.arithmetic)
-    return model
+    checked: type[NeuronModel] = model
+    return checked

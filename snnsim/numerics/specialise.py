@@ -126,8 +126,10 @@ def _of_type(function: Callable[..., Any], number: type[Any], called: Callable[.
     names = {name: of_type(known[name]) for name in code.co_names if name in known}
     code = code.replace(co_consts=tuple(of_type(value) for value in code.co_consts))
     cells = tuple(CellType(of_type(cell.cell_contents)) for cell in function.__closure__ or ())
-    copy = FunctionType(code, {**known, **names}, function.__name__, function.__defaults__, cells or None)
-    copy.__qualname__, copy.__module__ = function.__name__, function.__module__
+    # A name of its own, since the linker takes functions of one name and type for the same; and a module that machine
+    # code from the disk finds again, which that of a notebook or a script would not be.
+    copy = FunctionType(code, {**known, **names}, f"{function.__name__}_{mark([function])}", None, cells or None)
+    copy.__qualname__, copy.__module__ = copy.__name__, __name__
     return copy
 
 

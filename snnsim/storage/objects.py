@@ -22,7 +22,10 @@ def write_object(group: h5py.Group, item: Any, types: Mapping[str, Any]) -> None
     """
     name = type(item).__name__
     if types.get(name) is not type(item):
-        raise SnnsimError(f"cannot save a {name}: only models, sources and rules that are registered with snnsim")
+        again = "; it was registered again since, so make the network anew" if name in types else ""
+        raise SnnsimError(
+            f"cannot save a {name}: only models, sources and rules that are registered with snnsim{again}"
+        )
     group.attrs["type"] = name
     for field in dataclasses.fields(item):
         value = getattr(item, field.name)
@@ -53,7 +56,10 @@ def read_object(group: h5py.Group, types: Mapping[str, Any]) -> Any:
     if name == "tuple":
         return tuple(read_object(group[i], types) for i in group)
     if name not in types:
-        raise DataError(f"{group.file.filename}:{group.name}: this snnsim does not know the type {name!r}")
+        raise DataError(
+            f"{group.file.filename}:{group.name}: this snnsim does not know the type {name!r}; where it is a neuron of "
+            "your own, run the code that registers it first"
+        )
     values: dict[str, Any] = {}
     for key, value in group.attrs.items():
         if key.startswith("field."):

@@ -42,6 +42,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numba.core import types
+from numba.core.errors import NumbaError
 from numpy.typing import NDArray
 
 from snnsim.backends.cpu.compiler import pointer_tuples as rows
@@ -56,6 +57,7 @@ from snnsim.backends.cpu.neurons.integrate import advance_for
 from snnsim.backends.cpu.neurons.poisson_drive import add_noise
 from snnsim.backends.cpu.neurons.population_tables import varies
 from snnsim.backends.cpu.neurons.receptors import receive_for
+from snnsim.backends.cpu.neurons.refusal import refuse
 from snnsim.backends.cpu.neurons.table_columns import (
     BOUND,
     COEFFICIENTS,
@@ -174,22 +176,29 @@ def _compiled(variant: Variant) -> Any:
     name, number = "_".join(["step", *words]), getattr(np, variant.dtype)
     receiving = receive_for(variant.receptors, number, name, each=variant.each)
     passing, listing = advance_for(variant.arithmetic, receiving, number, name, each=variant.each, held=variant.held)
-    return c_function(
-        step,
-        name,
-        _arguments(getattr(types, variant.dtype)),
-        open_parts=receiving.open_parts,
-        rows_of_states=rows_of(len(variant.arithmetic.states)),
-        advance=passing,
-        list_fired=listing,
-        each=int(variant.each),
-        held=variant.held,
-    )
+    try:
+        return c_function(
+            step,
+            name,
+            _arguments(getattr(types, variant.dtype)),
+            open_parts=receiving.open_parts,
+            rows_of_states=rows_of(len(variant.arithmetic.states)),
+            advance=passing,
+            list_fired=listing,
+            each=int(variant.each),
+            held=variant.held,
+        )
+    except NumbaError as error:
+        refuse(variant.name, variant.arithmetic, variant.dtype, error)
+        raise
 
 
 def _meaning(variant: Variant) -> str:
     """Return the mark of the arithmetic of a model and of its receptors, whatever they are called."""
-    parts = [variant.arithmetic, *(kind.arithmetic for kind in variant.receptors if kind.arithmetic is not None)]
+    parts: list[Any] = [
+        variant.arithmetic,
+        *(kind.arithmetic for kind in variant.receptors if kind.arithmetic is not None),
+    ]
     functions = [value for part in parts for value in part if callable(value) and not isinstance(value, type)]
     names = repr([(part.states, part.coefficients._fields) for part in parts] + [variant.arithmetic.inputs])
     return mark(functions, names)
