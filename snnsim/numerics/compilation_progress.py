@@ -79,4 +79,4 @@ def watch() -> None:
 
     _progress = Progress()
     event.Listener.register(Progress)  # to have Numba imported no earlier than it is needed, Progress is no subclass
-    event.register("numba:compile", _progress)
+    event.register("numba:compile", _progress)  # type: ignore[no-untyped-call]
