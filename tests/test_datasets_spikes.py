@@ -94,7 +94,11 @@ def test_every_spike_is_kept_and_rounded_once(scratch, write_spikes, trains, dt,
     # Finer ticks made coarse later are the same as coarse ones from the start.
     fine = read_spikes_hdf5(scratch, dt=dt, sort=True, closed_end=closed_end)
     coarse = read_spikes_hdf5(scratch, dt=5 * dt, sort=True, closed_end=closed_end)
-    assert fine.with_dt(5 * dt).events == coarse.events
+    # A time is on a border within a billionth of a tick, and coarse ticks are longer: between the two measures it is on
+    # the border of coarse ones only.
+    off = [abs(time / (5 * dt) - round(time / (5 * dt))) for times, _ in columns for time in times]
+    if all(5 * x < 0.9e-9 or x > 1.1e-9 for x in off):
+        assert fine.with_dt(5 * dt).events == coarse.events
 
 
 @pytest.fixture(scope="module")
