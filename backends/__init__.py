@@ -8,3 +8,14 @@ from snnsim.backends.contract.state import State as State
 from snnsim.backends.registry import compile_network as compile_network
 from snnsim.backends.registry import get as get
 from snnsim.backends.registry import names as names
+
+__all__ = [
+    "Capabilities",
+    "Program",
+    "RunOutput",
+    "RunRequest",
+    "State",
+    "compile_network",
+    "get",
+    "names",
+]

@@ -27,8 +27,7 @@ import numpy as np
 
 import snnsim as sn
 from snnsim.backends.crossbar import ADC, Chip, ChipConfig, ChipFabric, Device, Mapping, ideal, pcm, realistic_rram
-from snnsim.datasets import EventDataset, load_nmnist
-from snnsim.datasets.augmentation import RandomShift
+from snnsim.datasets import EventDataset, RandomShift, load_nmnist
 from snnsim.training import SLTT, TrainableNetwork, in_the_loop, train
 
 YEAR = 365.25 * 86400

@@ -22,8 +22,7 @@ import numpy as np
 import snnsim as sn
 from snnsim.architectures import convolutional, fully_connected
 from snnsim.backends import names as backend_names
-from snnsim.datasets import EventDataset, load_nmnist
-from snnsim.datasets.augmentation import RandomShift
+from snnsim.datasets import EventDataset, RandomShift, load_nmnist
 from snnsim.early_exit import Calibration, ExitMeasurement, accuracy_latency_curve, calibrate, measure_early_exit
 from snnsim.training import BPTT, SLTT, TrainableNetwork, train
 

@@ -1,5 +1,6 @@
 """Event data sets: readers, downloads, a cache, and simulated recordings that need no download."""
 
+from snnsim.datasets.augmentation import RandomShift as RandomShift
 from snnsim.datasets.cache import cached as cached
 from snnsim.datasets.cache import fingerprint as fingerprint
 from snnsim.datasets.dataset import EventDataset as EventDataset
@@ -30,3 +31,37 @@ from snnsim.datasets.sets.shd_ssc import load_shd as load_shd
 from snnsim.datasets.sets.shd_ssc import load_ssc as load_ssc
 from snnsim.datasets.sets.shd_ssc import open_shd as open_shd
 from snnsim.datasets.sets.shd_ssc import open_ssc as open_ssc
+
+__all__ = [
+    "DATASETS",
+    "BasilarMembrane",
+    "BushyCell",
+    "DatasetCard",
+    "EventDataset",
+    "FrameBatch",
+    "HairCell",
+    "InnerEar",
+    "Protocol",
+    "RandomShift",
+    "RemoteFile",
+    "SaccadeCamera",
+    "SpikesFile",
+    "apply_protocol",
+    "cached",
+    "convert_recordings",
+    "data_folder",
+    "download",
+    "fetch",
+    "fingerprint",
+    "lag_patterns",
+    "load_digits_events",
+    "load_nmnist",
+    "load_shd",
+    "load_ssc",
+    "open_shd",
+    "open_ssc",
+    "read_audio",
+    "read_nmnist_bin",
+    "read_spikes_hdf5",
+    "write_spoken",
+]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import snnsim as sn
-from snnsim.datasets.augmentation import RandomShift
+from snnsim.datasets import RandomShift
 from snnsim.errors import ParameterError
 
 SHAPE = (2, 10, 12)

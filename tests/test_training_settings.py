@@ -20,8 +20,7 @@ from snnsim import (
     Population,
     Projection,
 )
-from snnsim.datasets import EventDataset
-from snnsim.datasets.augmentation import RandomShift
+from snnsim.datasets import EventDataset, RandomShift
 from snnsim.errors import NetworkError, ParameterError
 
 torch = pytest.importorskip("torch")

@@ -35,3 +35,35 @@ from snnsim.backends.crossbar.device.programming import WriteVerify as WriteVeri
 from snnsim.backends.crossbar.device.read_noise import ReadNoise as ReadNoise
 from snnsim.backends.crossbar.mapping.mapping import Mapping as Mapping
 from snnsim.backends.crossbar.wires.resistances import Wires as Wires
+
+__all__ = [
+    "ADC",
+    "STAGES",
+    "CellState",
+    "Chip",
+    "ChipConfig",
+    "ChipFabric",
+    "CurrentVoltage",
+    "Device",
+    "Flicker",
+    "LoopDevice",
+    "Mapping",
+    "ProgrammingNoise",
+    "ReadNoise",
+    "Status",
+    "Wires",
+    "WriteVerify",
+    "crosssim_pcm",
+    "crosssim_rram",
+    "crosssim_rram_wan",
+    "crosssim_sonos",
+    "hermes",
+    "ideal",
+    "moment",
+    "pcm",
+    "realistic_rram",
+    "reram_cmo",
+    "reram_wan",
+    "resistive_switching",
+    "state_independent",
+]

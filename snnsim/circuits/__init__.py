@@ -6,3 +6,12 @@ from snnsim.circuits.microcircuit_parameters import MicrocircuitParameters as Mi
 from snnsim.circuits.potjans_diesmann import potjans_diesmann as potjans_diesmann
 from snnsim.circuits.vogels_abbott import vogels_abbott_coba as vogels_abbott_coba
 from snnsim.circuits.vogels_abbott import vogels_abbott_cuba as vogels_abbott_cuba
+
+__all__ = [
+    "MicrocircuitParameters",
+    "brunel",
+    "brunel_stdp",
+    "potjans_diesmann",
+    "vogels_abbott_coba",
+    "vogels_abbott_cuba",
+]

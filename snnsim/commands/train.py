@@ -64,7 +64,7 @@ def add_parser(commands: Any) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Train, test, save."""
-    from snnsim.datasets.augmentation import RandomShift
+    from snnsim.datasets import RandomShift
     from snnsim.simulation import Simulation
     from snnsim.training import BPTT, SLTT, TrainableNetwork, train
 

@@ -34,3 +34,25 @@ RULES: dict[str, type[Connectivity]] = {
         FixedTotalNumber,
     )
 }
+
+__all__ = [
+    "DISTRIBUTIONS",
+    "RULES",
+    "Connectivity",
+    "Conv2d",
+    "Dense",
+    "Distribution",
+    "FixedInDegree",
+    "FixedProbability",
+    "FixedTotalNumber",
+    "Kaiming",
+    "Key",
+    "LogNormal",
+    "MaxPool2d",
+    "Normal",
+    "OneToOne",
+    "Sparse",
+    "SumPool2d",
+    "Synapses",
+    "Uniform",
+]

@@ -5,3 +5,11 @@ from snnsim.network.learnable_delay import Learnable as Learnable
 from snnsim.network.network import Network as Network
 from snnsim.network.population import Population as Population
 from snnsim.network.projection import Projection as Projection
+
+__all__ = [
+    "Connection",
+    "Learnable",
+    "Network",
+    "Population",
+    "Projection",
+]

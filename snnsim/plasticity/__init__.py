@@ -9,3 +9,13 @@ from snnsim.plasticity.triplet import TripletSTDP as TripletSTDP
 
 #: Every plasticity rule by name.
 PLASTICITY: dict[str, type[PlasticityRule]] = {rule.__name__: rule for rule in (STDP, TripletSTDP, RewardModulatedSTDP)}
+
+__all__ = [
+    "PLASTICITY",
+    "STDP",
+    "Coefficients",
+    "Normalisation",
+    "PlasticityRule",
+    "RewardModulatedSTDP",
+    "TripletSTDP",
+]

@@ -63,7 +63,7 @@ class Simulation:
         Bytes that the program may take; default what the machine has to spare.
     **options
         What only this backend takes, as `chip` and `mapping` of ``"crossbar"``
-        (see `snnsim.backends.crossbar.CrossbarProgram`), and `ranks` of ``"cpu"``, which decides whether processes that
+        (see `snnsim.backends.crossbar`), and `ranks` of ``"cpu"``, which decides whether processes that
         a launcher of MPI has started run one network together or each its own.
 
     Examples

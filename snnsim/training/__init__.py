@@ -39,4 +39,35 @@ from snnsim.training.rules.base import Rule as Rule
 from snnsim.training.rules.bptt import BPTT as BPTT
 from snnsim.training.rules.sltt import SLTT as SLTT
 
+__all__ = [
+    "BPTT",
+    "SLTT",
+    "ATan",
+    "ContrastiveProjection",
+    "EventProp",
+    "EventPropNetwork",
+    "Fabric",
+    "History",
+    "Loss",
+    "MemoryReport",
+    "Outcome",
+    "PairHistory",
+    "PerTickCrossEntropy",
+    "PrototypeProjection",
+    "Rectangle",
+    "Rule",
+    "ScoreCrossEntropy",
+    "Sigmoid",
+    "SoftwareFabric",
+    "SuperSpike",
+    "Surrogate",
+    "TrainableNetwork",
+    "Triangle",
+    "evaluate",
+    "in_the_loop",
+    "noise_aware",
+    "programming_noise",
+    "train",
+]
+
 del _torch

@@ -7,3 +7,13 @@ from snnsim.backends.crossbar.cells.reading import effective_conductance as effe
 from snnsim.backends.crossbar.cells.reading import flicker as flicker
 from snnsim.backends.crossbar.cells.reading import read_variance as read_variance
 from snnsim.backends.crossbar.cells.state import CellState as CellState
+
+__all__ = [
+    "CellState",
+    "acted_seconds",
+    "conductance_at",
+    "effective_conductance",
+    "flicker",
+    "program",
+    "read_variance",
+]

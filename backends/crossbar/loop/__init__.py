@@ -11,3 +11,17 @@ from snnsim.backends.crossbar.loop.recorder import Recorder as Recorder
 from snnsim.backends.crossbar.loop.replay import Replay as Replay
 from snnsim.backends.crossbar.loop.server import DeviceServer as DeviceServer
 from snnsim.backends.crossbar.loop.server import serve as serve
+
+__all__ = [
+    "PROTOCOL_VERSION",
+    "Checked",
+    "CurrentComparison",
+    "DeviceServer",
+    "LoopDevice",
+    "Recorder",
+    "Replay",
+    "Status",
+    "TcpDevice",
+    "compare_currents",
+    "serve",
+]

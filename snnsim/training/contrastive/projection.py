@@ -188,7 +188,7 @@ class PairProjection(nn.Module):
         Parameters
         ----------
         queries, gallery : LabelledFeatures
-            Of the same classes. Pairs are those of `snnsim.zero_shot.result.pair_by_class`.
+            Of the same classes. Pairs are those of `snnsim.zero_shot.pair_by_class`.
         validation : (LabelledFeatures, LabelledFeatures), optional
             Other recordings of the training data, on which the epoch is chosen by their top-1 retrieval, of equals by
             their loss. Test data must not be used for this. Without it the last epoch is kept.
