@@ -68,7 +68,8 @@ TESTS = {
     "snnsim/storage/": "storage streaming network",
     "snnsim/system/": "memory ranks storage cli streaming",
     "snnsim/training/": "training_equivalence training_rules training_loop training_inputs training_settings "
-    "training_refusals training_models training_ranges training_torch training_threads training_delays training_lengths "
+    "training_models training_refusals training_ranges training_torch training_threads training_delays "
+    "training_lengths "
     "training_resume delayed_product eventprop contrastive in_the_loop batch_norm bounds main_job zero_shot",
     "snnsim/zero_shot/": "zero_shot contrastive",
 }

@@ -8,8 +8,7 @@ import pytest
 from numba import njit
 
 from snnsim import LI, LIF, Delta, Dense, Exponential, Network, Population, Projection, Scripted, Simulation, Trace
-from snnsim.backends.cpu.long_run.event_driven import silent_response
-from snnsim.neurons.membrane.silent_ticks import closed_form, has_closed_form, powers, response
+from snnsim.neurons.membrane.silent_ticks import bound, bound_of_current, response, silent
 
 DT = 1e-6
 exact = decimal.Context(prec=80, Emax=10**12, Emin=-(10**12))
@@ -48,25 +47,27 @@ def pairs(count, seed):
         yield tau, max(other, 1e-9), int(10 ** generator.uniform(0, math.log10(longest)))
 
 
-@njit
-def by_kernel(n, log_decay, log_current, apart, share):
-    return silent_response(n, log_decay, log_current, apart, share)
+def closed_form(model):
+    """Return the numbers of a neuron between events, and those of its currents, as they are read in compiled code."""
+    membrane, currents = model.closed_form(DT)
+    return type(membrane)(*map(float, membrane)), [type(one)(*map(float, one)) for one in currents]
+
+
+by_kernel = njit(response)
 
 
 @pytest.mark.parametrize("integration", ["exact", "euler"])
 def test_the_response_to_a_current_is_exact(integration):
-    """Both twins, the compiled one and NumPy's."""
+    """As Python has it, and compiled."""
     largest = 0.0
     for tau, other, n in pairs(600, 1 if integration == "exact" else 2):
         if integration == "euler" and min(tau, other) < DT:
             continue
-        form = closed_form(LIF(tau, receptors=Exponential(other), integration=integration), DT)
-        (current,) = form.currents
+        form, (current,) = closed_form(LIF(tau, receptors=Exponential(other), integration=integration))
         right = exact_response(tau, other, n, integration=integration)
         if right < decimal.Decimal("1e-290"):
             continue
-        compiled = by_kernel(n, *(float(v) for v in (form.log_decay, current.log_decay, current.apart, current.share)))
-        for found in (compiled, float(response(np.float64(n), form.log_decay, current))):
+        for found in (by_kernel(n, form.log_decay, current), response(n, form.log_decay, current)):
             off = abs(float(exact.subtract(exact.divide(number(found), right), 1)))
             # The exponent, up to 600, is rounded.
             assert off < 3e-16 * (10 + n * DT / max(tau, other)), (tau, other, n)
@@ -79,10 +80,9 @@ def test_the_peak_bounds_the_response_and_is_reached(integration):
     for tau, other, _ in pairs(300, 3):
         if integration == "euler" and min(tau, other) < 2 * DT:
             continue
-        form = closed_form(LIF(tau, receptors=Exponential(other), integration=integration), DT)
-        (current,) = form.currents
+        form, (current,) = closed_form(LIF(tau, receptors=Exponential(other), integration=integration))
         ticks = np.unique(np.rint(np.geomspace(1, 60 * max(tau, other) / DT + 2, 4000)))
-        values = response(ticks, form.log_decay, current)
+        values = np.array([response(n, form.log_decay, current) for n in ticks])
         assert values.max() <= current.peak * (1 + 1e-12)
         # Between two ticks it may be higher.
         assert current.peak <= values.max() * (1.001 if max(tau, other) > 30 * DT else 1.3)
@@ -94,11 +94,10 @@ def test_ends_of_the_range_have_their_limits(tau, integration):
     """A membrane without memory, or without a leak, as ticks have it."""
     if integration == "euler" and tau < DT:
         return
-    form = closed_form(LIF(tau, rest=0.25, integration=integration), DT)
-    ticks = np.array([0.0, 1.0, 7.0])
-    left = np.exp(powers(ticks, form.log_decay))
+    form, _ = closed_form(LIF(tau, rest=0.25, integration=integration))
+    left = [silent(1.0, n, 0.0, form) for n in (1, 7)]
     decay = LIF(tau, integration=integration).coefficients(DT).decay
-    assert left == pytest.approx([1.0, decay, decay**7], rel=1e-15, abs=0)
+    assert left == pytest.approx([decay, decay**7], rel=1e-15, abs=0)
     assert form.rise == (1 / (1 - decay) if decay < 1 else 0)
 
 
@@ -156,12 +155,30 @@ def test_a_membrane_after_a_million_ticks_is_the_formula(tau, apart):
 
 
 def test_only_models_with_the_equations_have_a_closed_form():
-    assert has_closed_form(LIF(receptors=(Exponential(1e-3, "a"), Delta("b"))))
-    assert has_closed_form(LI())
     from snnsim import AdaptiveLIF, Alpha
 
-    assert not has_closed_form(AdaptiveLIF())
-    assert not has_closed_form(LIF(receptors=(Alpha(1e-3),)))
+    class Other(LIF):
+        """A model of a user's own may have other equations."""
+
+    for model in (LIF(receptors=(Exponential(1e-3, "a"), Delta("b"))), LI()):
+        assert model.closed_form(DT) is not None
+    for model in (AdaptiveLIF(), LIF(receptors=(Alpha(1e-3),)), Other()):
+        assert model.closed_form(DT) is None
+
+
+@pytest.mark.parametrize("current", [-3.0, 0.0, 2.0])
+@pytest.mark.parametrize("membrane", [-1.0, 0.9])
+def test_a_neuron_never_exceeds_its_bound(membrane, current):
+    model = LIF(5e-6, rest=0.2, bias=0.01, receptors=Exponential(8e-6))
+    form, (pull,) = closed_form(model)
+    offset = model.coefficients(DT).offset
+    most = bound(membrane, form) + bound_of_current(current, pull)
+    path = [
+        silent(membrane, n, offset, form) + pull.factor * current * response(n, form.log_decay, pull)
+        for n in range(1, 400)
+    ]
+    assert max(path) <= most
+    assert path[-1] == pytest.approx(form.settled)
 
 
 @pytest.mark.parametrize("visit", ["events", "ticks"])

@@ -14,29 +14,6 @@ ROOT = Path(__file__).resolve().parent.parent
 INSTALLED = {"snnsim": "", "backends": "backends", "datasets": "datasets"}
 #: What may import upwards: conveniences of `Network` that import what they need when they are called.
 EXCEPTIONS = {("network/network.py", "plot"), ("network/network.py", "backends")}
-#: What still goes up, or round in a circle: to be struck one by one.
-TODAY = {
-    ("backends/contract/program.py", "backends/registry.py"),
-    ("backends/contract/silent_neurons.py", "backends/contract/program.py"),
-    ("network/network.py", "backends/contract/memory.py"),
-    ("network/network.py", "backends/cpu/parts/memory.py"),
-    ("neurons/membrane/currents.py", "neurons/parameters.py"),
-    ("neurons/membrane/currents.py", "neurons/receptors.py"),
-    ("neurons/membrane/leaky.py", "neurons/base.py"),
-    ("neurons/membrane/leaky.py", "neurons/parameters.py"),
-    ("neurons/membrane/leaky.py", "neurons/receptors.py"),
-    ("neurons/membrane/resets.py", "neurons/parameters.py"),
-    ("neurons/membrane/silent_ticks.py", "neurons/__init__.py"),
-    ("neurons/membrane/silent_ticks.py", "neurons/parameters.py"),
-    ("simulation/recordings.py", "early_exit/rule.py"),
-    ("simulation/result_file.py", "simulation/result.py"),
-    ("simulation/simulation.py", "early_exit/rule.py"),
-    ("simulation/stream/merge.py", "simulation/result.py"),
-    ("simulation/stream/merge.py", "simulation/result_file.py"),
-    ("simulation/stream/segments.py", "simulation/result.py"),
-    ("simulation/stream/stream.py", "simulation/checkpoints.py"),
-    ("simulation/stream/stream.py", "simulation/probes.py"),
-}
 MOST_FILES = 15
 MOST_ROOMS = 30
 
@@ -115,9 +92,7 @@ def upward(found: list[Import], entries: list[str]) -> list[Import]:
 
 
 def excused(each: Import) -> bool:
-    return (each.source, each.target) in TODAY or any(
-        each.source == source and each.target.startswith(target) for source, target in EXCEPTIONS
-    )
+    return any(each.source == source and each.target.startswith(target) for source, target in EXCEPTIONS)
 
 
 def circles(found: list[Import]) -> list[list[str]]:

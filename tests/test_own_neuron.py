@@ -63,8 +63,9 @@ def spikes_by_runge_kutta(slope, start, peak, land, duration, step):
         if following[0] >= peak:
             share = (peak - state[0]) / (following[0] - state[0])
             found.append(time + share * step)
-            following = np.array(land(state + share * (following - state)), float)
-        state, time = following, time + step
+            state, time = np.array(land(state + share * (following - state)), float), time + share * step
+        else:
+            state, time = following, time + step
     return np.array(found)
 
 

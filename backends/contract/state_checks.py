@@ -11,7 +11,7 @@ from snnsim.backends.contract.plasticity import PlasticState, check_synapses
 from snnsim.backends.contract.state import State
 from snnsim.errors import DataError
 from snnsim.network.network import Network
-from snnsim.neurons.membrane.silent_ticks import has_closed_form
+from snnsim.neurons import NeuronModel
 
 
 def check_state(network: Network, layout: Layout, state: State, where: str) -> None:
@@ -41,7 +41,9 @@ def _wrong(network: Network, layout: Layout, state: State) -> Iterator[str]:
             yield f"visited holds {state.visited.dtype} {state.visited.shape}, expected int64 {(1, layout.n_counters)}"
         for place in layout.places:
             ticks = state.visited[0, place.counters : place.counters + place.size]
-            lowest = 0 if has_closed_form(network.populations[place.population].model) else state.tick
+            model = network.populations[place.population].model
+            waits = isinstance(model, NeuronModel) and model.closed_form(network.dt) is not None
+            lowest = 0 if waits else state.tick
             if np.any((ticks < lowest) | (ticks > state.tick)):
                 yield f"population {place.name!r} is not advanced to a tick from {lowest} to {state.tick}"
     for plastic in state.plastic:

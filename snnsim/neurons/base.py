@@ -23,6 +23,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from snnsim.errors import ParameterError
+from snnsim.neurons.closed_form import ClosedForm
 from snnsim.neurons.parameters import Parameter
 from snnsim.neurons.receptors import Delta, Receptor
 from snnsim.timebase import check_length, tick_count
@@ -76,6 +77,11 @@ class NeuronModel(ABC):
 
     def check_dtype(self, dt: float, dtype: str) -> None:  # noqa: B027 - most models fit
         """Raise `ParameterError` where the model would not do in a precision what its parameters say."""
+
+    def closed_form(self, dt: float) -> ClosedForm | None:
+        """Return how neurons go on between events, for those that leave them alone; None where that is not known."""
+        del dt
+        return None
 
     def receptor_coefficients(self, receptor: Receptor, dt: float) -> tuple[Any, ...]:
         """Return the NamedTuple of coefficients a tick of a receptor that has states, in float64."""

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from snnsim.neurons.base import Arithmetic
+from snnsim.neurons.closed_form import ClosedForm
 from snnsim.neurons.membrane.leaky import LeakyModel
+from snnsim.neurons.membrane.silent_ticks import leaky_form
 from snnsim.neurons.parameters import Parameter
 from snnsim.neurons.receptors import Delta, Receptor
 
@@ -57,3 +59,7 @@ class LI(LeakyModel):
     def coefficients(self, dt: float) -> Coefficients:
         """Return decay, gain and offset."""
         return Coefficients(*self.leak(dt))
+
+    def closed_form(self, dt: float) -> ClosedForm | None:
+        """Return how the membrane goes on between events; a model that derives from this one has to say so itself."""
+        return leaky_form(self, self.coefficients(dt), dt) if type(self) is LI else None

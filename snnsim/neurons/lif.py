@@ -19,8 +19,10 @@ from typing import Any, NamedTuple
 
 from snnsim.errors import positive
 from snnsim.neurons.base import Arithmetic
+from snnsim.neurons.closed_form import ClosedForm
 from snnsim.neurons.membrane.leaky import LeakyModel
 from snnsim.neurons.membrane.resets import check_landing, check_reset, reset_coefficients
+from snnsim.neurons.membrane.silent_ticks import leaky_form
 from snnsim.neurons.parameters import Parameter, as_parameter
 from snnsim.neurons.receptors import Delta, Receptor
 
@@ -112,3 +114,7 @@ class LIF(LeakyModel):
         decay, gain, offset = self.leak(dt)
         subtract, value = reset_coefficients(self.reset)
         return Coefficients(decay, gain, offset, self.threshold, subtract, value)
+
+    def closed_form(self, dt: float) -> ClosedForm | None:
+        """Return how the membrane goes on between events; a model that derives from this one has to say so itself."""
+        return leaky_form(self, self.coefficients(dt), dt) if type(self) is LIF else None

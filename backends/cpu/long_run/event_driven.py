@@ -1,18 +1,12 @@
 """Neurons visited only when an event reaches them.
 
-Between events a leaky membrane with exponential currents has a closed form (`snnsim.neurons.membrane.silent_ticks`), so
-a neuron may be left alone until its next event, unless it can reach its threshold before: with V its membrane, b / (1 -
-λ) where that settles, g_r I_r what its currents add to it in a tick and R_r the response to them, it never exceeds
-
-    max(V, b / (1 - λ)) + Σ max(0, g_r I_r) max_n R_r(n)
-
-Where this bound reaches the threshold, the neuron is visited at the next tick too. The tick of a visit is computed by
-the arithmetic of the model, as every other tick.
+Between events a leaky membrane with exponential currents has a closed form, and a bound that it never exceeds unaided
+(`snnsim.neurons.membrane.silent_ticks`); so a neuron may be left alone until its next event, unless the bound reaches
+its threshold: then it is visited at the next tick too. The tick of a visit is computed by the arithmetic of the model
+(`snnsim.neurons.lif`, of which LI is the part that does not fire) and of its receptors, as every other tick.
 """
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,26 +31,53 @@ from snnsim.backends.cpu.neurons.table_columns import (
 from snnsim.backends.cpu.parts.records import TOUCHED
 from snnsim.errors import InternalError
 from snnsim.network.network import Network
-from snnsim.neurons import LIF, Delta, NeuronModel
-from snnsim.neurons.membrane.silent_ticks import closed_form, has_closed_form
+from snnsim.neurons import LI, LIF, Delta, NeuronModel, lif
+from snnsim.neurons.closed_form import CurrentForm, MembraneForm
+from snnsim.neurons.membrane import silent_ticks
+from snnsim.neurons.receptors import ExponentialCoefficients, exponential_follow, exponential_seen
 from snnsim.numerics.specialise import bare
 
-# Columns of the table of visits, and the blocks of values of a population: one number a block, or one a neuron.
+# Columns of the table of visits, and the blocks of values of a population: one number a block, or one a neuron. First
+# those of the membrane, then those of each exponential receptor, in the order of their NamedTuples.
 (FIRST_VALUE, STEP, LENGTH) = range(3)
-(LOG_DECAY, RISE, SETTLED, THRESHOLD, FIRST_CURRENT) = range(5)
-# Blocks of each exponential receptor after FIRST_CURRENT.
-(LOG_CURRENT_DECAY, FACTOR, APART, SHARE, PEAK) = range(5)
-_CURRENT_BLOCKS = 5
+_FIRST_CURRENT, _CURRENT_BLOCKS = len(MembraneForm._fields), len(CurrentForm._fields)
+(_LOG_DECAY, _RISE, _SETTLED, _THRESHOLD) = (
+    MembraneForm._fields.index(name) for name in ("log_decay", "rise", "settled", "threshold")
+)
+(_LOG_CURRENT_DECAY, _FACTOR, _APART, _SHARE, _PEAK) = (
+    CurrentForm._fields.index(name) for name in ("log_decay", "factor", "apart", "share", "peak")
+)
+# Rows of coefficients. LI has the first three of LIF.
+(_DECAY, _GAIN, _OFFSET, _LEVEL, _SUBTRACT, _RESET_VALUE) = (
+    lif.Coefficients._fields.index(name) for name in ("decay", "gain", "offset", "threshold", "subtract", "reset_value")
+)
+_LEAK = LI.arithmetic.coefficients._fields  # type: ignore[attr-defined]
+assert tuple(lif.Coefficients._fields[row] for row in (_DECAY, _GAIN, _OFFSET)) == _LEAK
+(_CURRENT_DECAY, _COUPLING) = (ExponentialCoefficients._fields.index(name) for name in ("decay", "coupling"))
 #: Place of Delta among the receptors of LIF and LI.
 _DELTA = LIF.receptor_kinds.index(Delta)
 #: How far below the threshold, in shares of what is added up, the bound must stay for a neuron to be left alone.
 _MARGIN = 1e-5
 
+_silent, _silent_current, _response, _bound, _bound_of_current = (
+    bare(function)
+    for function in (
+        silent_ticks.silent,
+        silent_ticks.silent_current,
+        silent_ticks.response,
+        silent_ticks.bound,
+        silent_ticks.bound_of_current,
+    )
+)
+_integrate, _distance, _reset = bare(lif.integrate), bare(lif.distance), bare(lif.reset)
+_seen, _follow = bare(exponential_seen), bare(exponential_follow)
+
 
 def can_be_visited(network: Network, population: int) -> bool:
     """Return whether a population's model has a closed form, and nothing reaches its neurons at every tick."""
     item = network.populations[population]
-    return has_closed_form(item.model) and not getattr(item, "drive", ())
+    model = item.model
+    return isinstance(model, NeuronModel) and not item.drive and model.closed_form(network.dt) is not None
 
 
 def visit_tables(network: Network, by_events: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -67,8 +88,9 @@ def visit_tables(network: Network, by_events: NDArray[np.int64]) -> tuple[NDArra
     for number in np.flatnonzero(by_events):
         model = network.populations[number].model
         assert isinstance(model, NeuronModel)
-        form = closed_form(model, network.dt)
-        blocks = [form.log_decay, form.rise, form.settled, form.threshold]
+        form = model.closed_form(network.dt)
+        assert form is not None
+        blocks = [*form.membrane]
         blocks += [block for current in form.currents for block in current]
         length = max(block.size for block in blocks)
         table[number] = start, int(length > 1), length
@@ -79,16 +101,64 @@ def visit_tables(network: Network, by_events: NDArray[np.int64]) -> tuple[NDArra
 
 
 @bare
-def silent_current(current, ticks, log_decay):
-    """Return a current after ticks without arrivals."""
-    return current * math.exp(ticks * log_decay) if ticks > 0 and current != 0 else current
+def membrane_form(shared, p, neuron):
+    """Return the numbers of the membrane of a neuron between events."""
+    step, length = shared.visit_table[p, STEP], shared.visit_table[p, LENGTH]
+    values, place = shared.visit_values, shared.visit_table[p, FIRST_VALUE] + neuron * step
+    return MembraneForm(
+        log_decay=values[place + _LOG_DECAY * length],
+        rise=values[place + _RISE * length],
+        settled=values[place + _SETTLED * length],
+        threshold=values[place + _THRESHOLD * length],
+    )
 
 
 @bare
-def silent_response(ticks, log_decay, log_current_decay, apart, share):
-    """Return the response R to a current after ticks; see `snnsim.neurons.membrane.silent_ticks`."""
-    grown = -math.expm1(-ticks * apart) * share if apart > 0 else np.float64(ticks)
-    return grown * math.exp((ticks - 1) * max(log_decay, log_current_decay)) if ticks > 1 else grown
+def current_form(shared, p, neuron, number):
+    """Return the numbers between events of exponential receptor `number`, counted without Delta, of a neuron."""
+    step, length = shared.visit_table[p, STEP], shared.visit_table[p, LENGTH]
+    values, place = shared.visit_values, shared.visit_table[p, FIRST_VALUE] + neuron * step
+    place += (_FIRST_CURRENT + number * _CURRENT_BLOCKS) * length
+    return CurrentForm(
+        log_decay=values[place + _LOG_CURRENT_DECAY * length],
+        factor=values[place + _FACTOR * length],
+        apart=values[place + _APART * length],
+        share=values[place + _SHARE * length],
+        peak=values[place + _PEAK * length],
+    )
+
+
+@bare
+def coefficients_of(shared, p, neuron):
+    """Return the coefficients of a neuron; those of the threshold are zero for LI, which has none."""
+    populations, coefficients = shared.populations, shared.coefficients
+    uniform, zero = populations[p, UNIFORM], coefficients.dtype.type(0)
+    row = populations[p, COEFFICIENTS] + (0 if uniform else neuron)
+    width = 1 if uniform else populations[p, SIZE]
+    threshold = subtract = reset_value = zero
+    if populations[p, SPIKING]:
+        threshold = coefficients[row + _LEVEL * width]
+        subtract = coefficients[row + _SUBTRACT * width]
+        reset_value = coefficients[row + _RESET_VALUE * width]
+    return lif.Coefficients(
+        decay=coefficients[row + _DECAY * width],
+        gain=coefficients[row + _GAIN * width],
+        offset=coefficients[row + _OFFSET * width],
+        threshold=threshold,
+        subtract=subtract,
+        reset_value=reset_value,
+    )
+
+
+@bare
+def receptor_coefficients_of(shared, p, neuron, row):
+    """Return the coefficients of an exponential receptor of a neuron."""
+    uniform, coefficients = shared.receptors[row, RECEPTOR_UNIFORM], shared.coefficients
+    first = shared.receptors[row, RECEPTOR_COEFFICIENTS] + (0 if uniform else neuron)
+    width = 1 if uniform else shared.populations[p, SIZE]
+    return ExponentialCoefficients(
+        decay=coefficients[first + _CURRENT_DECAY * width], coupling=coefficients[first + _COUPLING * width]
+    )
 
 
 @bare
@@ -96,42 +166,23 @@ def silent_membrane(shared, run, p, neuron, ticks):
     """Return the membrane after so many ticks without input, from the tick up to which it is advanced."""
     populations, receptors = shared.populations, shared.receptors
     size = populations[p, SIZE]
-    step, length = shared.visit_table[p, STEP], shared.visit_table[p, LENGTH]
-    place = shared.visit_table[p, FIRST_VALUE] + neuron * step
-    values = shared.visit_values
-    log_decay = values[place + LOG_DECAY * length]
     membrane = np.float64(run.floats[populations[p, STATES] + neuron])
     held = min(ticks, np.int64(run.held[populations[p, COUNTERS] + neuron]))
     free = ticks - held
     if free > 0:
-        c = populations[p, COEFFICIENTS] + (0 if populations[p, UNIFORM] else neuron)
-        width = 1 if populations[p, UNIFORM] else size
-        offset = np.float64(shared.coefficients[c + 2 * width])
-        membrane *= math.exp(free * log_decay)
-        if offset != 0:
-            rise = values[place + RISE * length]
-            membrane += offset * (-math.expm1(free * log_decay) * rise if rise > 0 else np.float64(free))
-        current_place = place + FIRST_CURRENT * length
+        form = membrane_form(shared, p, neuron)
+        membrane = _silent(membrane, free, np.float64(coefficients_of(shared, p, neuron).offset), form)
+        number = 0
         for r in range(populations[p, RECEPTORS]):
             row = populations[p, FIRST_RECEPTOR] + r
             if receptors[row, KIND] == _DELTA:
                 continue
             where = populations[p, RECEPTOR_STATES] + receptors[row, STATE] * size + neuron
-            log_current = values[current_place + LOG_CURRENT_DECAY * length]
-            current = silent_current(np.float64(run.floats[where]), held, log_current)
+            pull = current_form(shared, p, neuron, number)
+            current = _silent_current(np.float64(run.floats[where]), held, pull.log_decay)
             if current != 0:
-                membrane += (
-                    values[current_place + FACTOR * length]
-                    * current
-                    * silent_response(
-                        free,
-                        log_decay,
-                        log_current,
-                        values[current_place + APART * length],
-                        values[current_place + SHARE * length],
-                    )
-                )
-            current_place += _CURRENT_BLOCKS * length
+                membrane += pull.factor * current * _response(free, form.log_decay, pull)
+            number += 1
     return membrane
 
 
@@ -146,15 +197,15 @@ def pass_over(shared, run, p, neuron, ticks):
     held = run.held[populations[p, COUNTERS] + neuron]
     if held > 0:
         run.held[populations[p, COUNTERS] + neuron] = max(np.int64(held) - ticks, 0)
-    length = shared.visit_table[p, LENGTH]
-    place = shared.visit_table[p, FIRST_VALUE] + neuron * shared.visit_table[p, STEP] + FIRST_CURRENT * length
+    number = 0
     for r in range(populations[p, RECEPTORS]):
         row = populations[p, FIRST_RECEPTOR] + r
         if receptors[row, KIND] == _DELTA:
             continue
         where = populations[p, RECEPTOR_STATES] + receptors[row, STATE] * size + neuron
-        run.floats[where] = silent_current(np.float64(run.floats[where]), ticks, shared.visit_values[place])
-        place += _CURRENT_BLOCKS * length
+        log_decay = current_form(shared, p, neuron, number).log_decay
+        run.floats[where] = _silent_current(np.float64(run.floats[where]), ticks, log_decay)
+        number += 1
 
 
 @bare
@@ -163,31 +214,27 @@ def may_fire(shared, run, p, neuron):
     populations, receptors = shared.populations, shared.receptors
     if not populations[p, SPIKING]:
         return False
-    size, values = populations[p, SIZE], shared.visit_values
-    step, length = shared.visit_table[p, STEP], shared.visit_table[p, LENGTH]
-    place = shared.visit_table[p, FIRST_VALUE] + neuron * step
-    threshold = values[place + THRESHOLD * length]
-    highest = max(np.float64(run.floats[populations[p, STATES] + neuron]), values[place + SETTLED * length])
-    size_of_all = abs(threshold) + abs(highest)
-    current_place = place + FIRST_CURRENT * length
+    size, form = populations[p, SIZE], membrane_form(shared, p, neuron)
+    highest = _bound(np.float64(run.floats[populations[p, STATES] + neuron]), form)
+    size_of_all = abs(form.threshold) + abs(highest)
+    number = 0
     for r in range(populations[p, RECEPTORS]):
         row = populations[p, FIRST_RECEPTOR] + r
         if receptors[row, KIND] == _DELTA:
             continue
         where = populations[p, RECEPTOR_STATES] + receptors[row, STATE] * size + neuron
-        pull = values[current_place + FACTOR * length] * np.float64(run.floats[where])
-        if pull > 0:
-            highest += pull * values[current_place + PEAK * length]
-            size_of_all += pull * values[current_place + PEAK * length]
-        current_place += _CURRENT_BLOCKS * length
-    return highest >= threshold - _MARGIN * size_of_all
+        more = _bound_of_current(np.float64(run.floats[where]), current_form(shared, p, neuron, number))
+        highest += more
+        size_of_all += more
+        number += 1
+    return highest >= form.threshold - _MARGIN * size_of_all
 
 
 @bare
 def one_tick(part, shared, run, p, neuron):
-    """Advance a neuron by one tick with what arrived; return whether it fires. The arithmetic of LIF and LI."""
+    """Advance a neuron by one tick with what arrived; return whether it fires."""
     populations, receptors = shared.populations, shared.receptors
-    floats, coefficients = run.floats, shared.coefficients
+    floats = run.floats
     dtype = floats.dtype.type
     size, own, low = populations[p, SIZE], part.high[p] - part.low[p], part.low[p]
     drive = dtype(0)
@@ -200,23 +247,19 @@ def one_tick(part, shared, run, p, neuron):
             drive = drive + arrived
         else:
             where = populations[p, RECEPTOR_STATES] + receptors[row, STATE] * size + neuron
-            width = 1 if receptors[row, RECEPTOR_UNIFORM] else size
-            c = receptors[row, RECEPTOR_COEFFICIENTS] + (0 if receptors[row, RECEPTOR_UNIFORM] else neuron)
-            drive = drive + coefficients[c + width] * floats[where]
-            floats[where] = coefficients[c] * floats[where] + arrived
-    uniform = populations[p, UNIFORM]
-    c, width = populations[p, COEFFICIENTS] + (0 if uniform else neuron), 1 if uniform else size
+            own_coefficients = receptor_coefficients_of(shared, p, neuron, row)
+            drive = drive + _seen(floats[where], own_coefficients)[0]
+            floats[where] = _follow(floats[where], arrived, own_coefficients)[0]
     where, counter = populations[p, STATES] + neuron, populations[p, COUNTERS] + neuron
     if run.held[counter] > 0:
         run.held[counter] -= 1
         return False
-    membrane = coefficients[c] * floats[where] + (coefficients[c + width] * drive + coefficients[c + 2 * width])
+    c = coefficients_of(shared, p, neuron)
+    membrane = _integrate(floats[where], drive, c)[0]
     floats[where] = membrane
-    if not populations[p, SPIKING] or membrane - coefficients[c + 3 * width] < coefficients[populations[p, BOUND]]:
+    if not populations[p, SPIKING] or _distance(membrane, c) < shared.coefficients[populations[p, BOUND]]:
         return False
-    subtract, value = coefficients[c + 4 * width], coefficients[c + 5 * width]
-    landing = subtract * (membrane - coefficients[c + 3 * width]) + value
-    floats[where] = landing + (membrane - membrane)
+    floats[where] = _reset(membrane, dtype(1), c)[0]
     run.held[counter] = populations[p, REFRACTORY]
     return True
 

@@ -11,7 +11,6 @@ from snnsim.backends.cpu.long_run.event_driven import can_be_visited
 from snnsim.errors import CapabilityError
 from snnsim.network.network import Network
 from snnsim.neurons import NeuronModel, Poisson
-from snnsim.neurons.membrane.silent_ticks import closed_form
 
 #: Spikes a second that a neuron is taken to send where nothing else is known.
 _ASSUMED_RATE = 10.0
@@ -39,7 +38,8 @@ def visited_by_events(network: Network, visit: str | Mapping[str, str]) -> NDArr
         if wanted == "events" and not able:
             raise CapabilityError(
                 f"visit='events': population {population.name!r} ({type(population.model).__name__}) has no closed "
-                "form between events; LIF and LI with Delta and Exponential receptors and without a drive have one"
+                "form between events, which says what n silent ticks do (`silent`) and that a neuron cannot fire in "
+                "them (`bound`); LIF and LI with Delta and Exponential receptors and without a drive have one"
             )
         if wanted == "events" or (wanted == "auto" and able and _is_quiet(network, number)):
             marks[number] = 1
@@ -52,8 +52,9 @@ def _is_quiet(network: Network, number: int) -> bool:
         return False
     model = network.populations[number].model
     assert isinstance(model, NeuronModel)
-    form = closed_form(model, network.dt)
-    if np.any(form.settled >= form.threshold):
+    form = model.closed_form(network.dt)
+    assert form is not None
+    if np.any(form.membrane.settled >= form.membrane.threshold):
         return False
     size, name = network.populations[number].size, network.populations[number].name
     events = 0.0

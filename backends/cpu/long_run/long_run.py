@@ -41,7 +41,8 @@ from snnsim.errors import InternalError, ParameterError, ResourceError
 from snnsim.events import Events
 from snnsim.network.network import Network
 from snnsim.network.population import Population
-from snnsim.neurons import NeuronModel
+from snnsim.neurons import NeuronModel, lif, receptors
+from snnsim.neurons.membrane import silent_ticks
 from snnsim.numerics import specialise
 from snnsim.numerics.specialise import digest, specialised
 from snnsim.plasticity import normalisation
@@ -54,7 +55,7 @@ _LONGEST_WINDOW, _LARGEST_BOX = 4096, 2**26
 @functools.cache
 def version() -> str:
     """Return the mark of everything that is compiled into the engine."""
-    modules = (specialise, atomics, table_columns, pointers, step, event_driven)
+    modules = (specialise, atomics, table_columns, pointers, step, event_driven, silent_ticks, lif, receptors)
     parts = (delivery, long_run_engine, spike_exchange, part_records, window_kernels)
     plastic = (catch_up, spike_kernels, plasticity_records, normalisation, kernels)
     return digest([sys.modules[module.__name__] for module in (*modules, *parts, *plastic)])

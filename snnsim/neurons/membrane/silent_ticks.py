@@ -13,82 +13,66 @@ time constants, and R is computed as
    d = |\log\lambda - \log\rho|
 
 which loses no digits where the decays are nearly equal, and is n exp((n - 1) h) where they are equal. So all of this is
-as exact for any n as the time constants are.
+as exact for any n as the time constants are. Without another event the membrane never exceeds
+
+.. math:: \max(V, b / (1 - \lambda)) + \sum_r \max(0, g_r I_r) \max_n R_r(n)
+
+`silent` and its like are functions of one neuron, written once for those who leave neurons alone and for those who take
+up a state in which neurons were left alone; both compile them.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from snnsim.neurons import LI, LIF, Exponential, NeuronModel
+from snnsim.neurons.closed_form import ClosedForm, CurrentForm, MembraneForm
 from snnsim.neurons.membrane.currents import rate_distance
+from snnsim.neurons.membrane.leaky import LeakyModel
 from snnsim.neurons.parameters import quotient
+from snnsim.neurons.receptors import Exponential
 
 Floats = NDArray[np.float64]
 
 
-class CurrentForm(NamedTuple):
-    """The current of a receptor between events; every array has shape () or (neurons,).
-
-    Parameters
-    ----------
-    log_decay : ndarray
-        Logarithm of what is left after a tick.
-    factor : ndarray
-        What a current of one adds to the membrane in a tick, gain and coupling.
-    apart : ndarray
-        Distance d of the logarithms of both decays.
-    share : ndarray
-        1 / (1 - exp(-d)), or 0 where d is 0.
-    peak : ndarray
-        An upper bound of R(n) over n.
-    """
-
-    log_decay: Floats
-    factor: Floats
-    apart: Floats
-    share: Floats
-    peak: Floats
+def silent(membrane: Any, ticks: Any, offset: Any, form: Any) -> Any:
+    """Return a membrane without currents after ticks, one or more, each of which adds `offset` to it."""
+    membrane = membrane * math.exp(ticks * form.log_decay)
+    if offset != 0:
+        grown = -math.expm1(ticks * form.log_decay) * form.rise if form.rise > 0 else float(ticks)
+        membrane = membrane + offset * grown
+    return membrane
 
 
-class ClosedForm(NamedTuple):
-    """A population between events; every array has shape () or (neurons,).
-
-    Parameters
-    ----------
-    log_decay : ndarray
-        Logarithm of what is left of the membrane after a tick.
-    rise : ndarray
-        1 / (1 - decay), or 0 where the membrane does not leak.
-    settled : ndarray
-        Where the membrane goes without input.
-    threshold : ndarray
-        Infinity where the model does not fire.
-    currents : tuple of CurrentForm
-        One for each exponential receptor, in order.
-    """
-
-    log_decay: Floats
-    rise: Floats
-    settled: Floats
-    threshold: Floats
-    currents: tuple[CurrentForm, ...]
+def silent_current(current: Any, ticks: Any, log_decay: Any) -> Any:
+    """Return a current after ticks without arrivals."""
+    return current * math.exp(ticks * log_decay) if ticks > 0 and current != 0 else current
 
 
-def has_closed_form(model: Any) -> bool:
-    """Return whether a model follows the equations above between events."""
-    return isinstance(model, (LIF, LI)) and all(
-        type(receptor).__name__ in ("Delta", "Exponential") for receptor in model.receptors
-    )
+def response(ticks: Any, log_decay: Any, form: Any) -> Any:
+    """Return the response R of a membrane to a current after ticks, one or more."""
+    grown = -math.expm1(-ticks * form.apart) * form.share if form.apart > 0 else float(ticks)
+    return grown * math.exp((ticks - 1) * max(log_decay, form.log_decay)) if ticks > 1 else grown
 
 
-def closed_form(model: NeuronModel, dt: float) -> ClosedForm:
-    """Return the numbers of a model for which `has_closed_form` is true, for ticks of `dt` seconds."""
-    assert isinstance(model, (LIF, LI))
-    coefficients = model.coefficients(dt)
+def bound(membrane: Any, form: Any) -> Any:
+    """Return what a membrane without currents never exceeds, unless an event comes."""
+    return max(membrane, form.settled)
+
+
+def bound_of_current(current: Any, form: Any) -> Any:
+    """Return the most that a current adds to the membrane at any later tick, zero or above."""
+    pull = form.factor * current
+    return pull * form.peak if pull > 0 else 0.0
+
+
+def leaky_form(model: LeakyModel, coefficients: Any, dt: float) -> ClosedForm | None:
+    """Return the closed form of a leaky membrane, or None where a receptor is not among those of the equations."""
+    if any(type(receptor).__name__ not in ("Delta", "Exponential") for receptor in model.receptors):
+        return None
     decay, offset = np.asarray(coefficients.decay, np.float64), np.asarray(coefficients.offset, np.float64)
     leaks = decay < 1
     rise = np.where(leaks, 1 / np.where(leaks, 1 - decay, 1.0), 0.0)
@@ -98,23 +82,16 @@ def closed_form(model: NeuronModel, dt: float) -> ClosedForm:
     currents = []
     for receptor in model.receptors:
         if isinstance(receptor, Exponential):
-            factor = np.asarray(coefficients.gain * model.receptor_coefficients(receptor, dt)[1], np.float64)
+            gain, coupling = coefficients.gain, model.receptor_coefficients(receptor, dt)[1]
             log_current = _log_decay(receptor.time_constant, dt, model.integration)
             apart = _apart(model.time_constant, receptor.time_constant, dt, model.integration)
             share = np.where(apart > 0, 1 / np.where(apart > 0, -np.expm1(-apart), 1.0), 0.0)
             peak = _peak(np.maximum(log_decay, log_current), apart, share)
-            currents.append(CurrentForm(log_current, factor, apart, share, peak))
-    return ClosedForm(log_decay, rise, settled, threshold, tuple(currents))
+            currents.append(CurrentForm(log_current, np.asarray(gain * coupling, np.float64), apart, share, peak))
+    return ClosedForm(MembraneForm(log_decay, rise, settled, threshold), tuple(currents))
 
 
-def response(ticks: Floats, log_decay: Floats, current: CurrentForm) -> Floats:
-    """Return R(n) for numbers of ticks, zero or above."""
-    highest = np.maximum(log_decay, current.log_decay)
-    grown = np.where(current.apart > 0, -np.expm1(-powers(ticks, current.apart)) * current.share, ticks)
-    return np.asarray(grown * np.exp(powers(np.maximum(ticks - 1, 0), highest)))
-
-
-def powers(ticks: NDArray[Any], logarithm: Floats) -> Floats:
+def _powers(ticks: NDArray[Any], logarithm: Floats) -> Floats:
     """Return a logarithm times numbers of ticks, zero times infinity being zero."""
     some = ticks > 0
     return np.asarray(np.where(some, ticks, 0.0) * np.where(some, logarithm, 0.0))
@@ -147,6 +124,6 @@ def _peak(highest: Floats, apart: Floats, share: Floats) -> Floats:
         top = np.where(apart > 0, np.log1p(ratio) / np.where(apart > 0, apart, 1.0), 1 / slowest)
     n = np.where(np.isfinite(top), np.maximum(top, 1.0), 1.0)
     grown = np.where(apart > 0, -np.expm1(-n * apart) * share, n)
-    value = grown * np.exp(powers(n - 1, highest))
+    value = grown * np.exp(_powers(n - 1, highest))
     # Without a leak R grows for ever: towards 1 / (1 - exp(-d)), or without end.
     return np.maximum(np.where(ever, value, np.where(apart > 0, share, np.inf)), 1.0)
