@@ -25,7 +25,8 @@ from snnsim import (
     Trace,
 )
 from snnsim.errors import CapabilityError, ParameterError
-from snnsim.neurons import DriveTable, drive_counts, drive_key, drives
+from snnsim.neurons import DriveTable, drive_counts, drive_key
+from snnsim.neurons.sources import drives
 
 DT = 1e-3
 SUM = LI(time_constant=np.inf)  # adds up what arrives

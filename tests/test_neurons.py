@@ -401,7 +401,7 @@ def test_poisson_events_are_the_inverse_of_the_distribution():
 def test_poisson_events_beyond_the_room_expected_for_them_are_not_lost(monkeypatch):
     source = Poisson(500.0)
     whole = source.generate(40, DT, 0, 200, np.arange(2), 1, 2)
-    monkeypatch.setattr("snnsim.neurons.sources.np.sqrt", lambda _: -100.0)  # far too little room at first
+    monkeypatch.setattr("snnsim.neurons.sources.sources.np.sqrt", lambda _: -100.0)  # far too little room at first
     assert source.generate(40, DT, 0, 200, np.arange(2), 1, 2) == whole
 
 

@@ -13,9 +13,9 @@ from typing import Any, NoReturn
 import numpy as np
 
 from snnsim.errors import ParameterError
+from snnsim.neurons.arithmetic.functions import exp, maximum, minimum, where
+from snnsim.neurons.arithmetic.symbols import Symbol, UnknownNumberError
 from snnsim.neurons.base import Arithmetic
-from snnsim.neurons.functions import exp, maximum, minimum, where
-from snnsim.neurons.symbols import Symbol, UnknownNumberError
 
 #: What arithmetic may call beside functions of its own.
 _FUNCTIONS = (exp, minimum, maximum, where)

@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from snnsim.errors import ParameterError, one_of, positive
+from snnsim.neurons.arithmetic.functions import maximum
 from snnsim.neurons.base import Arithmetic, NeuronModel
-from snnsim.neurons.functions import maximum
 from snnsim.neurons.lif import distance, reset
 from snnsim.neurons.membrane.relaxation import PARTS, relaxed
 from snnsim.neurons.membrane.resets import check_landing, check_reset, reset_coefficients

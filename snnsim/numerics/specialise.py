@@ -89,7 +89,7 @@ def _distinct_pointers() -> Any:
 def compiled_as(scalar: Callable[[type[Any]], Any]) -> Callable[[Function], Function]:
     """Say what stands for a function where it is compiled: ``scalar(number)`` returns it for numbers of a type.
 
-    For functions that look at what they are given, as those of `snnsim.neurons.functions` do.
+    For functions that look at what they are given, as those of `snnsim.neurons.arithmetic.functions` do.
     """
 
     def keep(function: Function) -> Function:

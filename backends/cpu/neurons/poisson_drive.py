@@ -1,9 +1,9 @@
 """Poisson drives over one tick: how many events each neuron receives, and their weight into what has arrived.
 
-The numbers are those of `snnsim.neurons.drives`. Random numbers and thresholds lie here as signed integers, lowered by
-2**31, because vectors of them can be compared. Thresholds lie in groups of `GROUP` rows; a group that no number of the
-chunk reaches ends the search, and one that all numbers pass is counted without a look at them. Numbers that are left
-over at the top are rare, and counted again one by one.
+The numbers are those of `snnsim.neurons.sources.drives`. Random numbers and thresholds lie here as signed integers,
+lowered by 2**31, because vectors of them can be compared. Thresholds lie in groups of `GROUP` rows; a group that no
+number of the chunk reaches ends the search, and one that all numbers pass is counted without a look at them. Numbers
+that are left over at the top are rare, and counted again one by one.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def count_events(entry, thresholds, now, first, length, numbers, counts):
 
 @jit
 def count_left_over(entry, thresholds, now, first, length, numbers, counts, passed):
-    """Count the events of numbers that are left over by a second number of each; see `snnsim.neurons.drives`."""
+    """Count the events of numbers that are left over by a second number of each; see `DriveTable`."""
     step, rows = at(entry, STEP), at(entry, REMAINDER_ROWS)
     second_key = _join(now, _SECOND)
     for j in range(length):

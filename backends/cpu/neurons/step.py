@@ -69,7 +69,8 @@ from snnsim.backends.cpu.neurons.table_columns import (
     STATES,
 )
 from snnsim.network.network import Network
-from snnsim.neurons import Arithmetic, NeuronModel, Receptor, drives
+from snnsim.neurons import Arithmetic, NeuronModel, Receptor
+from snnsim.neurons.sources import drives
 from snnsim.numerics import rng
 from snnsim.numerics import specialise as _jit
 from snnsim.numerics.specialise import digest, mark

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from snnsim.neurons.functions import minimum
+from snnsim.neurons.arithmetic.functions import minimum
 
 #: What the argument of `relaxed` is to be divided by: three doublings.
 PARTS = 8.0

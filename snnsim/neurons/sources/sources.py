@@ -108,7 +108,7 @@ class Poisson(Source):
         self, size: int, dt: float, start: int, n_ticks: int, recordings: NDArray[np.int64], seed: int, stream: int
     ) -> Events:
         """Draw the number of events of every (recording, tick, source) by inversion of one uniform number."""
-        from snnsim.neurons.poisson_kernels import draw_events  # compiled: not when snnsim is imported
+        from snnsim.neurons.sources.poisson_kernels import draw_events  # compiled: not when snnsim is imported
 
         mean = np.array(np.broadcast_to(np.asarray(self.rate, np.float64) * dt, (size,)))
         zero = np.exp(-mean)

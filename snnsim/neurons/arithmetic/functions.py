@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from snnsim.neurons.symbols import Symbol
+from snnsim.neurons.arithmetic.symbols import Symbol
 from snnsim.numerics import elementary
 from snnsim.numerics.specialise import compiled_as, jit
 

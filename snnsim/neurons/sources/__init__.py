@@ -1,0 +1,1 @@
+"""Events that come from outside the dynamics: sources, and drives of populations."""
