@@ -10,20 +10,21 @@ import numpy as np
 from snnsim.errors import ParameterError
 from snnsim.network.connection import Connection
 from snnsim.network.network import Network
+from snnsim.network.population import Population
 from snnsim.neurons import NeuronModel
 
 
 def check_precision(network: Network, dtype: str) -> None:
     """Raise `ParameterError` where a model is not what its parameters say once its coefficients are in `dtype`."""
     largest = float(np.finfo(dtype).max)  # infinity times zero would be NaN
-    for population in network.populations:
+    for population, own in zip(network.populations, network.coefficients, strict=True):
         model = population.model
         if isinstance(model, NeuronModel):
             try:
                 model.check_dtype(network.dt, dtype)
             except ParameterError as error:
                 raise ParameterError(f"population {population.name!r}: {error}") from error
-            coefficients = _named_coefficients(model, network.dt)
+            coefficients = _named_coefficients(population, own, network.dt)
             states = zip(model.arithmetic.states, model.initial_states(), strict=True)
             initial = {f"initial {name}": value for name, value in states}
             drives = {f"weight of drive {i}": drive.weight for i, drive in enumerate(population.drive)}
@@ -78,11 +79,12 @@ def _meet(coefficients: Mapping[str, Any], dtype: str) -> bool:
     return bool(np.any((landing < level) & (landing.astype(dtype) >= level.astype(dtype))))
 
 
-def _named_coefficients(model: NeuronModel, dt: float) -> dict[str, Any]:
+def _named_coefficients(population: Population, own: Any, dt: float) -> dict[str, Any]:
     """Return the coefficients of a model and of its receptors by name."""
-    own: Any = model.coefficients(dt)
+    model = population.model
+    assert isinstance(model, NeuronModel)
     named: dict[str, Any] = own._asdict()
-    for receptor in model.receptor_list:
+    for receptor in population.receptors:
         if receptor.arithmetic is not None:
             more: Any = model.receptor_coefficients(receptor, dt)
             named |= {f"{receptor.name}.{name}": value for name, value in more._asdict().items()}

@@ -79,6 +79,8 @@ class Network:
     name: str = "network"
     score: str = SCORES[0]
     extension: float | None = None
+    #: Exact coefficients of each population's model for ticks of `dt`, None for a source.
+    coefficients: tuple[Any, ...] = field(default=(), repr=False, init=False)
     #: Projections with numbers, shapes, delays and synapses, in the order of `projections`.
     connections: tuple[Connection, ...] = field(default=(), repr=False, init=False)
     _index: dict[str, int] = field(default_factory=dict, repr=False, init=False)
@@ -122,8 +124,7 @@ class Network:
                     raise NetworkError(f"two {kind}s are named {item.name!r}; give each a name of its own")
                 seen.add(item.name)
         object.__setattr__(self, "_index", {population.name: i for i, population in enumerate(self.populations)})
-        for population in self.populations:
-            self._check_time(population)
+        object.__setattr__(self, "coefficients", tuple(self._coefficients(one) for one in self.populations))
         connections = []
         for number, projection in enumerate(self.projections):
             connection = connect(projection, number, self.populations, self._index, self.dt, self.seed)
@@ -132,15 +133,15 @@ class Network:
         object.__setattr__(self, "connections", tuple(connections))
         _ = self.order  # finds zero-delay cycles
 
-    def _check_time(self, population: Population) -> None:
-        """Check that what a population does can be done in ticks of `dt`."""
+    def _coefficients(self, population: Population) -> Any:
+        """Return the coefficients of a population; check that what it does can be done in ticks of `dt`."""
         model = population.model
         if isinstance(model, Source):
             model.check_dt(self.dt, population.name)
-            return
+            return None
         try:
             model.refractory_ticks(self.dt)
-            model.coefficients(self.dt)
+            coefficients = model.coefficients(self.dt)
             for receptor in population.receptors:
                 if receptor.arithmetic is not None:
                     model.receptor_coefficients(receptor, self.dt)
@@ -148,6 +149,7 @@ class Network:
                 drive.check(population.size, self.dt, population.receptors)
         except ParameterError as error:
             raise ParameterError(f"population {population.name!r}: {error}") from error
+        return coefficients
 
     # -- looking -----------------------------------------------------------------------------------------
 

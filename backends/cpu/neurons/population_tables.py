@@ -69,13 +69,11 @@ def population_tables(network: Network, layout: Layout, dtype: np.dtype[Any]) ->
         row[c.COUNTERS], row[c.REFRACTORY] = place.counters, model.refractory_ticks(network.dt)
         row[c.SPIKING] = model.spiking
         each = varies(model)
-        row[c.COEFFICIENTS] = _coefficients(model.coefficients(network.dt), population.size, each, coefficients)
+        row[c.COEFFICIENTS] = _coefficients(network.coefficients[number], population.size, each, coefficients)
         row[c.UNIFORM] = not each
         # Above the threshold means at least the smallest number above it.
         row[c.BOUND] = coefficients.add(np.finfo(coefficients.dtype).smallest_subnormal if model.is_strict else 0.0)
         row[c.RECEPTORS], row[c.FIRST_RECEPTOR] = place.n_receptors, len(receptors)
-        # One delta receptor: what arrived is the drive.
-        row[c.DIRECT] = place.n_receptors == 1 and place.n_receptor_states == 0
         for index, receptor in enumerate(population.receptors):
             entry = [0] * c.RECEPTOR_COLUMNS
             entry[c.KIND], entry[c.STATE] = model.receptor_kinds.index(type(receptor)), place.receptor_states[index]

@@ -5,8 +5,8 @@ from __future__ import annotations
 # Columns of the population table. SOURCE is the place among the sources, or -1; STATES, RECEPTOR_STATES, RING and
 # COUNTERS are places in a recording's row of state; COEFFICIENTS and BOUND are places among the coefficients.
 (SOURCE, SIZE, STATES, RECEPTOR_STATES, RING, SLOTS, RECEPTORS, FIRST_RECEPTOR, COUNTERS) = range(9)
-(COEFFICIENTS, UNIFORM, REFRACTORY, BOUND, SPIKING, RECORDED, DIRECT, DRIVES, FIRST_DRIVE) = range(9, 18)
-POPULATION_COLUMNS = 18
+(COEFFICIENTS, UNIFORM, REFRACTORY, BOUND, SPIKING, RECORDED, DRIVES, FIRST_DRIVE) = range(9, 17)
+POPULATION_COLUMNS = 17
 
 # Columns of the receptor table. KIND is the place among the receptors that the model takes (see
 # `NeuronModel.receptor_kinds`), STATE the number of the receptor's first state.
