@@ -13,7 +13,7 @@ BENCH_STAMP := .venv/.bench-stamp
 ROOT := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint format types bench-env wheel-smoke examples clean
+.PHONY: help env demo test test-slow lint format types bench-env wheel-smoke examples clean
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 
@@ -33,8 +33,11 @@ demo: env  ## Run the demonstration into out/demo
 	mkdir -p out
 	$(BIN)/snnsim demo --out out/demo
 
-test: env  ## Run the tests
-	$(BIN)/pytest -n 2 --dist loadfile
+test: env  ## Run the tests but the slow ones
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slow"
+
+test-slow: env  ## Run the slow tests
+	$(BIN)/pytest -n 2 --dist load -m slow
 
 lint: env  ## Check style
 	$(BIN)/ruff check .

@@ -30,6 +30,7 @@ def run(code: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_example_runs(path, tmp_path):
     done = run([str(path)], tmp_path)
@@ -45,6 +46,7 @@ def test_examples_are_numbered_and_short():
         assert len(path.read_text(encoding="utf-8").splitlines()) <= 80, path.name
 
 
+@pytest.mark.slow
 def test_readme_code_runs(tmp_path):
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
     assert blocks
