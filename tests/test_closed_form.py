@@ -8,7 +8,7 @@ import pytest
 from numba import njit
 
 from snnsim import LI, LIF, Delta, Dense, Exponential, Network, Population, Projection, Scripted, Simulation, Trace
-from snnsim.neurons.membrane.silent_ticks import bound, bound_of_current, response, silent
+from snnsim.neurons.membrane.silent_ticks import bound, response, silent
 
 DT = 1e-6
 exact = decimal.Context(prec=80, Emax=10**12, Emin=-(10**12))
@@ -53,6 +53,10 @@ def closed_form(model):
     return type(membrane)(*map(float, membrane)), [type(one)(*map(float, one)) for one in currents]
 
 
+def answer(n, form, current, function=response):
+    return function(n, form.log_decay, current.log_decay, current.apart, current.share)
+
+
 by_kernel = njit(response)
 
 
@@ -67,7 +71,7 @@ def test_the_response_to_a_current_is_exact(integration):
         right = exact_response(tau, other, n, integration=integration)
         if right < decimal.Decimal("1e-290"):
             continue
-        for found in (by_kernel(n, form.log_decay, current), response(n, form.log_decay, current)):
+        for found in (answer(n, form, current, by_kernel), answer(n, form, current)):
             off = abs(float(exact.subtract(exact.divide(number(found), right), 1)))
             # The exponent, up to 600, is rounded.
             assert off < 3e-16 * (10 + n * DT / max(tau, other)), (tau, other, n)
@@ -82,7 +86,7 @@ def test_the_peak_bounds_the_response_and_is_reached(integration):
             continue
         form, (current,) = closed_form(LIF(tau, receptors=Exponential(other), integration=integration))
         ticks = np.unique(np.rint(np.geomspace(1, 60 * max(tau, other) / DT + 2, 4000)))
-        values = np.array([response(n, form.log_decay, current) for n in ticks])
+        values = np.array([answer(n, form, current) for n in ticks])
         assert values.max() <= current.peak * (1 + 1e-12)
         # Between two ticks it may be higher.
         assert current.peak <= values.max() * (1.001 if max(tau, other) > 30 * DT else 1.3)
@@ -95,7 +99,7 @@ def test_ends_of_the_range_have_their_limits(tau, integration):
     if integration == "euler" and tau < DT:
         return
     form, _ = closed_form(LIF(tau, rest=0.25, integration=integration))
-    left = [silent(1.0, n, 0.0, form) for n in (1, 7)]
+    left = [silent(1.0, n, 0.0, form.log_decay, form.rise) for n in (1, 7)]
     decay = LIF(tau, integration=integration).coefficients(DT).decay
     assert left == pytest.approx([decay, decay**7], rel=1e-15, abs=0)
     assert form.rise == (1 / (1 - decay) if decay < 1 else 0)
@@ -172,9 +176,9 @@ def test_a_neuron_never_exceeds_its_bound(membrane, current):
     model = LIF(5e-6, rest=0.2, bias=0.01, receptors=Exponential(8e-6))
     form, (pull,) = closed_form(model)
     offset = model.coefficients(DT).offset
-    most = bound(membrane, form) + bound_of_current(current, pull)
+    most = bound(membrane, form.settled) + max(0.0, pull.factor * current) * pull.peak
     path = [
-        silent(membrane, n, offset, form) + pull.factor * current * response(n, form.log_decay, pull)
+        silent(membrane, n, offset, form.log_decay, form.rise) + pull.factor * current * answer(n, form, pull)
         for n in range(1, 400)
     ]
     assert max(path) <= most

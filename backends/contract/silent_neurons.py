@@ -94,18 +94,15 @@ def settle_neurons(membranes, currents, counters, ticks, offsets, forms, pulls):
             continue
         held = min(ticks[j], np.int64(counters[j]))
         free = ticks[j] - held
-        form = MembraneForm(forms.log_decay[0, j], forms.rise[0, j], forms.settled[0, j], forms.threshold[0, j])
-        membrane = np.float64(membranes[j])
+        log_decay, rise, membrane = forms.log_decay[0, j], forms.rise[0, j], np.float64(membranes[j])
         if free > 0:
-            membrane = silent(membrane, free, offsets[j], form)
+            membrane = silent(membrane, free, offsets[j], log_decay, rise)
         for k in range(currents.shape[0]):
-            pull = CurrentForm(
-                pulls.log_decay[k, j], pulls.factor[k, j], pulls.apart[k, j], pulls.share[k, j], pulls.peak[k, j]
-            )
-            current = np.float64(currents[k, j])
-            seen = silent_current(current, held, pull.log_decay)
+            log_current, current = pulls.log_decay[k, j], np.float64(currents[k, j])
+            seen = silent_current(current, held, log_current)
             if free > 0 and seen != 0:
-                membrane += pull.factor * seen * response(free, form.log_decay, pull)
-            currents[k, j] = silent_current(current, ticks[j], pull.log_decay)
+                answer = response(free, log_decay, log_current, pulls.apart[k, j], pulls.share[k, j])
+                membrane += pulls.factor[k, j] * seen * answer
+            currents[k, j] = silent_current(current, ticks[j], log_current)
         membranes[j] = membrane
         counters[j] -= held

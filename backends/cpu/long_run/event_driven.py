@@ -59,14 +59,13 @@ _DELTA = LIF.receptor_kinds.index(Delta)
 #: How far below the threshold, in shares of what is added up, the bound must stay for a neuron to be left alone.
 _MARGIN = 1e-5
 
-_silent, _silent_current, _response, _bound, _bound_of_current = (
+_silent, _silent_current, _response, _bound = (
     bare(function)
     for function in (
         silent_ticks.silent,
         silent_ticks.silent_current,
         silent_ticks.response,
         silent_ticks.bound,
-        silent_ticks.bound_of_current,
     )
 )
 _integrate, _distance, _reset = bare(lif.integrate), bare(lif.distance), bare(lif.reset)
@@ -98,34 +97,6 @@ def visit_tables(network: Network, by_events: NDArray[np.int64]) -> tuple[NDArra
             values.append(np.broadcast_to(block, (length,)))
             start += length
     return table, np.concatenate(values)
-
-
-@bare
-def membrane_form(shared, p, neuron):
-    """Return the numbers of the membrane of a neuron between events."""
-    step, length = shared.visit_table[p, STEP], shared.visit_table[p, LENGTH]
-    values, place = shared.visit_values, shared.visit_table[p, FIRST_VALUE] + neuron * step
-    return MembraneForm(
-        log_decay=values[place + _LOG_DECAY * length],
-        rise=values[place + _RISE * length],
-        settled=values[place + _SETTLED * length],
-        threshold=values[place + _THRESHOLD * length],
-    )
-
-
-@bare
-def current_form(shared, p, neuron, number):
-    """Return the numbers between events of exponential receptor `number`, counted without Delta, of a neuron."""
-    step, length = shared.visit_table[p, STEP], shared.visit_table[p, LENGTH]
-    values, place = shared.visit_values, shared.visit_table[p, FIRST_VALUE] + neuron * step
-    place += (_FIRST_CURRENT + number * _CURRENT_BLOCKS) * length
-    return CurrentForm(
-        log_decay=values[place + _LOG_CURRENT_DECAY * length],
-        factor=values[place + _FACTOR * length],
-        apart=values[place + _APART * length],
-        share=values[place + _SHARE * length],
-        peak=values[place + _PEAK * length],
-    )
 
 
 @bare
@@ -166,23 +137,29 @@ def silent_membrane(shared, run, p, neuron, ticks):
     """Return the membrane after so many ticks without input, from the tick up to which it is advanced."""
     populations, receptors = shared.populations, shared.receptors
     size = populations[p, SIZE]
+    step, length = shared.visit_table[p, STEP], shared.visit_table[p, LENGTH]
+    place = shared.visit_table[p, FIRST_VALUE] + neuron * step
+    values = shared.visit_values
+    log_decay = values[place + _LOG_DECAY * length]
     membrane = np.float64(run.floats[populations[p, STATES] + neuron])
     held = min(ticks, np.int64(run.held[populations[p, COUNTERS] + neuron]))
     free = ticks - held
     if free > 0:
-        form = membrane_form(shared, p, neuron)
-        membrane = _silent(membrane, free, np.float64(coefficients_of(shared, p, neuron).offset), form)
-        number = 0
+        offset = np.float64(coefficients_of(shared, p, neuron).offset)
+        membrane = _silent(membrane, free, offset, log_decay, values[place + _RISE * length])
+        current_place = place + _FIRST_CURRENT * length
         for r in range(populations[p, RECEPTORS]):
             row = populations[p, FIRST_RECEPTOR] + r
             if receptors[row, KIND] == _DELTA:
                 continue
             where = populations[p, RECEPTOR_STATES] + receptors[row, STATE] * size + neuron
-            pull = current_form(shared, p, neuron, number)
-            current = _silent_current(np.float64(run.floats[where]), held, pull.log_decay)
+            log_current = values[current_place + _LOG_CURRENT_DECAY * length]
+            current = _silent_current(np.float64(run.floats[where]), held, log_current)
             if current != 0:
-                membrane += pull.factor * current * _response(free, form.log_decay, pull)
-            number += 1
+                apart, share = values[current_place + _APART * length], values[current_place + _SHARE * length]
+                answer = _response(free, log_decay, log_current, apart, share)
+                membrane += values[current_place + _FACTOR * length] * current * answer
+            current_place += _CURRENT_BLOCKS * length
     return membrane
 
 
@@ -197,15 +174,16 @@ def pass_over(shared, run, p, neuron, ticks):
     held = run.held[populations[p, COUNTERS] + neuron]
     if held > 0:
         run.held[populations[p, COUNTERS] + neuron] = max(np.int64(held) - ticks, 0)
-    number = 0
+    length = shared.visit_table[p, LENGTH]
+    place = shared.visit_table[p, FIRST_VALUE] + neuron * shared.visit_table[p, STEP] + _FIRST_CURRENT * length
     for r in range(populations[p, RECEPTORS]):
         row = populations[p, FIRST_RECEPTOR] + r
         if receptors[row, KIND] == _DELTA:
             continue
         where = populations[p, RECEPTOR_STATES] + receptors[row, STATE] * size + neuron
-        log_decay = current_form(shared, p, neuron, number).log_decay
+        log_decay = shared.visit_values[place + _LOG_CURRENT_DECAY * length]
         run.floats[where] = _silent_current(np.float64(run.floats[where]), ticks, log_decay)
-        number += 1
+        place += _CURRENT_BLOCKS * length
 
 
 @bare
@@ -214,20 +192,24 @@ def may_fire(shared, run, p, neuron):
     populations, receptors = shared.populations, shared.receptors
     if not populations[p, SPIKING]:
         return False
-    size, form = populations[p, SIZE], membrane_form(shared, p, neuron)
-    highest = _bound(np.float64(run.floats[populations[p, STATES] + neuron]), form)
-    size_of_all = abs(form.threshold) + abs(highest)
-    number = 0
+    size, values = populations[p, SIZE], shared.visit_values
+    step, length = shared.visit_table[p, STEP], shared.visit_table[p, LENGTH]
+    place = shared.visit_table[p, FIRST_VALUE] + neuron * step
+    threshold = values[place + _THRESHOLD * length]
+    highest = _bound(np.float64(run.floats[populations[p, STATES] + neuron]), values[place + _SETTLED * length])
+    size_of_all = abs(threshold) + abs(highest)
+    current_place = place + _FIRST_CURRENT * length
     for r in range(populations[p, RECEPTORS]):
         row = populations[p, FIRST_RECEPTOR] + r
         if receptors[row, KIND] == _DELTA:
             continue
         where = populations[p, RECEPTOR_STATES] + receptors[row, STATE] * size + neuron
-        more = _bound_of_current(np.float64(run.floats[where]), current_form(shared, p, neuron, number))
-        highest += more
-        size_of_all += more
-        number += 1
-    return highest >= form.threshold - _MARGIN * size_of_all
+        pull = values[current_place + _FACTOR * length] * np.float64(run.floats[where])
+        if pull > 0:
+            highest += pull * values[current_place + _PEAK * length]
+            size_of_all += pull * values[current_place + _PEAK * length]
+        current_place += _CURRENT_BLOCKS * length
+    return highest >= threshold - _MARGIN * size_of_all
 
 
 @bare

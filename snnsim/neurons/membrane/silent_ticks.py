@@ -17,7 +17,7 @@ as exact for any n as the time constants are. Without another event the membrane
 
 .. math:: \max(V, b / (1 - \lambda)) + \sum_r \max(0, g_r I_r) \max_n R_r(n)
 
-`silent` and its like are functions of one neuron, written once for those who leave neurons alone and for those who take
+`silent`, `response` and `bound` are functions of one neuron, written once for those who leave neurons alone and for those who take
 up a state in which neurons were left alone; both compile them.
 """
 
@@ -38,12 +38,11 @@ from snnsim.neurons.receptors import Exponential
 Floats = NDArray[np.float64]
 
 
-def silent(membrane: Any, ticks: Any, offset: Any, form: Any) -> Any:
+def silent(membrane: Any, ticks: Any, offset: Any, log_decay: Any, rise: Any) -> Any:
     """Return a membrane without currents after ticks, one or more, each of which adds `offset` to it."""
-    membrane = membrane * math.exp(ticks * form.log_decay)
+    membrane = membrane * math.exp(ticks * log_decay)
     if offset != 0:
-        grown = -math.expm1(ticks * form.log_decay) * form.rise if form.rise > 0 else float(ticks)
-        membrane = membrane + offset * grown
+        membrane = membrane + offset * (-math.expm1(ticks * log_decay) * rise if rise > 0 else float(ticks))
     return membrane
 
 
@@ -52,21 +51,15 @@ def silent_current(current: Any, ticks: Any, log_decay: Any) -> Any:
     return current * math.exp(ticks * log_decay) if ticks > 0 and current != 0 else current
 
 
-def response(ticks: Any, log_decay: Any, form: Any) -> Any:
+def response(ticks: Any, log_decay: Any, log_current_decay: Any, apart: Any, share: Any) -> Any:
     """Return the response R of a membrane to a current after ticks, one or more."""
-    grown = -math.expm1(-ticks * form.apart) * form.share if form.apart > 0 else float(ticks)
-    return grown * math.exp((ticks - 1) * max(log_decay, form.log_decay)) if ticks > 1 else grown
+    grown = -math.expm1(-ticks * apart) * share if apart > 0 else float(ticks)
+    return grown * math.exp((ticks - 1) * max(log_decay, log_current_decay)) if ticks > 1 else grown
 
 
-def bound(membrane: Any, form: Any) -> Any:
+def bound(membrane: Any, settled: Any) -> Any:
     """Return what a membrane without currents never exceeds, unless an event comes."""
-    return max(membrane, form.settled)
-
-
-def bound_of_current(current: Any, form: Any) -> Any:
-    """Return the most that a current adds to the membrane at any later tick, zero or above."""
-    pull = form.factor * current
-    return pull * form.peak if pull > 0 else 0.0
+    return max(membrane, settled)
 
 
 def leaky_form(model: LeakyModel, coefficients: Any, dt: float) -> ClosedForm | None:
