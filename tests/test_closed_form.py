@@ -8,6 +8,8 @@ import pytest
 from numba import njit
 
 from snnsim import LI, LIF, Delta, Dense, Exponential, Network, Population, Projection, Scripted, Simulation, Trace
+from snnsim.backends.contract.layout import Layout
+from snnsim.backends.contract.silent_neurons import settle
 from snnsim.neurons.membrane.silent_ticks import bound, response, silent
 
 DT = 1e-6
@@ -200,3 +202,24 @@ def test_a_neuron_at_the_peak_of_its_response_is_visited_in_time(apart, visit):
     assert fired[1] == []
     assert len(fired[0]) == 1
     assert abs(fired[0][0] * DT - tau) < 50e-6
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_state_that_is_taken_up_is_what_the_neurons_would_have_been(dtype):
+    """Settling compiles the functions of the visits: equal bits, whatever was left alone for how long."""
+    net = Network(
+        [
+            Population("in", 1, Scripted([0.0, 3e-5], [0, 0])),
+            Population("out", 40, LIF(np.linspace(5e-6, 9e-5, 40), rest=0.1, bias=0.001, receptors=Exponential(3e-5))),
+        ],
+        [Projection("in", "out", Dense(0.4), delay=DT)],
+        dt=DT,
+    )
+    sim = Simulation(net, dtype=dtype, visit="events", threads=1)
+    recorded = sim.run(200 * DT, record=Trace("out")).traces["out.membrane"][0, -1]
+    state, layout = sim.state, Layout.of(net)
+    assert np.any(state.visited < state.tick)
+    settle(net, layout, state)
+    membranes = layout.states(state.floats, layout.places[0])[0, 0]
+    assert np.array_equal(membranes, recorded.astype(dtype))
+    assert state.visited is None

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from snnsim.backends.contract.layout import Layout, Place
 from snnsim.backends.contract.state import State
 from snnsim.network.network import Network
-from snnsim.neurons.closed_form import CurrentForm, MembraneForm
+from snnsim.neurons.arithmetic.closed_form import CurrentForm, MembraneForm
 from snnsim.neurons.membrane import silent_ticks
 from snnsim.numerics import specialise
 from snnsim.numerics.specialise import digest, jit, specialised

@@ -23,7 +23,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from snnsim.errors import ParameterError
-from snnsim.neurons.closed_form import ClosedForm
+from snnsim.neurons.arithmetic.closed_form import ClosedForm
 from snnsim.neurons.parameters import Parameter
 from snnsim.neurons.receptors import Delta, Receptor
 from snnsim.timebase import check_length, tick_count

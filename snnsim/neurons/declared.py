@@ -8,8 +8,8 @@ from collections import namedtuple
 from typing import Annotated, Any, ClassVar
 
 from snnsim.errors import ParameterError, positive
+from snnsim.neurons.arithmetic.check import check_arguments, check_function, frozen
 from snnsim.neurons.arithmetic.functions import landed
-from snnsim.neurons.arithmetic_check import check_arguments, check_function, frozen
 from snnsim.neurons.base import Arithmetic, NeuronModel
 from snnsim.neurons.parameters import Parameter, as_parameter
 from snnsim.neurons.receptors import (

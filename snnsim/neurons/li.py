@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from snnsim.neurons.arithmetic.closed_form import ClosedForm
 from snnsim.neurons.base import Arithmetic
-from snnsim.neurons.closed_form import ClosedForm
 from snnsim.neurons.membrane.leaky import LeakyModel
 from snnsim.neurons.membrane.silent_ticks import leaky_form
 from snnsim.neurons.parameters import Parameter

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from snnsim.errors import positive
+from snnsim.neurons.arithmetic.closed_form import ClosedForm
 from snnsim.neurons.base import Arithmetic
-from snnsim.neurons.closed_form import ClosedForm
 from snnsim.neurons.membrane.leaky import LeakyModel
 from snnsim.neurons.membrane.resets import check_landing, check_reset, reset_coefficients
 from snnsim.neurons.membrane.silent_ticks import leaky_form

@@ -6,8 +6,8 @@ from typing import Any
 
 from snnsim.errors import ParameterError
 from snnsim.neurons.adaptive_lif import AdaptiveLIF
-from snnsim.neurons.arithmetic_check import check_arithmetic
-from snnsim.neurons.base import NeuronModel
+from snnsim.neurons.arithmetic.check import check_function
+from snnsim.neurons.base import Arithmetic, NeuronModel
 from snnsim.neurons.conductance_lif import ConductanceLIF
 from snnsim.neurons.declared import declared
 from snnsim.neurons.homeostatic_lif import HomeostaticLIF
@@ -93,3 +93,12 @@ def _checked(model: Any) -> type[NeuronModel]:
     check_arithmetic(name, model.arithmetic)
     checked: type[NeuronModel] = model
     return checked
+
+
+def check_arithmetic(model: str, arithmetic: Arithmetic) -> None:
+    """Raise `ParameterError` that names function and line where arithmetic does what a backend would not do."""
+    states, kind = arithmetic.states, arithmetic.coefficients
+    check_function(model, arithmetic.integrate, len(states) + len(arithmetic.inputs), kind, states)
+    if arithmetic.distance is not None and arithmetic.reset is not None:
+        check_function(model, arithmetic.distance, len(states), kind, None)
+        check_function(model, arithmetic.reset, len(states) + 1, kind, states)

@@ -100,8 +100,7 @@ class Simulation:
 
     def _take(self, program: Program) -> None:
         """Run this program from now on."""
-        network = program.network
-        self._program = program
+        self._program, network = program, program.network
         self._inputs = RunInputs(network)
         # Looked up once: a run of one short recording takes less time than these would at every call.
         self._names = tuple(p.name for p in network.populations), tuple(p.name for p in network.projections)

@@ -32,7 +32,7 @@ from snnsim.backends.cpu.parts.records import TOUCHED
 from snnsim.errors import InternalError
 from snnsim.network.network import Network
 from snnsim.neurons import LI, LIF, Delta, NeuronModel, lif
-from snnsim.neurons.closed_form import CurrentForm, MembraneForm
+from snnsim.neurons.arithmetic.closed_form import CurrentForm, MembraneForm
 from snnsim.neurons.membrane import silent_ticks
 from snnsim.neurons.receptors import ExponentialCoefficients, exponential_follow, exponential_seen
 from snnsim.numerics.specialise import bare

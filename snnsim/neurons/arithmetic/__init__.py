@@ -1,1 +1,1 @@
-"""Arithmetic of models: functions for arrays, tensors and compiled code, and how it is tried with symbols."""
+"""What the arithmetic of neurons may call, how it is tried, and the numbers of those that have a closed form."""

@@ -13,12 +13,14 @@ time constants, and R is computed as
    d = |\log\lambda - \log\rho|
 
 which loses no digits where the decays are nearly equal, and is n exp((n - 1) h) where they are equal. So all of this is
-as exact for any n as the time constants are. Without another event the membrane never exceeds
+as exact for any n as the time constants are.
+
+Without another event the membrane never exceeds
 
 .. math:: \max(V, b / (1 - \lambda)) + \sum_r \max(0, g_r I_r) \max_n R_r(n)
 
-`silent`, `response` and `bound` are functions of one neuron, written once for those who leave neurons alone and for those who take
-up a state in which neurons were left alone; both compile them.
+`silent`, `response` and `bound` are functions of one neuron, written once for those who leave neurons alone and for
+those who take up a state in which neurons were left alone; both compile them.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snnsim.neurons.closed_form import ClosedForm, CurrentForm, MembraneForm
+from snnsim.neurons.arithmetic.closed_form import ClosedForm, CurrentForm, MembraneForm
 from snnsim.neurons.membrane.currents import rate_distance
 from snnsim.neurons.membrane.leaky import LeakyModel
 from snnsim.neurons.parameters import quotient

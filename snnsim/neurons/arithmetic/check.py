@@ -15,7 +15,6 @@ import numpy as np
 from snnsim.errors import ParameterError
 from snnsim.neurons.arithmetic.functions import exp, maximum, minimum, where
 from snnsim.neurons.arithmetic.symbols import Symbol, UnknownNumberError
-from snnsim.neurons.base import Arithmetic
 
 #: What arithmetic may call beside functions of its own.
 _FUNCTIONS = (exp, minimum, maximum, where)
@@ -95,15 +94,6 @@ def check_arguments(model: str, function: FunctionType, names: Sequence[str]) ->
             f"{model}.{function.__name__} takes ({', '.join(given)}); write "
             f"def {function.__name__}({', '.join(names)}, p): what it is given, in this order, and then the parameters"
         )
-
-
-def check_arithmetic(model: str, arithmetic: Arithmetic) -> None:
-    """Raise `ParameterError` that names function and line where arithmetic does what a backend would not do."""
-    states, kind = arithmetic.states, arithmetic.coefficients
-    check_function(model, arithmetic.integrate, len(states) + len(arithmetic.inputs), kind, states)
-    if arithmetic.distance is not None and arithmetic.reset is not None:
-        check_function(model, arithmetic.distance, len(states), kind, None)
-        check_function(model, arithmetic.reset, len(states) + 1, kind, states)
 
 
 def check_function(
