@@ -32,6 +32,8 @@ from snnsim.neurons import MODELS
 DT = 1e-3
 N_TICKS = 30
 PRECISIONS = ["float32", "float64"]
+#: Each pair of model and options is compiled anew: one precision is enough while one works.
+SLOW_PRECISIONS = ["float32", pytest.param("float64", marks=pytest.mark.slow)]
 
 
 def everything(net):
@@ -143,7 +145,7 @@ OPTIONS = [
 ]
 
 
-@pytest.mark.parametrize("dtype", PRECISIONS)
+@pytest.mark.parametrize("dtype", SLOW_PRECISIONS)
 @pytest.mark.parametrize("options", OPTIONS, ids=lambda options: "+".join(options))
 @pytest.mark.parametrize("model", sorted(MODELS))
 def test_models_by_options(other_backend, model, options, dtype):
@@ -346,7 +348,7 @@ def random_network(seed):
 
 
 @pytest.mark.parametrize("dtype", PRECISIONS)
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", [*range(6), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(6, 30))])
 def test_random_networks(other_backend, seed, dtype):
     net, events = random_network(seed)
     compare(net, other_backend, dtype, events)

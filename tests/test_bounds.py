@@ -206,6 +206,7 @@ def test_lists_that_were_changed_reach_nothing_that_is_not_there(method):
 # -- running ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, 3])
 def test_a_run_that_meets_a_box_too_small_ends_and_leaves_nothing_behind(threads):
     """The threads of other parts do not wait for the one that failed, and a new run is as if nothing had been."""

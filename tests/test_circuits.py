@@ -231,6 +231,7 @@ def test_weights_keep_their_sign_and_delays_are_a_tick_or_more():
     assert doubled == pytest.approx(2 * plain)
 
 
+@pytest.mark.slow
 def test_microcircuit_fires_as_the_reference_run():
     # Scale 0.1, Poisson background, NEST: https://github.com/INM-6/microcircuit-PD14-model, PyNEST/reference_data.
     expected = [0.402, 2.017, 3.880, 4.958, 6.575, 7.726, 0.831, 6.986]

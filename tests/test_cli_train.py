@@ -173,6 +173,7 @@ def test_checkpoint_cut_short(data, tmp_path, capsys, keep):
     assert not (tmp_path / "other.h5").exists()
 
 
+@pytest.mark.slow
 def test_interrupt_leaves_a_usable_checkpoint(data, tmp_path):
     out, checkpoint = tmp_path / "model.h5", tmp_path / "model.checkpoint.h5"
     arguments = command(data, out, "--epochs", "100000")

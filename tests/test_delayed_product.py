@@ -224,6 +224,7 @@ EXTENTS = {
 }
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 1000), st.fixed_dictionaries(EXTENTS), st.sampled_from(WIDTHS), st.booleans(), st.booleans())
 def test_both_methods_give_the_same(

@@ -26,6 +26,7 @@ def made_up_tables(folder):
         path.rename(folder / name)
 
 
+@pytest.mark.slow
 def test_the_code_runs_and_the_report_opens_offline(tmp_path, monkeypatch):
     from matplotlib import pyplot
 

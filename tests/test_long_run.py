@@ -222,7 +222,7 @@ def test_what_cannot_be_visited_by_events_is_refused_by_name(sources):
         sn.Simulation(net, visit="events")
     with pytest.raises(ParameterError, match="visit"):
         sn.Simulation(net, visit="sometimes")
-    assert sn.Simulation(net, visit={"cells": "ticks"}).run(0.01).n_ticks == 10
+    assert sn.Simulation(net, visit={"cells": "ticks"}).program.visit == {"cells": "ticks"}
 
 
 @pytest.mark.parametrize("plastic", [False, True])
@@ -301,6 +301,7 @@ def launcher() -> str:
     return found
 
 
+@pytest.mark.slow
 def test_ranks_give_the_bits_of_one_process(launcher):
     script = SCRIPT.format(tests=str(Path(__file__).parent))
     environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}

@@ -47,6 +47,7 @@ def cells(model, size=1, dt=DT, **more):
 # -- the guide, and the equations as they were published --------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_guide_runs_and_izhikevich_takes_twenty_lines(guide):
     assert guide["spikes"]["crossbar"].size == guide["spikes"]["cpu"].size
     first = re.search(r"@sn.neuron\nclass Izhikevich.*?```", GUIDE, flags=re.DOTALL).group()
@@ -296,6 +297,7 @@ def test_numbers_are_those_of_the_moment_of_registration(registry):
         assert result.spikes["cells"].ticks.size == 0
 
 
+@pytest.mark.slow
 def test_scripts_with_models_of_one_name_have_machine_code_of_their_own(tmp_path):
     """Also where there is no file, and from the disk; the equations differ in a number outside of the class."""
     text = textwrap.dedent("""

@@ -217,6 +217,7 @@ def cases(draw):
     return net, {"pre": Events.from_dense(pre, DT), "driver": Events.from_dense(post, DT)}, draw(st.integers(1, 39))
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(case=cases())
 def test_any_trains_any_delays(other_plastic_backend, case):
@@ -333,6 +334,7 @@ sys.stdout.write(digest.hexdigest() + "\\n")
 """
 
 
+@pytest.mark.slow
 def test_ranks_give_the_bits_of_one_process():
     """Weights are gathered from all ranks, and rewards given on all of them."""
     beside = Path(sys.executable).with_name("mpiexec")

@@ -143,6 +143,7 @@ attempt("all again", lambda: spikes(sim))
 """
 
 
+@pytest.mark.slow
 def test_ranks_that_call_differently_all_say_in_what_and_go_on(launch):
     said, done = launch(CALLS)
     assert done.returncode == 0, done.stderr
@@ -241,6 +242,7 @@ attempt("samples", lambda: len(sn.Simulation(network(inputs=True, seed=rank)).ru
         assert said["samples"][rank] == str(2 + rank)
 
 
+@pytest.mark.slow
 def test_a_change_of_a_running_network_is_that_of_one_process(launch):
     script = """
 import hashlib

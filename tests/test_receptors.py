@@ -348,8 +348,10 @@ def test_a_receptor_whose_decay_does_not_fit_the_precision_is_refused(backend):
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (ConductanceLIF(threshold=1.0), "'cell': ConductanceLIF is not trained; LIF, IF, LI, AdaptiveLIF are"),
-        (HomeostaticLIF(), "'cell': HomeostaticLIF is not trained"),
+        (
+            ConductanceLIF(threshold=1.0),
+            "'cell': ConductanceLIF is not trained, because it takes the inputs drive, conductance",
+        ),
         (LIF(receptors=Alpha(5e-3, "slow")), "'cell': the Alpha receptor 'slow' is not trained"),
     ],
 )

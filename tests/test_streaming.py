@@ -307,6 +307,7 @@ print("steps", steps)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_process_may_die_at_any_step_of_writing(tmp_path):
     code = CRASH.format(tests=str(Path(__file__).parent), folder=str(tmp_path / "run"))
@@ -461,6 +462,7 @@ sys.stdout.write(f"{{result.spikes['cells'].ticks.size}} {{simulation.tick}}\\n"
 """
 
 
+@pytest.mark.slow
 def test_ranks_write_one_stream(tmp_path):
     beside = Path(sys.executable).with_name("mpiexec")
     launcher = str(beside) if beside.exists() else "mpiexec"

@@ -229,6 +229,7 @@ RECIPE = {
 }
 
 
+@pytest.mark.slow
 def test_only_delays_tell_an_order():
     data, test = lag_patterns(1000, seed=1), lag_patterns(500, seed=2)
     options = {"surrogate": ATan(5.0), "batch_norm": ["hidden1"], "batch_norm_over": "sequence"}

@@ -312,6 +312,7 @@ def eventprop(readout, **more):
     return EventPropNetwork(net, readout=readout, dtype="float64")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("readout", ["exponential", "mean", "largest", "ticks"])
 def test_eventprop_heeds_lengths_and_hands_its_readout_on(readout, tmp_path):
     events = ragged(ticks=30)
