@@ -1,6 +1,7 @@
 """What every test needs: a sys.path without the repository, plots without a screen, the shared recordings."""
 
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -40,6 +41,31 @@ class QuadraticIF:
     @staticmethod
     def reset(membrane, p):
         return (p.floor,)
+
+
+#: Both engines of the cpu backend, compiled in one precision.
+COMPILE = """
+import snnsim as sn
+net = sn.Network(
+    [sn.Population("in", 3, sn.Input()), sn.Population("a", 2, sn.LIF())],
+    [sn.Projection("in", "a", sn.Dense(0.5), delay=1e-3)],
+    dt=1e-3,
+)
+events = sn.Events.from_ticks([1, 2], [0, 1], n_sources=3, n_ticks=5, dt=1e-3)
+simulation = sn.Simulation(net, dtype="DTYPE")
+simulation.run_samples(events)
+simulation.run(inputs=events)
+"""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compile the engines once before all tests run on several workers, of which each would compile them."""
+    alone = hasattr(config, "workerinput") or not config.getoption("numprocesses", None)
+    if alone or config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
+        return
+    code = [COMPILE.replace("DTYPE", dtype) for dtype in ("float32", "float64")]
+    for process in [subprocess.Popen([sys.executable, "-c", each]) for each in code]:
+        process.wait()
 
 
 @pytest.fixture(scope="session")

@@ -348,7 +348,7 @@ def random_network(seed):
 
 
 @pytest.mark.parametrize("dtype", PRECISIONS)
-@pytest.mark.parametrize("seed", [*range(6), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(6, 30))])
+@pytest.mark.parametrize("seed", [*range(4), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(4, 30))])
 def test_random_networks(other_backend, seed, dtype):
     net, events = random_network(seed)
     compare(net, other_backend, dtype, events)

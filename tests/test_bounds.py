@@ -415,6 +415,7 @@ def test_a_plan_and_its_delays_agree_on_rounding():
         assert np.all(drawn == to_ticks(max(seconds, DT), DT, round=True))
 
 
+@pytest.mark.slow
 def test_learning_through_a_run_that_failed_leaves_nothing_to_the_next():
     sim = recurrent(2, plasticity=STDP(minimum=-1.0))
     sim.run(0.05)

@@ -88,6 +88,7 @@ sn.Simulation(net).run_samples(events)
 """
 
 
+@pytest.mark.slow
 def test_the_first_compilation_says_that_it_compiles_and_how_far_it_is(tmp_path):
     environment = {name: value for name, value in os.environ.items() if name not in ("SNNSIM_QUIET", "PYTHONPATH")}
     environment["NUMBA_CACHE_DIR"] = str(tmp_path)
