@@ -10,7 +10,6 @@ from snnsim import (
     IF,
     LI,
     LIF,
-    AdaptiveLIF,
     Dense,
     Exponential,
     Input,
@@ -151,11 +150,10 @@ def test_a_model_of_several_inputs_is_refused_by_name():
 @pytest.mark.parametrize(
     ("neuron", "reason"),
     [
-        (AdaptiveLIF(), "'hid' is of AdaptiveLIF, and the compiled sweep has LIF, IF, LI"),
         (LIF(5e-3, receptors=(Exponential(5e-3),)), "'hid' has the Exponential receptor"),
         (LIF(5e-3, refractory=2e-3), "'hid' has a refractory time"),
     ],
-    ids=["model", "receptor", "refractory"],
+    ids=["receptor", "refractory"],
 )
 def test_why_there_is_no_compiled_sweep_is_said(neuron, reason):
     with pytest.raises(CapabilityError, match=f"path='fused': population {reason}.*path='plain' runs it"):

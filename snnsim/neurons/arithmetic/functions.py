@@ -59,7 +59,7 @@ def _one_that_landed(number: type[Any]) -> Any:
 def exp(x: Any) -> Any:
     """Return the exponential; `x` is taken as -708 below that and as 709 above that."""
     if isinstance(x, Symbol):
-        return x + 0.0
+        return x.called("exp", x)
     if _torch(x) is not None:
         return _exp_of_tensors().apply(x)
     kind = type(x) if isinstance(x, float) else np.asarray(x).dtype.type
@@ -71,8 +71,8 @@ def exp(x: Any) -> Any:
 @compiled_as(_minimum_of_two)
 def minimum(x: Any, y: Any) -> Any:
     """Return the smaller of two numbers."""
-    if isinstance(x, Symbol) or isinstance(y, Symbol):
-        return x + y
+    if (symbol := _symbol(x, y)) is not None:
+        return symbol.called("minimum", x, y)
     torch = _torch(x, y)
     return np.minimum(x, y) if torch is None else torch.minimum(*_tensors(torch, x, y))
 
@@ -80,8 +80,8 @@ def minimum(x: Any, y: Any) -> Any:
 @compiled_as(_maximum_of_two)
 def maximum(x: Any, y: Any) -> Any:
     """Return the larger of two numbers."""
-    if isinstance(x, Symbol) or isinstance(y, Symbol):
-        return x + y
+    if (symbol := _symbol(x, y)) is not None:
+        return symbol.called("maximum", x, y)
     torch = _torch(x, y)
     return np.maximum(x, y) if torch is None else torch.maximum(*_tensors(torch, x, y))
 
@@ -89,8 +89,8 @@ def maximum(x: Any, y: Any) -> Any:
 @compiled_as(_one_of_two)
 def where(condition: Any, yes: Any, no: Any) -> Any:
     """Return `yes` where a condition holds, else `no`; both are computed."""
-    if any(isinstance(one, Symbol) for one in (condition, yes, no)):
-        return Symbol() + yes + no
+    if (symbol := _symbol(condition, yes, no)) is not None:
+        return symbol.called("where", yes, no, condition=condition)
     torch = _torch(condition, yes, no)
     if torch is None:
         return np.where(condition, yes, no)
@@ -101,11 +101,16 @@ def where(condition: Any, yes: Any, no: Any) -> Any:
 @compiled_as(_one_that_landed)
 def landed(spike: Any, landing: Any, before: Any) -> Any:
     """Return `landing` where `spike` is 1 and `before` where it is 0; under autograd a function of the spike."""
-    if any(isinstance(one, Symbol) for one in (spike, landing, before)):
-        return Symbol() + landing + before
+    if (symbol := _symbol(spike, landing, before)) is not None:
+        return symbol.called("landed", spike, landing, before)
     if _torch(spike, landing, before) is None:
         return np.where(spike != 0, landing, before)
     return spike * landing + (before - spike * before)
+
+
+def _symbol(*values: Any) -> Symbol | None:
+    """Return the first of the values that is not known yet."""
+    return next((value for value in values if isinstance(value, Symbol)), None)
 
 
 def _torch(*values: Any) -> Any:

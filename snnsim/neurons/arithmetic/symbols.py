@@ -41,6 +41,11 @@ class Symbol:
             raise UnknownNumberError("joins what are no conditions by & or |")
         return Symbol(truth=True)
 
+    def called(self, function: str, *numbers: Any, condition: Any = None) -> Symbol:
+        """Return what a function of `snnsim.neurons.arithmetic.functions` makes of numbers, of which one is unknown."""
+        del function, condition
+        return Symbol()._number(*numbers)
+
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _number
     __neg__ = __pos__ = __abs__ = _number
     __lt__ = __le__ = __gt__ = __ge__ = __eq__ = __ne__ = _condition  # type: ignore[assignment]

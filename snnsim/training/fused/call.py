@@ -9,6 +9,8 @@ from torch import Tensor
 from snnsim.training.compute.call import Call
 from snnsim.training.compute.threads import Workers
 from snnsim.training.compute.workspace import Workspace
+from snnsim.training.fused.model_sweep import ModelSweep
+from snnsim.training.parameters.coefficients import is_leaky
 from snnsim.training.parameters.plan import Stage
 
 _EVERY_SPIKE = np.zeros((0, 0), np.uint8)
@@ -35,14 +37,25 @@ class CompiledCall:
         self.masks = {stage.name: _EVERY_SPIKE for stage in self.model.plan.stages}
         self.masks |= {name: mask.to(torch.uint8).numpy() for name, mask in call.masks.items()}
         self.scales = call.scales()
+        #: Populations whose sweep is made of their model's own arithmetic; others have that of leaky membranes.
+        self.sweeps = {stage.name: self._sweep(stage) for stage in self.model.plan.stages if not self._is_leaky(stage)}
         #: What makes a number of Python one of the kernels.
         self.number = self.coefficients[self.model.plan.output.name].dtype.type
         assert self.model.surrogate.number is not None
         #: Kind and parameter of the surrogate.
         self.surrogate = self.model.surrogate.number, self.number(self.model.surrogate.parameter)
 
+    def _is_leaky(self, stage: Stage) -> bool:
+        return is_leaky(stage, self.call.values)
+
+    def _sweep(self, stage: Stage) -> ModelSweep:
+        name = stage.name
+        return ModelSweep(self.call, stage, self.coefficients[name], self.masks[name], self.scales[name], self.workers)
+
     def pass_to_drive(self, stage: Stage, gradient: Tensor, gradients: dict[str, Tensor]) -> None:
         """Pass from the membrane to the drive, and take the gradient of the bias, which shares the gain.
+
+        The sweep of a model's own arithmetic has gone that way already; what is learned of the population is taken.
 
         Parameters
         ----------
@@ -52,6 +65,9 @@ class CompiledCall:
         gradients : dict of str to Tensor
             That of the bias is added, where it is asked for.
         """
+        if stage.name in self.sweeps:
+            self.sweeps[stage.name].finish(gradients)
+            return
         gain = self.coefficients[stage.name][1]
         if np.any(gain != 1):
             gradient *= torch.from_numpy(gain)

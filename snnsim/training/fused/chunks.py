@@ -21,6 +21,7 @@ from snnsim.training.compute.call import Call
 from snnsim.training.compute.spike_lists import Signal
 from snnsim.training.fused import membrane_kernels, projections
 from snnsim.training.fused.call import CompiledCall, add_norm_gradients
+from snnsim.training.fused.model_sweep import Lists
 from snnsim.training.fused.tick_norm import Normalised, normalise, normalise_backward
 from snnsim.training.parameters.network_parameters import NetworkParameters, State
 from snnsim.training.parameters.plan import FRAME_RULES, Plan, Stage
@@ -48,10 +49,23 @@ def _widths(plan: Plan) -> list[int]:
 
 @dataclass
 class StageRecord:
-    """What one population leaves behind for the backward pass."""
+    """What one population leaves behind for the backward pass.
+
+    Parameters
+    ----------
+    membrane : Tensor, shape (ticks, batch, neurons)
+        Before the reset; the drive, where the sweep is made of the model's own arithmetic.
+    normalised : Normalised or None
+    start : ndarray, shape (batch, states, neurons), or None
+        States before the first tick, where the sweep is made of the model's own arithmetic.
+    chosen : ndarray of int64, or None
+        Ticks that are gone back through, where `membrane` has others too.
+    """
 
     membrane: Tensor
     normalised: Normalised | None
+    start: NDArray[Any] | None = None
+    chosen: NDArray[np.int64] | None = None
 
 
 @dataclass
@@ -108,7 +122,7 @@ class ChunkedCall(CompiledCall):
     ) -> None:
         """Back-propagate through all ticks, last chunk first, and add to `sums` (BPTT)."""
         stages = self.model.plan.stages
-        carry = {stage.name: torch.zeros(self.batch, stage.size, dtype=self.dtype) for stage in stages}
+        carry = {stage.name: self._no_carry(stage) for stage in stages}
         stop = gradient.shape[0]
         while records:
             record = records.pop()  # popped, so that nothing of a chunk outlives its turn
@@ -116,6 +130,10 @@ class ChunkedCall(CompiledCall):
             own = {name: total[start:stop] for name, total in to_inputs.items()}
             self.backward(self.restored(record), gradient[start:stop], sums, own, carry, keep_reset)
             stop = start
+
+    def _no_carry(self, stage: Stage) -> Tensor:
+        states = (len(stage.model.arithmetic.states),) if stage.name in self.sweeps else ()
+        return torch.zeros(self.batch, *states, stage.size, dtype=self.dtype)
 
     # -- forward -----------------------------------------------------------------------------------------
 
@@ -161,28 +179,54 @@ class ChunkedCall(CompiledCall):
                     self.workspace,
                     self.workers,
                 )
-            membrane = state[stage.name]["membrane"]
             cube = drive.view(ticks, self.batch, stage.size)
-            if stage.spiking:
-                signals[stage.name] = self._fire(stage, cube, membrane)
-            else:
-                self._integrate(stage, cube, membrane)
             records[stage.name] = StageRecord(cube, normalised)
+            if stage.name in self.sweeps:
+                records[stage.name].start = self._sweep_forward(stage, cube, state, signals)
+            elif stage.spiking:
+                signals[stage.name] = self._fire(stage, cube, state[stage.name]["membrane"])
+            else:
+                self._integrate(stage, cube, state[stage.name]["membrane"])
         output = self.model.plan.output
         record = Record(first, ticks, inputs, records, signals)
         if not output.spiking:
-            return records[output.name].membrane, record
+            return self._readout(output, records[output.name]), record
         dense = signals[output.name].dense(output.name, self.dtype, self.workspace, self.workers)
         return dense.view(ticks, self.batch, output.size), record
 
-    def _lists(self, stage: Stage, ticks: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[Any], int]:
+    def _lists(self, stage: Stage, ticks: int) -> Lists:
         rows, stride = ticks * self.batch, -(-stage.size // 8) * 8
         kind = torch.uint16 if stage.size <= 2**16 else torch.int32
         indices = self.workspace.take(f"{stage.name}.lists", (rows * stride,), kind).numpy()
         return np.empty(rows, np.int64), np.empty(rows, np.int64), indices, stride
 
+    def _sweep_forward(self, stage: Stage, drive: Tensor, state: State, signals: dict[str, Signal]) -> NDArray[Any]:
+        """Sweep a population by its model's own arithmetic; return its states before the chunk."""
+        sweep = self.sweeps[stage.name]
+        states = sweep.states(state)
+        start = states.copy()
+        if stage.spiking:
+            lists = self._lists(stage, drive.shape[0])
+            sweep.list_spikes(drive, states, lists)
+            signals[stage.name] = self._signal(stage, drive.shape[0], lists)
+        else:
+            sweep.write(drive, None, states, self._readout_buffer(stage, drive))
+        sweep.put(states, state)
+        return start
+
+    def _readout_buffer(self, stage: Stage, drive: Tensor) -> Tensor:
+        return self.workspace.take(f"{stage.name}.readout", tuple(drive.shape), self.dtype)
+
+    def _readout(self, output: Stage, record: StageRecord) -> Tensor:
+        if output.name in self.sweeps:
+            return self._readout_buffer(output, record.membrane)
+        return record.membrane
+
+    def _signal(self, stage: Stage, ticks: int, lists: Lists) -> Signal:
+        return Signal(ticks, self.batch, stage.size, lists[:3], scale=self.scales[stage.name])
+
     def _fire(self, stage: Stage, drive: Tensor, membrane: Tensor) -> Signal:
-        begin, end, indices, stride = self._lists(stage, drive.shape[0])
+        lists = begin, end, indices, stride = self._lists(stage, drive.shape[0])
         x, v, c = drive.numpy(), membrane.numpy(), self.coefficients[stage.name]
         mask, strict = self.masks[stage.name], stage.strict
 
@@ -191,7 +235,7 @@ class ChunkedCall(CompiledCall):
             membrane_kernels.fire_ticks(x, v, c, strict, mask, flags, indices, begin, end, low, high)
 
         self.workers.map(work, self.batch, 4 * drive.numel())
-        return Signal(drive.shape[0], self.batch, stage.size, (begin, end, indices), scale=self.scales[stage.name])
+        return self._signal(stage, drive.shape[0], lists)
 
     def _integrate(self, stage: Stage, drive: Tensor, membrane: Tensor) -> None:
         x, v, c = drive.numpy(), membrane.numpy(), self.coefficients[stage.name]
@@ -204,22 +248,16 @@ class ChunkedCall(CompiledCall):
         signals = {name: signal.again() for name, signal in record.inputs.items()}
         for stage in self.model.plan.stages:
             if stage.spiking:
-                cube = record.stages[stage.name].membrane
-                begin, end, indices, stride = self._lists(stage, record.ticks)
-                self._list_again(stage, cube.numpy(), begin, end, indices, stride)
-                lists = (begin, end, indices)
-                signals[stage.name] = Signal(record.ticks, self.batch, stage.size, lists, scale=self.scales[stage.name])
+                one, lists = record.stages[stage.name], self._lists(stage, record.ticks)
+                if one.start is None:
+                    self._list_again(stage, one.membrane.numpy(), lists)
+                else:
+                    self.sweeps[stage.name].list_spikes(one.membrane, one.start.copy(), lists)
+                signals[stage.name] = self._signal(stage, record.ticks, lists)
         return replace(record, signals=signals)
 
-    def _list_again(
-        self,
-        stage: Stage,
-        membrane: NDArray[Any],
-        begin: NDArray[np.int64],
-        end: NDArray[np.int64],
-        indices: NDArray[Any],
-        stride: int,
-    ) -> None:
+    def _list_again(self, stage: Stage, membrane: NDArray[Any], lists: Lists) -> None:
+        begin, end, indices, stride = lists
         threshold = self.coefficients[stage.name][3]
         mask, strict = self.masks[stage.name], stage.strict
 
@@ -236,7 +274,10 @@ class ChunkedCall(CompiledCall):
         stages = {}
         for name, one in record.stages.items():
             saved = None if one.normalised is None else one.normalised.chosen(ticks)
-            stages[name] = StageRecord(one.membrane[ticks], saved)
+            if one.start is None:
+                stages[name] = StageRecord(one.membrane[ticks], saved)
+            else:  # the states of a tick are worked out from those before it
+                stages[name] = StageRecord(one.membrane, saved, one.start, np.asarray(ticks, np.int64))
         signals = {name: signal.chosen(ticks) for name, signal in record.signals.items()}
         return Record(record.first, len(ticks), {}, stages, signals)
 
@@ -297,6 +338,9 @@ class ChunkedCall(CompiledCall):
     def _sweep_back(
         self, stage: Stage, record: Record, g: Tensor, carry: dict[str, Tensor] | None, keep_reset: bool
     ) -> None:
+        if stage.name in self.sweeps:
+            self._sweep_back_by_model(stage, record, g, carry, keep_reset)
+            return
         u = record.stages[stage.name].membrane.numpy()
         gradient = g.view(record.ticks, self.batch, stage.size).numpy()
         c, mask = self.coefficients[stage.name], self.masks[stage.name]
@@ -321,3 +365,16 @@ class ChunkedCall(CompiledCall):
             self.batch,
             4 * g.numel(),
         )
+
+    def _sweep_back_by_model(
+        self, stage: Stage, record: Record, g: Tensor, carry: dict[str, Tensor] | None, keep_reset: bool
+    ) -> None:
+        sweep, one = self.sweeps[stage.name], record.stages[stage.name]
+        assert one.start is not None
+        gradient = g.view(record.ticks, self.batch, stage.size)
+        if carry is None:
+            chosen = np.arange(record.ticks) if one.chosen is None else one.chosen
+            sweep.back_within(gradient, one.membrane, one.start, chosen)
+        else:
+            after = carry[stage.name].numpy()
+            sweep.back(gradient, one.membrane, None, one.start, after, keep_reset=keep_reset)

@@ -145,17 +145,24 @@ class SequenceCall(CompiledCall):
 
         self.workers.map(work, len(sent), sent.numel() * drive.shape[2] // 8)
 
+    def _factors(self, stage: Stage) -> tuple[Tensor, Tensor]:
+        """Return factor and shift of the batch norm."""
+        if stage.batch_norm:
+            factor, shift = (one.detach().contiguous() for one in self.call.affine(stage))
+            return factor, shift
+        return torch.ones(stage.size, dtype=self.dtype), torch.zeros(stage.size, dtype=self.dtype)
+
     def _affine(self, stage: Stage) -> tuple[Tensor, Tensor, Tensor]:
         """Return factor and shift of the batch norm, and the membrane to begin with."""
         start = torch.tensor(np.asarray(stage.model.initial_states()[0], np.float64)).to(self.dtype)
-        initial = start.expand(stage.size).contiguous()
-        if stage.batch_norm:
-            factor, shift = (one.detach().contiguous() for one in self.call.affine(stage))
-            return factor, shift, initial
-        return torch.ones(stage.size, dtype=self.dtype), torch.zeros(stage.size, dtype=self.dtype), initial
+        return *self._factors(stage), start.expand(stage.size).contiguous()
 
     def _fire(self, stage: Stage, drive: Tensor) -> Tensor:
         spikes = self.workspace.take(f"{stage.name}.spikes", tuple(drive.shape), torch.uint8)
+        if stage.name in self.sweeps:
+            sweep = self.sweeps[stage.name]
+            sweep.write(drive, self._factors(stage), sweep.rest(), spikes)
+            return spikes
         factor, shift, initial = (one.numpy() for one in self._affine(stage))
         x, out, c, mask = drive.numpy(), spikes.numpy(), self.coefficients[stage.name], self.masks[stage.name]
         strict = stage.strict
@@ -167,6 +174,10 @@ class SequenceCall(CompiledCall):
         return spikes
 
     def _integrate(self, stage: Stage, drive: Tensor) -> Tensor:
+        if stage.name in self.sweeps:
+            sweep, readout = self.sweeps[stage.name], torch.empty_like(drive)
+            sweep.write(drive, self._factors(stage), sweep.rest(), readout)
+            return readout
         factor, shift, initial = self._affine(stage)
         membrane = drive * factor + shift if stage.batch_norm else drive
         state = initial.repeat(self.batch, 1).numpy()
@@ -224,6 +235,12 @@ class SequenceCall(CompiledCall):
             done.append(g.view(-1))
 
     def _sweep_back(self, stage: Stage, layer: Layer, g: Tensor, keep_reset: bool) -> None:
+        if stage.name in self.sweeps:
+            sweep = self.sweeps[stage.name]
+            start = sweep.rest()
+            none = np.zeros_like(start)
+            sweep.back(g, layer.drive, self._factors(stage), start, none, keep_reset=keep_reset, scaled=False)
+            return
         c, x = self.coefficients[stage.name], g.numpy()
         if not stage.spiking:
             after = np.zeros((self.batch, stage.size), x.dtype)

@@ -19,6 +19,7 @@ from snnsim.training.compute.call import begin
 from snnsim.training.compute.workspace import Workspace
 from snnsim.training.fused.chunks import chunk_ticks
 from snnsim.training.model.passes import evaluating
+from snnsim.training.parameters.coefficients import is_leaky
 from snnsim.training.parameters.network_parameters import NetworkParameters
 from snnsim.training.parameters.plan import FRAME_RULES
 
@@ -135,6 +136,11 @@ def _chunks(model: NetworkParameters, ticks: int, batch: int, rule: RuleMemory) 
     for stage in model.plan.stages:
         of_one_tick += batch * stage.size * item * (2 if stage.batch_norm else 1)
         working += rows * stage.size * item
+        if not is_leaky(stage, model.kept):
+            states = len(stage.model.arithmetic.states) * stage.size * item
+            of_one_tick += -(-batch * states // chunk)  # those before each chunk
+            # Those of all ticks of a sample for each thread, and the readout, which has a buffer of its own.
+            working += chunk * states * torch.get_num_threads() + (0 if stage.spiking else rows * stage.size * item)
         if stage.spiking:
             working += rows * -(-stage.size // 8) * 8 * (2 if stage.size <= 2**16 else 4)
         for link in stage.links:
@@ -157,6 +163,9 @@ def _sequence(model: NetworkParameters, ticks: int, batch: int) -> tuple[int, in
         values = (ticks + longer[stage.name]) * batch * stage.size
         kept += values * (item + (1 if stage.spiking else 0))
         working += values * item
+        if not is_leaky(stage, model.kept):
+            states = len(stage.model.arithmetic.states) * stage.size * item
+            working += (ticks + longer[stage.name]) * states * torch.get_num_threads() + batch * states
     kernels = [link.delays.longest + 1 for stage in model.plan.stages for link in stage.links if link.delays]
     sizes = [int(np.prod(link.matrix_shape)) for link in model.links.values()]
     # Taps and their gradients of one layer at a time, and the transforms of some frequencies.

@@ -18,12 +18,13 @@ from snnsim.network.network import Network
 from snnsim.scores import SCORES
 from snnsim.training.compute.spike_lists import Inputs, sample_lengths
 from snnsim.training.compute.workspace import Workspace
+from snnsim.training.fused.model_rows import why_no_rows
 from snnsim.training.losses import scores_of
 from snnsim.training.model import passes
 from snnsim.training.model.export import export_network
 from snnsim.training.model.memory import MemoryReport, RuleMemory, report
 from snnsim.training.parameters.network_parameters import LEARNABLE, NetworkParameters, State
-from snnsim.training.parameters.plan import Plan, make_plan, refuse_frames
+from snnsim.training.parameters.plan import LEAKY_MODELS, Plan, make_plan, refuse_frames
 from snnsim.training.parameters.settings import flag, names, seed_of, shares
 from snnsim.training.parameters.surrogates import Surrogate, Triangle
 
@@ -123,7 +124,7 @@ class TrainableNetwork(NetworkParameters):
             surrogate=surrogate,
             dtype=getattr(torch, dtype),
             seed=net.seed if seed is None else seed_of("seed", seed),
-            path=_choose(path, plan, kinds, surrogate),
+            path=_choose(path, plan, surrogate),
             whole_samples=whole_samples,
             lengthen=lengthen,
         )
@@ -247,10 +248,12 @@ class TrainableNetwork(NetworkParameters):
         return report(self, self.workspace, ticks, batch, rule)
 
 
-def _choose(path: str, plan: Plan, learn: tuple[str, ...], surrogate: Surrogate) -> str:
+def _choose(path: str, plan: Plan, surrogate: Surrogate) -> str:
     """Return the path that a network takes, or raise `CapabilityError` where the compiled one has no part of it."""
     reasons = [reason for stage in plan.stages if (reason := stage.why_not_compiled(plan.network.dt))]
-    reasons += [f"{kind!r} is learned" for kind in ("threshold", "time_constant") if kind in learn]
+    for stage in plan.stages:
+        if type(stage.model) not in LEAKY_MODELS and (error := why_no_rows(stage.model.arithmetic)) is not None:
+            reasons.append(f"population {stage.name!r}: the arithmetic of {type(stage.model).__name__} {error}")
     if surrogate.number is None:
         reasons.append(f"the surrogate {surrogate!r} is not compiled")
     if path == "fused" and reasons:

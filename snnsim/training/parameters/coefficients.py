@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from snnsim.neurons import IF, LI
 from snnsim.training.parameters.network_parameters import NetworkParameters
-from snnsim.training.parameters.plan import Stage
+from snnsim.training.parameters.plan import LEAKY_MODELS, Stage
 from snnsim.training.parameters.values import Values
 
 #: What of a population changes its coefficients.
@@ -77,10 +78,24 @@ def _leak(stage: Stage, tensors: dict[str, Tensor], bias: Tensor | None, logarit
     tensors["offset"] = torch.tensor(neuron.rest, dtype=torch.float64) * (1.0 - decay) + tensors["gain"] * offset
 
 
-def coefficient_rows(model: NetworkParameters, values: Values) -> dict[str, NDArray[Any]]:
-    """Return decay, gain, offset, threshold, subtract and reset value of all populations, each of shape (6, neurons).
+def is_leaky(stage: Stage, values: Container[str]) -> bool:
+    """Whether a population is swept by the kernels of leaky membranes: then nothing but its bias is learned.
 
-    IF is the LIF of decay one and gain one; LI has no threshold, and its last three rows are zero.
+    Parameters
+    ----------
+    stage : Stage
+    values : container of str
+        Keys of what the network computes with, such as ``"threshold:hidden"``.
+    """
+    learned = any(f"{kind}:{stage.name}" in values for kind in ("threshold", "time_constant"))
+    return type(stage.model) in LEAKY_MODELS and not learned
+
+
+def coefficient_rows(model: NetworkParameters, values: Values) -> dict[str, NDArray[Any]]:
+    """Return the coefficients of all populations for compiled sweeps, each of shape (coefficients, neurons).
+
+    Those of leaky membranes are decay, gain, offset, threshold, subtract and reset value: IF is the LIF of decay one
+    and gain one; LI has no threshold, and its last three rows are zero. Those of others are in the order of the model.
     """
     return {stage.name: _rows_of_stage(model, stage, values) for stage in model.plan.stages}
 
@@ -93,13 +108,56 @@ def _rows_of_stage(model: NetworkParameters, stage: Stage, values: Values) -> ND
     if constant and key in model.constants:
         return model.constants[key]  # type: ignore[no-any-return]
     found, one = tensors._asdict(), torch.ones((), dtype=model.dtype)
-    if isinstance(stage.model, IF):
-        found |= {"decay": one, "gain": one}
-    if isinstance(stage.model, LI):
-        found |= dict.fromkeys(("threshold", "subtract", "reset_value"), one * 0)
-    names = ("decay", "gain", "offset", "threshold", "subtract", "reset_value")
+    names = tuple(found)
+    if is_leaky(stage, values):
+        if isinstance(stage.model, IF):
+            found |= {"decay": one, "gain": one}
+        if isinstance(stage.model, LI):
+            found |= dict.fromkeys(("threshold", "subtract", "reset_value"), one * 0)
+        names = ("decay", "gain", "offset", "threshold", "subtract", "reset_value")
     with torch.no_grad():
         rows: NDArray[Any] = torch.stack([found[name].expand(stage.size) for name in names]).contiguous().numpy()
     if constant:
         model.constants[key] = rows
     return rows
+
+
+def learned_coefficients(model: NetworkParameters, stage: Stage, values: Values) -> tuple[str, ...]:
+    """Return the names of the coefficients of a population that depend on what is learned of it."""
+    key = ("learned coefficients", stage.name)
+    if key not in model.constants:
+        tensors, leaves = _followed(model, stage, values)
+        model.constants[key] = tuple(tensors) if leaves else ()
+    return model.constants[key]  # type: ignore[no-any-return]
+
+
+def through_coefficients(model: NetworkParameters, stage: Stage, values: Values, total: Tensor) -> dict[str, Tensor]:
+    """Return the gradients of what is learned of a population from those of its coefficients.
+
+    Parameters
+    ----------
+    model : NetworkParameters
+    stage : Stage
+    values : Values
+    total : Tensor, shape (coefficients that are learned, neurons)
+        In the order of `learned_coefficients`.
+
+    Returns
+    -------
+    dict of str to Tensor
+        By kind and population, such as ``"threshold:hidden"``.
+    """
+    tensors, leaves = _followed(model, stage, values)
+    # Those that all neurons share have no row a neuron.
+    given = [part.to(one.dtype).sum_to_size(one.shape) for part, one in zip(total, tensors.values(), strict=True)]
+    found = torch.autograd.grad(list(tensors.values()), list(leaves.values()), given)
+    return dict(zip(leaves, found, strict=True))
+
+
+def _followed(model: NetworkParameters, stage: Stage, values: Values) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Return the coefficients that depend on what is learned, with their graphs, and the leaves of these."""
+    keys = [key for kind in _LEARNED if (key := f"{kind}:{stage.name}") in values]
+    with torch.enable_grad():
+        leaves = {key: values[key].detach().requires_grad_() for key in keys}
+        found = _of_stage(model, stage, leaves)._asdict()
+    return {name: one for name, one in found.items() if one.requires_grad}, leaves

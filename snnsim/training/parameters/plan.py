@@ -21,8 +21,8 @@ from snnsim.neurons import IF, LI, LIF, Delta, Exponential, Input, NeuronModel
 from snnsim.neurons.membrane.leaky import LeakyModel
 from snnsim.timebase import to_seconds
 
-#: Models whose sweep over time is compiled.
-COMPILED_MODELS = (LIF, IF, LI)
+#: Models whose sweep over time is written out; that of others is made of their own arithmetic.
+LEAKY_MODELS = (LIF, IF, LI)
 MATRIX_RULES = (Dense, Sparse)
 FRAME_RULES = (Conv2d, SumPool2d, MaxPool2d, OneToOne)
 
@@ -105,10 +105,9 @@ class Stage:
 
     def why_not_compiled(self, dt: float) -> str | None:
         """Return what of it the compiled sweep does not have, or None where it runs it."""
-        model, where = type(self.model), f"population {self.name!r}"
-        if model not in COMPILED_MODELS:
-            known = ", ".join(one.__name__ for one in COMPILED_MODELS)
-            return f"{where} is of {model.__name__}, and the compiled sweep has {known}"
+        where, inputs = f"population {self.name!r}", self.model.arithmetic.inputs
+        if len(inputs) != 1:
+            return f"{where} has the inputs {', '.join(inputs)}, and the compiled sweep has one"
         for receptor in self.model.receptor_list:
             if not isinstance(receptor, Delta):
                 kind = type(receptor).__name__

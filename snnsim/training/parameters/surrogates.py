@@ -48,6 +48,10 @@ def fast_sigmoid(distance: Any, alpha: Any) -> Any:
     return 1 / (scaled * scaled)
 
 
+#: The functions by their `Surrogate.number`.
+FUNCTIONS = (triangle, rectangle, arc_tangent, logistic, fast_sigmoid)
+
+
 class Surrogate(ABC):
     """Base of all surrogates; concrete ones are frozen dataclasses.
 
