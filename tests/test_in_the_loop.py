@@ -9,6 +9,7 @@ import pytest
 from snnsim import (
     LI,
     LIF,
+    AdaptiveLIF,
     Conv2d,
     Dense,
     Events,
@@ -65,10 +66,10 @@ def digits(share=slice(None), ticks=5):
     return SimpleNamespace(events=Events.from_dense(counts, DT), labels=data.target[share].astype(np.int64))
 
 
-def dense(hidden=30, rule=None, seed=1):
+def dense(hidden=30, rule=None, seed=1, neuron=None):
     populations = [
         Population("input", 64, Input()),
-        Population("hidden", hidden, LIF(2e-3)),
+        Population("hidden", hidden, neuron or LIF(2e-3)),
         Population("out", 10, LI(0.0)),
     ]
     projections = [
@@ -104,6 +105,7 @@ MODELS = {
         dense(rule=FixedProbability(0.3, Normal(0.1, 0.3))), ("weights", "bias"), **o
     ),
     "convolution": lambda **o: TrainableNetwork(convolution(), batch_norm=["maps"], **o),
+    "adaptive": lambda **o: TrainableNetwork(dense(neuron=AdaptiveLIF(4e-3)), ("weights", "threshold"), **o),
 }
 
 
