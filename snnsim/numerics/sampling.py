@@ -1,6 +1,6 @@
 """Orders and divisions of samples drawn from a seed, the same on every machine and with every version of NumPy.
 
-Only the raw output of the Philox counter generator is used: NumPy promises that stream for ever, which it does not
+Of NumPy only the raw output of the Philox counter generator is used: NumPy promises that stream for ever, which it does not
 promise for `Generator.permutation` and its like.
 """
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnsim.errors import ParameterError
+from snnsim.numerics import rng
 
 IntArray = NDArray[np.int64]
 
@@ -47,6 +48,19 @@ def stratified_part(labels: IntArray, fraction: float, seed: int) -> IntArray:
     order = shuffled(labels.size, seed)
     parts = [order[inverse[order] == label][: quota[label]] for label in range(values.size)]
     return np.sort(np.concatenate(parts)) if parts else np.zeros(0, np.int64)
+
+
+def part_of_every_class(labels: IntArray, fraction: float, seed: int) -> IntArray:
+    """Return sorted indices of a share of every class, rounded to whole samples, but one at least of two or more.
+
+    `stratified_part` chooses a share of all samples, and may choose none of a small class.
+    """
+    parts: list[IntArray] = [np.zeros(0, np.int64)]
+    for label in np.unique(labels) if fraction > 0 else ():
+        members = np.flatnonzero(labels == label)
+        order = rng.permutation(seed, rng.stream_number("validation", int(label)), members.size)
+        parts.append(members[order[: max(round(fraction * members.size), int(members.size > 1))]])
+    return np.sort(np.concatenate(parts))
 
 
 def stratified_folds(labels: IntArray, k: int, seed: int) -> list[IntArray]:

@@ -10,7 +10,6 @@ from snnsim.training.compute.call import Call
 from snnsim.training.compute.threads import Workers
 from snnsim.training.compute.workspace import Workspace
 from snnsim.training.fused.model_sweep import ModelSweep
-from snnsim.training.parameters.coefficients import is_leaky
 from snnsim.training.parameters.plan import Stage
 
 _EVERY_SPIKE = np.zeros((0, 0), np.uint8)
@@ -38,15 +37,13 @@ class CompiledCall:
         self.masks |= {name: mask.to(torch.uint8).numpy() for name, mask in call.masks.items()}
         self.scales = call.scales()
         #: Populations whose sweep is made of their model's own arithmetic; others have that of leaky membranes.
-        self.sweeps = {stage.name: self._sweep(stage) for stage in self.model.plan.stages if not self._is_leaky(stage)}
+        stages, leaky = self.model.plan.stages, self.model.leaky
+        self.sweeps = {stage.name: self._sweep(stage) for stage in stages if stage.name not in leaky}
         #: What makes a number of Python one of the kernels.
         self.number = self.coefficients[self.model.plan.output.name].dtype.type
         assert self.model.surrogate.number is not None
         #: Kind and parameter of the surrogate.
         self.surrogate = self.model.surrogate.number, self.number(self.model.surrogate.parameter)
-
-    def _is_leaky(self, stage: Stage) -> bool:
-        return is_leaky(stage, self.call.values)
 
     def _sweep(self, stage: Stage) -> ModelSweep:
         name = stage.name

@@ -20,6 +20,7 @@ from snnsim.datasets.dataset import LabelledEvents
 from snnsim.errors import DeviceError, NetworkError, ParameterError, one_of
 from snnsim.events import Events
 from snnsim.numerics import rng
+from snnsim.numerics.sampling import part_of_every_class
 from snnsim.storage.hdf5 import as_path
 from snnsim.system.progress import interruptible
 from snnsim.training.compute.spike_lists import check_inputs
@@ -302,12 +303,7 @@ def stratified_split(labels: Numbers, share: float, seed: int) -> tuple[Numbers,
             f"validation={share:g} of {labels.size} samples leaves one of the two parts empty; give a larger share, "
             "other recordings, or 0 to keep the last epoch"
         )
-    held_out: list[NDArray[Any]] = [np.zeros(0, np.int64)]
-    for label in np.unique(labels) if share > 0 else ():
-        members = np.flatnonzero(labels == label)
-        order = rng.permutation(seed, rng.stream_number("validation", int(label)), members.size)
-        held_out.append(members[order[: max(round(share * members.size), int(members.size > 1))]])
-    chosen = np.sort(np.concatenate(held_out))
+    chosen = part_of_every_class(labels, share, seed)
     learn = np.setdiff1d(np.arange(labels.size), chosen)
     if share > 0 and not (chosen.size and learn.size):
         raise ParameterError(

@@ -19,7 +19,6 @@ from snnsim.training.compute.call import begin
 from snnsim.training.compute.workspace import Workspace
 from snnsim.training.fused.chunks import chunk_ticks
 from snnsim.training.model.passes import evaluating
-from snnsim.training.parameters.coefficients import is_leaky
 from snnsim.training.parameters.network_parameters import NetworkParameters
 from snnsim.training.parameters.plan import FRAME_RULES
 
@@ -136,7 +135,7 @@ def _chunks(model: NetworkParameters, ticks: int, batch: int, rule: RuleMemory) 
     for stage in model.plan.stages:
         of_one_tick += batch * stage.size * item * (2 if stage.batch_norm else 1)
         working += rows * stage.size * item
-        if not is_leaky(stage, model.kept):
+        if stage.name not in model.leaky:
             states = len(stage.model.arithmetic.states) * stage.size * item
             of_one_tick += -(-batch * states // chunk)  # those before each chunk
             # Those of all ticks of a sample for each thread, and the readout, which has a buffer of its own.
@@ -163,7 +162,7 @@ def _sequence(model: NetworkParameters, ticks: int, batch: int) -> tuple[int, in
         values = (ticks + longer[stage.name]) * batch * stage.size
         kept += values * (item + (1 if stage.spiking else 0))
         working += values * item
-        if not is_leaky(stage, model.kept):
+        if stage.name not in model.leaky:
             states = len(stage.model.arithmetic.states) * stage.size * item
             working += (ticks + longer[stage.name]) * states * torch.get_num_threads() + batch * states
     kernels = [link.delays.longest + 1 for stage in model.plan.stages for link in stage.links if link.delays]

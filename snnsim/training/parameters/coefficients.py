@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
 from typing import Any
 
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from snnsim.neurons import IF, LI
 from snnsim.training.parameters.network_parameters import NetworkParameters
-from snnsim.training.parameters.plan import LEAKY_MODELS, Stage
+from snnsim.training.parameters.plan import Stage
 from snnsim.training.parameters.values import Values
 
 #: What of a population changes its coefficients.
@@ -78,19 +77,6 @@ def _leak(stage: Stage, tensors: dict[str, Tensor], bias: Tensor | None, logarit
     tensors["offset"] = torch.tensor(neuron.rest, dtype=torch.float64) * (1.0 - decay) + tensors["gain"] * offset
 
 
-def is_leaky(stage: Stage, values: Container[str]) -> bool:
-    """Whether a population is swept by the kernels of leaky membranes: then nothing but its bias is learned.
-
-    Parameters
-    ----------
-    stage : Stage
-    values : container of str
-        Keys of what the network computes with, such as ``"threshold:hidden"``.
-    """
-    learned = any(f"{kind}:{stage.name}" in values for kind in ("threshold", "time_constant"))
-    return type(stage.model) in LEAKY_MODELS and not learned
-
-
 def coefficient_rows(model: NetworkParameters, values: Values) -> dict[str, NDArray[Any]]:
     """Return the coefficients of all populations for compiled sweeps, each of shape (coefficients, neurons).
 
@@ -109,7 +95,7 @@ def _rows_of_stage(model: NetworkParameters, stage: Stage, values: Values) -> ND
         return model.constants[key]  # type: ignore[no-any-return]
     found, one = tensors._asdict(), torch.ones((), dtype=model.dtype)
     names = tuple(found)
-    if is_leaky(stage, values):
+    if stage.name in model.leaky:
         if isinstance(stage.model, IF):
             found |= {"decay": one, "gain": one}
         if isinstance(stage.model, LI):

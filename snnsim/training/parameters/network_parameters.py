@@ -19,7 +19,7 @@ from snnsim.training.parameters.delay_schedule import Kernel, kernel_width
 from snnsim.training.parameters.finite import refuse_any_not_finite
 from snnsim.training.parameters.hooks import refuse_hooks, work_out
 from snnsim.training.parameters.neuron_parameters import learned_parameters
-from snnsim.training.parameters.plan import Delays, Plan, Stage, extensions
+from snnsim.training.parameters.plan import LEAKY_MODELS, Delays, Plan, Stage, extensions
 from snnsim.training.parameters.random_numbers import keyed_generator
 from snnsim.training.parameters.settings import plain_number
 from snnsim.training.parameters.surrogates import Surrogate
@@ -102,6 +102,14 @@ class NetworkParameters(KeptValues):
                 self.keep(key, value, True, *ends)
             if stage.batch_norm:
                 self.add_module(self.free_attribute(f"norm:{stage.name}"), TickBatchNorm(stage.channels, dtype))
+        #: Populations that the kernels of leaky membranes sweep: nothing but their bias is learned. Other sweeps are
+        #: made of their models' own arithmetic.
+        self.leaky = frozenset(
+            stage.name
+            for stage in plan.stages
+            if type(stage.model) in LEAKY_MODELS
+            and not any(f"{kind}:{stage.name}" in self.kept for kind in ("threshold", "time_constant"))
+        )
         for kind in ("bias", "threshold", "time_constant"):  # weights are asked for by default, delays are below
             if kind in learn and not any(key.startswith(f"{kind}:") for key in self.kept):
                 raise ParameterError(f"learn={kind!r}: nothing in the network has one that could be learned")

@@ -30,10 +30,18 @@ def begin_step(
     """Begin the call of a step, or say why there is none."""
     call = begin(model, inputs, lengths)
     check_labels(labels, call.batch, model.plan.output.size)
-    model.memory_report(call.ticks, call.batch, rule).require()
+    _require_memory(rule, model, call.ticks, call.batch)
     if criterion.score is not None:
         model.score = criterion.score
     return call
+
+
+def _require_memory(rule: Rule, model: TrainableNetwork, ticks: int, batch: int) -> None:
+    """Raise `ResourceError` where the step would not fit; one that is no larger than one that fitted is not asked."""
+    known = model.constants.get(("fits", rule, model.dtype), (0, 0))
+    if ticks > known[0] or batch > known[1]:
+        model.memory_report(ticks, batch, rule).require()
+        model.constants["fits", rule, model.dtype] = ticks, batch
 
 
 def roots_of_step(call: Call) -> gradients.Roots:
