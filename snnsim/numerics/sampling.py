@@ -1,7 +1,7 @@
 """Orders and divisions of samples drawn from a seed, the same on every machine and with every version of NumPy.
 
-Of NumPy only the raw output of the Philox counter generator is used: NumPy promises that stream for ever, which it does not
-promise for `Generator.permutation` and its like.
+Of NumPy only the raw output of the Philox counter generator is used: NumPy promises that stream for ever, which it does
+not promise for `Generator.permutation` and its like.
 """
 
 from __future__ import annotations
