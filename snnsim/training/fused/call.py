@@ -41,7 +41,9 @@ class CompiledCall:
         #: Kind and parameter of the surrogate.
         self.surrogate = self.model.surrogate.number, self.number(self.model.surrogate.parameter)
 
-    def pass_to_drive(self, stage: Stage, gradient: Tensor, gradients: dict[str, Tensor]) -> None:
+    def pass_to_drive(
+        self, stage: Stage, gradient: Tensor, gradients: dict[str, Tensor], ones: Tensor | None = None
+    ) -> None:
         """Pass from the membrane to the drive, and take the gradient of the bias, which shares the gain.
 
         Parameters
@@ -51,13 +53,16 @@ class CompiledCall:
             In: of the membrane. Out: of the drive.
         gradients : dict of str to Tensor
             That of the bias is added, where it is asked for.
+        ones : Tensor of shape (ticks * batch, 1), optional
+            What the gradient of the bias is made of, instead of one at every tick.
         """
         gain = self.coefficients[stage.name][1]
         if np.any(gain != 1):
             gradient *= torch.from_numpy(gain)
         key = f"bias:{stage.name}"
         if key in gradients:
-            gradients[key] += gradient.sum(0).view(gradients[key].shape[0], -1).sum(1)
+            shared = gradient if ones is None else gradient * ones
+            gradients[key] += shared.sum(0).view(gradients[key].shape[0], -1).sum(1)
 
 
 def add_norm_gradients(stage: Stage, found: tuple[Tensor, Tensor], gradients: dict[str, Tensor]) -> None:
