@@ -365,9 +365,7 @@ def test_memory_does_not_grow_with_the_ticks(path, kind, monkeypatch):
 
 
 def test_memory_of_a_step_at_every_tick_does_not_grow_either(monkeypatch):
-    held = [
-        live_bytes(OTTT(update="tick"), ticks, "plain", monkeypatch, update=lambda: None) for ticks in (8, 32, 128)
-    ]
+    held = [live_bytes(OTTT(update="tick"), ticks, "plain", monkeypatch, update=lambda: None) for ticks in (8, 32, 128)]
     assert max(held) - min(held) < 200
 
 
@@ -460,7 +458,7 @@ def test_what_is_frozen_is_no_reason_to_refuse():
 
 def test_losses_of_the_whole_sample_hooks_and_wrong_settings_are_refused():
     model = TrainableNetwork(network())
-    with pytest.raises(ParameterError, match="OTTT back-propagates each tick.*couples all ticks"):
+    with pytest.raises(ParameterError, match=r"OTTT back-propagates each tick.*couples all ticks"):
         OTTT().step(model, events(3), LABELS, "summed_readout")
     for options, message in (
         ({"update": "sample"}, "OTTT update='sample'"),

@@ -101,8 +101,6 @@ def refuse_for_rates(rule: str, model: TrainableNetwork) -> None:
     for stage in model.plan.stages:
         neuron: Any = stage.model
         if not stage.spiking:
-            if stage is not output:
-                raise CapabilityError(f"{rule}: population {stage.name!r} does not fire and is not the output")
             continue
         if decay_of(stage, model.plan.network.dt) == 0:
             raise CapabilityError(

@@ -168,7 +168,7 @@ class _Backward:
         neuron: Any = stage.model
         threshold = self.call.values.get(f"threshold:{stage.name}")
         if threshold is None:
-            threshold = torch.as_tensor(np.asarray(neuron.threshold), dtype=error.dtype)
+            threshold = torch.tensor(neuron.threshold, dtype=error.dtype)
         threshold = threshold.detach()
         rate = slope_of(stage, self.dt) * self._arrived(stage) / threshold
         inside = (rate >= 0) & (rate <= 1) if isinstance(neuron, IF) else (rate > 0) & (rate < 1)
@@ -186,7 +186,7 @@ class _Backward:
         neuron: Any = stage.model
         bias = self.call.values.get(f"bias:{stage.name}")
         if bias is None:
-            total = torch.as_tensor(np.asarray(neuron.bias), dtype=self.call.model.dtype)
+            total = torch.tensor(neuron.bias, dtype=self.call.model.dtype)
         else:
             total = bias.detach().repeat_interleave(stage.size // stage.channels)
         total = total.expand(self.call.batch, stage.size)
