@@ -107,7 +107,6 @@ def test_a_name_is_the_rule_with_its_defaults(tmp_path):
 
 
 def test_what_is_no_rule_is_told_which_there_are():
-    known = r"'bptt'.*'dsr'.*'ottt'.*'sltt'|'bptt', 'sltt'"
     for wrong, message in (
         ("backprop", r"rule='backprop' is not known; allowed: .*'bptt'"),
         ("BPTT", "rule='BPTT' is not known"),
@@ -118,7 +117,7 @@ def test_what_is_no_rule_is_told_which_there_are():
         with pytest.raises(ParameterError, match=message) as caught:
             trained(wrong)
         for name in ("bptt", "sltt", "ottt", "dsr", "eventprop"):
-            assert repr(name) in str(caught.value), known
+            assert repr(name) in str(caught.value)
         with pytest.raises(ParameterError, match=message):
             made().memory_report(5, 5, wrong)
 
