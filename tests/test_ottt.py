@@ -400,6 +400,9 @@ def test_the_forecast_of_memory_does_not_grow():
     small, large = (model.memory_report(ticks, BATCH, OTTT(chunk=4)) for ticks in (8, 512))
     assert small.kept == large.kept == 0
     assert small.working == large.working
+    rows, traced = 4 * BATCH, 4 * (14 + 12 + 9)
+    more = small.working - model.memory_report(8, BATCH, SLTT(chunk=4)).working
+    assert more == (BATCH + 2 * rows) * traced  # a trace of each source, and a chunk of dense activity and traces
     assert large.rule == "OTTT"
 
 

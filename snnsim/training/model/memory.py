@@ -110,6 +110,8 @@ def report(
         kept, working, chunk = (saved * ticks if rule.keeps_ticks else 0), saved, 1
         if rule.keeps_readout:
             kept = _readout(model, ticks, batch)
+        if rule.keeps_traces:
+            working += batch * _traced(model)
     else:
         kept, working, chunk = _chunks(model, ticks, batch, rule)
     return MemoryReport(type(rule).__name__, ticks, batch, chunk, kept, working, gradients)
@@ -133,11 +135,18 @@ def _chunks(model: NetworkParameters, ticks: int, batch: int, rule: RuleMemory) 
                 # The result of a torch operation, before it is written where it belongs.
                 transient.append(rows * max(int(np.prod(link.source_shape)), stage.size) * item)
     working += sum(rows * model.plan.network.population(name).size * item for name in dense) + max(transient)
+    if rule.keeps_traces:
+        working += (batch + 2 * rows) * _traced(model)  # the traces, and dense activity and traces of a chunk
     if rule.keeps_ticks:
         return of_one_tick * ticks, working, chunk
     if rule.keeps_readout:
         return _readout(model, ticks, batch), working + of_one_tick * chunk, chunk
     return 0, working + of_one_tick * chunk, chunk
+
+
+def _traced(model: NetworkParameters) -> int:
+    """Count the bytes of a sample in the traces of all projections with weights."""
+    return sum(link.matrix_shape[0] * model.dtype.itemsize for link in model.links.values() if link.has_weights)
 
 
 def _readout(model: NetworkParameters, ticks: int, batch: int) -> int:

@@ -20,6 +20,10 @@ class RuleMemory(Protocol):
         """Whether the readout, and the spikes that lead to it, are kept until the last tick is known."""
 
     @property
+    def keeps_traces(self) -> bool:
+        """Whether what each source has sent leaves a trace for each projection from it."""
+
+    @property
     def chunk(self) -> int | None:
         """Ticks computed at a time; None for as many as fit the cache."""
 

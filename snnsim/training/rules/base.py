@@ -48,6 +48,8 @@ class Rule(ABC):
     keeps_ticks: ClassVar[bool] = True
     #: Whether the readout, and the spikes that lead to it, are kept where nothing else of a tick is.
     keeps_readout: ClassVar[bool] = False
+    #: Whether what each source has sent leaves a trace for each projection from it.
+    keeps_traces: ClassVar[bool] = False
     #: Ticks computed at a time; None for as many as fit the cache.
     chunk: int | None = None
 

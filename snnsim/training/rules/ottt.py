@@ -62,6 +62,7 @@ class OTTT(Rule):
     traces: str = "target"
     chunk: int | None = None
     keeps_ticks = False
+    keeps_traces = True
 
     def __post_init__(self) -> None:
         one_of("OTTT update", self.update, ("minibatch", "tick"))
