@@ -169,7 +169,11 @@ def test_the_population_below_a_readout_without_memory_has_the_gradient_of_bptt_
         torch.testing.assert_close(deep[0][name], deep[1][name], rtol=1e-10, atol=1e-13)
     first = "weights:input->h0"
     assert not torch.allclose(deep[0][first], deep[1][first], rtol=0.05)
-    one = network((14, 12, 5), (10e-3, 0.0))
+    # Whatever else there is of the neuron: gain and offset, and a leak there is none of.
+    for neuron in ({}, {"decay_input": True, "rest": 0.6, "threshold": 0.7}, {"integration": "euler", "strict": True}):
+        one = network((14, 12, 5), (10e-3, 0.0), **neuron)
+        assert_close(*(gradients(one, rule, events(12), **options) for rule in (OTTT(), BPTT(detach_reset=True))))
+    one = network((14, 12, 5), (0.9, 0.0), hidden=IF)
     assert_close(*(gradients(one, rule, events(12), **options) for rule in (OTTT(), BPTT(detach_reset=True))))
 
 

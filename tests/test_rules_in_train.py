@@ -18,9 +18,11 @@ from snnsim.training import (
     SLTT,
     EventProp,
     EventPropNetwork,
+    SoftwareFabric,
     StepHooks,
     TrainableNetwork,
     evaluate,
+    in_the_loop,
     train,
 )
 
@@ -265,3 +267,14 @@ def test_hooks_are_refused_where_no_activity_of_a_tick_is_learned_from():
     model.register_forward_hook(lambda *_: None)
     with pytest.raises(CapabilityError, match="BPTT: with forward or backward hooks"):
         trained("bptt", model, hooks=StepHooks())
+
+
+@pytest.mark.parametrize("rule", ["ottt", "dsr"])
+def test_a_chip_in_the_loop_is_refused_by_rules_that_would_pass_it_by(rule):
+    model = made()
+    with (
+        in_the_loop(model, SoftwareFabric(model)),
+        pytest.raises(CapabilityError, match=f"{rule.upper()} does not learn"),
+    ):
+        trained(rule, model)
+    trained(rule, model, epochs=1)
