@@ -332,7 +332,7 @@ def pooled():
 
 
 REFUSED = {
-    "delays": (changed(LIF(), delay=3e-3), {}, "DSR drops .*'input->h' has some: use BPTT"),
+    "delays": (changed(LIF(), delay=3e-3), {}, "DSR drops every route through time, and the delays of 'input->h' are"),
     "sequence norm": (
         changed(LIF()),
         {"batch_norm": ["h"], "batch_norm_over": "sequence"},

@@ -260,9 +260,10 @@ def test_real_values_learn_and_give_a_gradient_to_what_stands_in_front():
 # -- a step at every tick --------------------------------------------------------------------------------
 
 
-def test_a_step_at_every_tick_by_hand():
+@pytest.mark.parametrize("path", ["fused", "plain"])
+def test_a_step_at_every_tick_by_hand(path):
     net, given, rate, ticks = network((14, 12, 5), (10e-3, 0.0)), events(6), 0.7, 6
-    model = TrainableNetwork(net, dtype="float64")
+    model = TrainableNetwork(net, dtype="float64", path=path)
     steps = torch.optim.SGD(model.parameters(), rate)
     count = [0]
 
@@ -293,13 +294,14 @@ def test_a_step_at_every_tick_by_hand():
     assert outcome.loss == pytest.approx(total, rel=1e-10)
 
 
-def test_a_step_at_every_tick_heeds_parametrisations():
+@pytest.mark.parametrize("path", ["fused", "plain"])
+def test_a_step_at_every_tick_heeds_parametrisations(path):
     class Doubled(torch.nn.Module):
         def forward(self, weights):
             return 2 * weights
 
     def made(doubled):
-        model = TrainableNetwork(network((14, 12, 5), (10e-3, 0.0)), dtype="float64")
+        model = TrainableNetwork(network((14, 12, 5), (10e-3, 0.0)), dtype="float64", path=path)
         if doubled:
             for name in ("weights:input->h0", "weights:h0->out"):
                 with torch.no_grad():
@@ -315,6 +317,26 @@ def test_a_step_at_every_tick_heeds_parametrisations():
         return model.weights("input->h0").detach()
 
     torch.testing.assert_close(made(True), made(False), rtol=1e-10, atol=1e-13)
+
+
+@pytest.mark.parametrize("path", ["fused", "plain"])
+def test_a_step_at_every_tick_keeps_pruned_weights_at_zero(path):
+    model = TrainableNetwork(network((14, 12, 5), (10e-3, 0.0)), path=path)
+    torch.nn.utils.prune.random_unstructured(model, "weights:input->h0", 0.5)
+    steps = torch.optim.SGD(model.parameters(), 0.5)
+    seen = []
+
+    def optimise():
+        steps.step()
+        steps.zero_grad()
+        seen.append(getattr(model, "weights:input->h0_orig").detach().clone())
+
+    pruned = model.weights("input->h0") == 0
+    OTTT(update="tick").step(model, events(5), LABELS, optimise=optimise)
+    now = model.weights("input->h0").detach()
+    assert bool((now[pruned] == 0).all())
+    torch.testing.assert_close(now[~pruned], seen[-1][~pruned])
+    assert not torch.equal(seen[0][~pruned], seen[-1][~pruned])
 
 
 def test_a_step_at_every_tick_needs_an_optimiser_and_no_layer_in_front():
@@ -423,7 +445,11 @@ def changed(hidden, **options):
 
 
 REFUSED = {
-    "delays": (changed(LIF(), delay=3e-3), {}, r"OTTT drops .*'input->h' has some: use BPTT"),
+    "delays": (
+        changed(LIF(), delay=3e-3),
+        {},
+        r"OTTT drops every route through time, and the delays of 'input->h' are",
+    ),
     "learnable delays": (changed(LIF(), delay=Learnable(4e-3)), {"learn": ("weights", "delays")}, "OTTT drops"),
     "sequence norm": (
         changed(LIF()),

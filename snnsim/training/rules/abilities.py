@@ -18,7 +18,7 @@ def refuse_time(rule: str, model: TrainableNetwork) -> None:
     for link in model.links.values():
         if link.delays is not None:
             raise CapabilityError(
-                f"{rule} drops the routes through time that delays are, and {link.name!r} has some: use BPTT()"
+                f"{rule} drops every route through time, and the delays of {link.name!r} are such routes; use BPTT()"
             )
     if model.whole_samples:
         raise CapabilityError(

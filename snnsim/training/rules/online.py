@@ -18,6 +18,7 @@ from snnsim.training.compute.workspace import Workspace
 from snnsim.training.fused.chunks import ChunkedCall, Record, StandIns
 from snnsim.training.losses import Loss, joined, scores_of
 from snnsim.training.model.trainable_network import TrainableNetwork
+from snnsim.training.parameters.hooks import work_out
 from snnsim.training.rules.base import Outcome
 from snnsim.training.rules.step import loss_and_gradient, roots_of_step
 from snnsim.training.rules.traces import Traces
@@ -32,6 +33,7 @@ def compiled(
     chunk: int | None,
     chosen: set[int],
     traces: Traces | None = None,
+    optimise: Callable[[], None] | None = None,
 ) -> Outcome:
     """Run all ticks on the compiled path, a chunk at a time, and leave the gradients.
 
@@ -43,6 +45,8 @@ def compiled(
         Ticks that are back-propagated.
     traces : Traces, optional
         What the gradients of the weights are made of, instead of the activity of the tick; all ticks are chosen then.
+    optimise : callable, optional
+        Takes a step of the optimiser after each chunk, with the gradients of that chunk alone, and sets them to zero.
     """
     state, sums = begin_state(call, None), gradients.buffers(call, roots)
     to_inputs = gradients.of_inputs(sums)
@@ -66,9 +70,14 @@ def compiled(
             chunked.backward(chunked.chosen(record, now), gradient, sums, own, None, stand_ins=stand_ins)
             for name, part in own.items():
                 to_inputs[name][[start + number for number in now]] = part
+            if optimise is not None:
+                gradients.hand_over(roots, gradients.all_finished(call.model, sums))
+                roots = _moved(call, optimise)
+                sums, chunked = gradients.buffers(call, roots), ChunkedCall(call, team, workspace)
         call.finish(state)
     assert scores is not None
-    gradients.hand_over(roots, gradients.all_finished(call.model, sums))
+    if optimise is None:
+        gradients.hand_over(roots, gradients.all_finished(call.model, sums))
     return Outcome(total, scores, call.rates(*spikes))
 
 
@@ -102,7 +111,7 @@ def plain(
     Parameters
     ----------
     optimise : callable, optional
-        Takes a step of the optimiser after each tick, with the gradients of that tick alone.
+        The same after each tick.
     """
     model, state = call.model, begin_state(call, None)
     roots = roots_of_step(call)
@@ -129,15 +138,21 @@ def plain(
         spikes.append(call.passed({name: one[None] for name, one in fired.items()}, number))
         if optimise is not None:
             gradients.hand_over(roots, _found(leaves))
-            optimise()
-            call.values = model.look_up()
-            roots = roots_of_step(call)
+            roots = _moved(call, optimise)
             leaves = _leaves(call, roots)
     call.finish(state)
     assert scores is not None
     if optimise is None:
         gradients.hand_over(roots, _found(leaves))
     return Outcome(total, scores, call.rates(*spikes))
+
+
+def _moved(call: Call, optimise: Callable[[], None]) -> gradients.Roots:
+    """Take a step of the optimiser within a call, which goes on with the values after it."""
+    optimise()
+    work_out(call.model)
+    call.values = call.model.look_up()
+    return roots_of_step(call)
 
 
 def _leaves(call: Call, roots: gradients.Roots) -> dict[str, Tensor]:

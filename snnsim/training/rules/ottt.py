@@ -114,11 +114,11 @@ class OTTT(Rule):
             call.prepare(generator or model.next_generator())
             gradients.notice_real_values(call, roots)
             traces, every = Traces(call, self.traces), set(range(call.ticks))
-            if self.updates_within:
-                return online.plain(call, labels, criterion, every, traces, optimise)
+            optimise = optimise if self.updates_within else None
             if model.path == "plain":
-                return online.plain(call, labels, criterion, every, traces)
-            return online.compiled(call, workspace, roots, labels, criterion, self.chunk, every, traces)
+                return online.plain(call, labels, criterion, every, traces, optimise)
+            chunk = 1 if self.updates_within else self.chunk
+            return online.compiled(call, workspace, roots, labels, criterion, chunk, every, traces, optimise)
 
 
 NAMED["ottt"] = OTTT()
