@@ -95,7 +95,7 @@ def train(
         `EventPropNetwork`. Names stand for the defaults: ``"sltt"``, ``"bptt"``, ``"ottt"``, ``"dsr"``,
         ``"eventprop"``.
     loss : Loss or str
-        ``"per_tick_cross_entropy"``; or with BPTT a score of the whole sample (`snnsim.scores.SCORES`), such as
+        ``"per_tick_cross_entropy"``; or with BPTT and DSR a score of the whole sample (`snnsim.scores.SCORES`), such as
         ``"summed_softmax"``, by which the network then answers.
     optimiser : {"adam", "sgd"}
         SGD has momentum 0.9.
