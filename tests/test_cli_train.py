@@ -67,6 +67,14 @@ def test_trains_and_saves_what_runs_elsewhere(data, tmp_path, capsys):
             assert f"accuracy {accuracy:.1f} % of 16" in printed
 
 
+@pytest.mark.parametrize("rule", ["bptt", "ottt", "dsr"])
+def test_the_learning_rule_is_one_option(data, tmp_path, capsys, rule):
+    assert main(command(data, tmp_path / "model.h5", "--epochs", "4", "--rule", rule)) == 0
+    printed = capsys.readouterr().out
+    assert f"{rule.upper()}, 10 ticks, batch 16" in printed
+    assert float(printed.split("test accuracy ")[1].split(" %")[0]) > 85
+
+
 def test_a_split_that_there_is_not_is_refused(data, tmp_path, capsys):
     out = tmp_path / "model.h5"
     assert main(command(data, out, "--epochs", "1")) == 0

@@ -209,7 +209,7 @@ def test_wrong_settings_are_named(small):
         ({"batch_size": 2.5}, "batch_size=2.5"),
         ({"validation": 1.0}, "validation=1.0"),
         ({"validation": 0.001}, "leaves one of the two parts empty"),
-        ({"rule": "sltt"}, "rule='sltt'"),
+        ({"rule": "hebbian"}, "rule='hebbian'"),
         ({"loss": "summed_readout"}, "couples all ticks"),
         ({"model": TrainableNetwork(network(), learn=())}, "no parameters"),
     ):

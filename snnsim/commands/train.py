@@ -42,7 +42,7 @@ def add_parser(commands: Any) -> None:
     )
     command.add_argument("--hidden", metavar="SIZES", help=f"sizes of the hidden layers of fc (default: {_HIDDEN})")
     command.add_argument("--channels", metavar="SIZES", help=f"channels of the layers of conv (default: {_CHANNELS})")
-    command.add_argument("--rule", choices=("sltt", "bptt"), default="sltt", help="default: sltt")
+    command.add_argument("--rule", choices=("sltt", "bptt", "ottt", "dsr"), default="sltt", help="default: sltt")
     command.add_argument("--k", type=int, default=None, metavar="K", help="SLTT-K: back-propagate K random ticks only")
     command.add_argument("--epochs", type=int, default=20, help="default: 20")
     command.add_argument("--batch", type=int, default=32, help="default: 32")
@@ -66,7 +66,7 @@ def main(options: argparse.Namespace) -> int:
     """Train, test, save."""
     from snnsim.datasets import RandomShift
     from snnsim.simulation import Simulation
-    from snnsim.training import BPTT, SLTT, TrainableNetwork, train
+    from snnsim.training import SLTT, TrainableNetwork, train
 
     _check_options(options)
     checkpoint = options.checkpoint or options.out.removesuffix(".h5") + ".checkpoint.h5"
@@ -79,7 +79,7 @@ def main(options: argparse.Namespace) -> int:
     if not has_splits(options.data):
         print(f"{options.data} has no test split: {len(test)} of its recordings are held out to test\n", flush=True)
     print(network, flush=True)
-    rule = SLTT(k=options.k) if options.rule == "sltt" else BPTT()
+    rule = SLTT(k=options.k) if options.rule == "sltt" else options.rule
     hidden = [p.name for p in network.populations if not p.is_source and p.name != network.output.name]
     dropout = dict.fromkeys(hidden, options.dropout) if options.dropout else {}
     model = TrainableNetwork(network, dropout=dropout)

@@ -1,4 +1,4 @@
-"""Training in PyTorch: a module over a description, surrogate gradients, BPTT and SLTT, the loop around them.
+"""Training in PyTorch: a module over a description, surrogate gradients, learning rules, the loop around them.
 
 Only this package imports torch (the extra ``train``).
 """
@@ -37,10 +37,15 @@ from snnsim.training.parameters.surrogates import Triangle as Triangle
 from snnsim.training.rules.base import Outcome as Outcome
 from snnsim.training.rules.base import Rule as Rule
 from snnsim.training.rules.bptt import BPTT as BPTT
+from snnsim.training.rules.dsr import DSR as DSR
+from snnsim.training.rules.hooks import StepHooks as StepHooks
+from snnsim.training.rules.ottt import OTTT as OTTT
 from snnsim.training.rules.sltt import SLTT as SLTT
 
 __all__ = [
     "BPTT",
+    "DSR",
+    "OTTT",
     "SLTT",
     "ATan",
     "ContrastiveProjection",
@@ -59,6 +64,7 @@ __all__ = [
     "ScoreCrossEntropy",
     "Sigmoid",
     "SoftwareFabric",
+    "StepHooks",
     "SuperSpike",
     "Surrogate",
     "TrainableNetwork",

@@ -23,7 +23,7 @@ from snnsim.training.parameters.settings import plain_number
 class Loss(ABC):
     """Base of all losses; concrete ones are frozen dataclasses."""
 
-    #: Whether it is a mean over ticks of a loss that sees one tick alone, as SLTT needs.
+    #: Whether it is a mean over ticks of a loss that sees one tick alone, as SLTT and OTTT need.
     per_tick: ClassVar[bool]
     #: The score that it trains, one of `snnsim.scores.SCORES`, by which the network answers from then on; None where it
     #: trains the readout at every tick and leaves the network's own.
@@ -87,7 +87,7 @@ class PerTickCrossEntropy(Loss):
 
 @dataclass(frozen=True)
 class ScoreCrossEntropy(Loss):
-    """Cross entropy of a score of the whole sample; it needs BPTT.
+    """Cross entropy of a score of the whole sample; it needs BPTT or DSR.
 
     Parameters
     ----------

@@ -5,17 +5,18 @@ It runs every neuron model, is what the fast path is held to by the tests, and r
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from snnsim.neurons import Exponential
+from snnsim.training.autograd.presynaptic import Deliver, delivered, delivered_with_stand_in
 from snnsim.training.compute.batch_statistics import check_batch, tick_moments
 from snnsim.training.compute.call import Call
-from snnsim.training.compute.frames import apply_frames
 from snnsim.training.parameters.network_parameters import NetworkParameters, State
-from snnsim.training.parameters.plan import MATRIX_RULES, Stage
+from snnsim.training.parameters.plan import Link, Stage
 from snnsim.training.parameters.surrogates import Surrogate
 
 
@@ -44,6 +45,7 @@ def tick(
     coefficients: dict[str, Any],
     number: int,
     keep_reset: bool = True,
+    deliver: Deliver | None = None,
 ) -> tuple[Tensor, State, dict[str, Tensor]]:
     """Advance all populations by one tick.
 
@@ -59,6 +61,8 @@ def tick(
         Of the tick.
     keep_reset : bool
         Let the gradient pass through the spike in the reset.
+    deliver : callable, optional
+        How projections deliver; default as they are, under the eyes of `Call.presynaptic`.
 
     Returns
     -------
@@ -68,6 +72,7 @@ def tick(
     spikes : dict of str to Tensor, shape (batch, neurons)
         What each population fired, before dropout.
     """
+    deliver = deliver or watched(call)
     sent, ceilings = dict(inputs), {name: source.ceiling for name, source in call.sources.items()}
     after: State = {}
     fired: dict[str, Tensor] = {}
@@ -75,13 +80,8 @@ def tick(
     for stage in call.model.plan.stages:
         arrived: list[Any] = [0.0] * len(stage.model.receptor_list)
         for link in stage.links:
-            values, weight = sent[link.source], weights.get(link.name)
-            if isinstance(link.rule, MATRIX_RULES):
-                assert weight is not None
-                delivered = values @ weight
-            else:
-                delivered = apply_frames(link, values, weight, ceilings[link.source])
-            arrived[link.receptor] = arrived[link.receptor] + delivered
+            now_delivered = deliver(link, sent[link.source], weights.get(link.name), ceilings[link.source])
+            arrived[link.receptor] = arrived[link.receptor] + now_delivered
         before = state[stage.name]
         drive, now = receptor_drive(call.model, stage, before, arrived)
         if stage.batch_norm:
@@ -97,6 +97,31 @@ def tick(
         readout = out
     assert readout is not None
     return readout, after, fired
+
+
+def watched(call: Call, activity_of: Callable[[Link, Tensor], Tensor] | None = None) -> Deliver:
+    """Return how projections deliver when the gradients of their weights are made of what others say.
+
+    Parameters
+    ----------
+    call : Call
+        Whose `presynaptic` has the last word.
+    activity_of : callable, optional
+        ``activity_of(link, values)`` returns what the gradient is made of, shape (rows, sources); default the values.
+    """
+    look = call.presynaptic
+    if look is None and activity_of is None:
+        return delivered
+
+    def deliver(link: Link, values: Tensor, weights: Tensor | None, ceiling: float) -> Tensor:
+        if weights is None:
+            return delivered(link, values, weights, ceiling)
+        activity = values.detach() if activity_of is None else activity_of(link, values.detach())
+        if look is not None and weights.requires_grad and torch.is_grad_enabled():
+            activity = look(link.name, activity, values.detach())
+        return delivered_with_stand_in(link, values, weights, activity, ceiling)
+
+    return deliver
 
 
 def forward_all(call: Call, state: State, keep_reset: bool) -> tuple[Tensor, State, list[dict[str, Tensor]]]:

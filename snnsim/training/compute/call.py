@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -25,6 +25,11 @@ from snnsim.training.parameters.network_parameters import NetworkParameters, Sta
 from snnsim.training.parameters.plan import Link, Stage
 from snnsim.training.parameters.values import Values
 
+#: ``presynaptic(projection, activity, sent)`` looks at the activity that the gradient of a projection's weights is made
+#: of and at what was sent, both of shape (rows, sources), and returns what to make the gradient of instead; see
+#: `snnsim.training.rules.hooks`.
+Presynaptic = Callable[[str, Tensor, Tensor], Tensor]
+
 
 @dataclass
 class Call:
@@ -43,6 +48,8 @@ class Call:
         Ticks that the inputs were given with, padding included.
     masks : dict of str to Tensor of bool, shape (batch, neurons)
         Spikes that dropout lets pass, for each population that has it.
+    presynaptic : callable, optional
+        See `Presynaptic`.
     """
 
     model: NetworkParameters
@@ -51,6 +58,7 @@ class Call:
     lengths: Tensor
     given: int
     masks: dict[str, Tensor] = field(default_factory=dict)
+    presynaptic: Presynaptic | None = None
     _moments: dict[str, Moments] = field(default_factory=dict)
 
     @cached_property

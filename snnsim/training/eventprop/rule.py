@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from snnsim.errors import ParameterError
+from snnsim.errors import CapabilityError, ParameterError
 from snnsim.scores import SCORES
+from snnsim.training.compute.call import Presynaptic
 from snnsim.training.compute.spike_lists import sample_lengths
 from snnsim.training.eventprop.network import EventPropNetwork
 from snnsim.training.losses import Loss, as_loss, scores_of
+from snnsim.training.model.rule_names import NAMED
 from snnsim.training.parameters.settings import number
 from snnsim.training.rules.base import Outcome, Rule, check_labels, nothing_to_learn
 
@@ -45,10 +48,17 @@ class EventProp(Rule):
         loss: Loss | str = "per_tick_cross_entropy",
         generator: torch.Generator | None = None,
         lengths: Tensor | None = None,
+        *,
+        optimise: Callable[[], None] | None = None,
+        presynaptic: Presynaptic | None = None,
     ) -> Outcome:
         """Run a minibatch; see `Rule.step`. An averaged readout is to the loss a sample of one tick."""
         if not isinstance(model, EventPropNetwork):
             raise ParameterError(f"EventProp trains an EventPropNetwork, got {type(model).__name__}")
+        if presynaptic is not None:
+            raise CapabilityError(
+                "presynaptic: EventProp makes its gradients of spike times, not of the activity of a tick"
+            )
         if torch.is_inference_mode_enabled():
             raise ParameterError("EventProp: nothing is learned inside torch.inference_mode()")
         criterion = as_loss(loss)
@@ -73,3 +83,6 @@ class EventProp(Rule):
             model.score_number.fill_(SCORES.index(criterion.score))
         score = model.score if model.average == "ticks" else "summed_readout"
         return Outcome(float(total.detach()), scores_of(ticks_first.detach(), score, seen), rates)
+
+
+NAMED["eventprop"] = EventProp()

@@ -49,7 +49,9 @@ class CompiledCall:
         name = stage.name
         return ModelSweep(self.call, stage, self.coefficients[name], self.masks[name], self.scales[name], self.workers)
 
-    def pass_to_drive(self, stage: Stage, gradient: Tensor, gradients: dict[str, Tensor]) -> None:
+    def pass_to_drive(
+        self, stage: Stage, gradient: Tensor, gradients: dict[str, Tensor], ones: Tensor | None = None
+    ) -> None:
         """Pass from the membrane to the drive, and take the gradient of the bias, which shares the gain.
 
         The sweep of a model's own arithmetic has gone that way already; what is learned of the population is taken.
@@ -61,6 +63,8 @@ class CompiledCall:
             In: of the membrane. Out: of the drive.
         gradients : dict of str to Tensor
             That of the bias is added, where it is asked for.
+        ones : Tensor of shape (ticks * batch, 1), optional
+            What the gradient of the bias is made of, instead of one at every tick.
         """
         if stage.name in self.sweeps:
             self.sweeps[stage.name].finish(gradients)
@@ -70,7 +74,8 @@ class CompiledCall:
             gradient *= torch.from_numpy(gain)
         key = f"bias:{stage.name}"
         if key in gradients:
-            gradients[key] += gradient.sum(0).view(gradients[key].shape[0], -1).sum(1)
+            shared = gradient if ones is None else gradient * ones
+            gradients[key] += shared.sum(0).view(gradients[key].shape[0], -1).sum(1)
 
 
 def add_norm_gradients(stage: Stage, found: tuple[Tensor, Tensor], gradients: dict[str, Tensor]) -> None:

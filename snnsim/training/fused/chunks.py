@@ -85,6 +85,22 @@ class Record:
         return {name: signal.spikes_within(call.inside(name, self.first, stop)) for name, signal in sent.items()}
 
 
+@dataclass(frozen=True)
+class StandIns:
+    """What the gradients of a chunk are made of instead of the activity of its ticks.
+
+    Parameters
+    ----------
+    signals : dict of str to Signal
+        By projection.
+    ones : dict of str to Tensor, shape (ticks * batch, 1)
+        By population, for its bias.
+    """
+
+    signals: dict[str, Signal]
+    ones: dict[str, Tensor]
+
+
 class ChunkedCall(CompiledCall):
     """A call that is computed in chunks of ticks."""
 
@@ -289,6 +305,7 @@ class ChunkedCall(CompiledCall):
         to_inputs: dict[str, Tensor],
         carry: dict[str, Tensor] | None,
         keep_reset: bool = True,
+        stand_ins: StandIns | None = None,
     ) -> None:
         """Back-propagate a chunk and add to `gradients`.
 
@@ -304,6 +321,7 @@ class ChunkedCall(CompiledCall):
             dL/dv after the chunk, changed to that before it (BPTT); None drops all routes through time (SLTT).
         keep_reset : bool
             BPTT only: let the gradient pass through the reset.
+        stand_ins : StandIns, optional
         """
         stages = self.model.plan.stages
         rows = record.ticks * self.batch
@@ -317,7 +335,7 @@ class ChunkedCall(CompiledCall):
                 continue
             g = arrived[stage.name]
             self._sweep_back(stage, record, g, carry, keep_reset)
-            self.pass_to_drive(stage, g, gradients)
+            self.pass_to_drive(stage, g, gradients, None if stand_ins is None else stand_ins.ones.get(stage.name))
             if stage.batch_norm:
                 saved = record.stages[stage.name].normalised
                 assert saved is not None
@@ -333,7 +351,8 @@ class ChunkedCall(CompiledCall):
                     arrived[link.source] = below
                 elif link.source in to_inputs:
                     below = arrived[link.source] = to_inputs[link.source].view(rows, -1)
-                projections.backward(self, link, signal, g, gradients, below, fresh)
+                learned_from = None if stand_ins is None else stand_ins.signals.get(link.name)
+                projections.backward(self, link, signal, g, gradients, below, fresh, learned_from)
 
     def _sweep_back(
         self, stage: Stage, record: Record, g: Tensor, carry: dict[str, Tensor] | None, keep_reset: bool

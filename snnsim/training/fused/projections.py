@@ -75,6 +75,7 @@ def backward(
     gradients: dict[str, Tensor],
     below: Tensor | None,
     fresh: bool,
+    learned_from: Signal | None = None,
 ) -> None:
     """Back-propagate `gradient`, shape (rows, targets), through a projection.
 
@@ -84,7 +85,16 @@ def backward(
         The gradient of the weights is added to ``gradients["weights:" + link.name]``, where it is there.
     below : Tensor of shape (rows, sources), or None
         Gradient of the population below; written where `fresh`, else added to. None where nobody asks for it.
+    learned_from : Signal, optional
+        What the gradient of the weights is made of; default `signal`. `Call.presynaptic` has the last word.
     """
+    learned_from = _looked_at(call, link, learned_from or signal, signal, gradients)
+    if learned_from is not signal:
+        if below is not None:
+            backward(call, link, signal, gradient, {}, below, fresh)
+        if f"weights:{link.name}" in gradients:
+            _weights_alone(call, link, learned_from, gradient, gradients)
+        return
     of_weights = gradients.get(f"weights:{link.name}")
     weights = call.weights.get(link.name)
     if not isinstance(link.rule, MATRIX_RULES):
@@ -115,6 +125,33 @@ def backward(
         out[low:high].addmm_(values[:, low:high].t(), gradient)
 
     call.workers.map(work, signal.size, values.numel() * gradient.shape[1] // 8)
+
+
+def _looked_at(call: CompiledCall, link: Link, activity: Signal, sent: Signal, gradients: dict[str, Tensor]) -> Signal:
+    """Return what `Call.presynaptic` makes of the activity that a gradient of weights is made of."""
+    look = call.call.presynaptic
+    if look is None or f"weights:{link.name}" not in gradients:
+        return activity
+    found = look(link.name, activity.plain(call.dtype), sent.plain(call.dtype))
+    return Signal(sent.ticks, sent.batch, sent.size, None, found)
+
+
+def _weights_alone(
+    call: CompiledCall, link: Link, signal: Signal, gradient: Tensor, gradients: dict[str, Tensor]
+) -> None:
+    """Add the gradient of the weights that an activity of dense values gives."""
+    weights, total = call.weights[link.name], gradients[f"weights:{link.name}"]
+    values = signal.plain(call.dtype)
+    if isinstance(link.rule, MATRIX_RULES):
+        call.workers.map(
+            lambda low, high: _product(values[:, low:high].t(), gradient, total[low:high], fresh=False),
+            signal.size,
+            values.numel() * gradient.shape[1] // 8,
+        )
+        return
+    found = frames_backward(link, values, weights, signal.ceiling, gradient, False, True)[1]
+    assert found is not None
+    total += found
 
 
 def _sparse_weights(call: CompiledCall, signal: Signal, gradient: Tensor, of_weights: Tensor) -> None:

@@ -47,7 +47,8 @@ from snnsim.training.parameters.delay_schedule import sharpness_at
 from snnsim.training.parameters.finite import refuse_not_finite
 from snnsim.training.parameters.random_numbers import keyed_generator
 from snnsim.training.parameters.settings import flag, number, plain_number, seed_of, whole_number
-from snnsim.training.rules.base import Outcome, Rule
+from snnsim.training.rules.base import Outcome, Rule, as_rule
+from snnsim.training.rules.hooks import StepHooks
 from snnsim.training.rules.sltt import SLTT
 
 Numbers = NDArray[np.int64]
@@ -65,7 +66,7 @@ def train(
     model: Model,
     train_set: LabelledEvents,
     *,
-    rule: Rule | None = None,
+    rule: Rule | str | None = None,
     loss: Loss | str = "per_tick_cross_entropy",
     optimiser: str = "adam",
     learning_rate: float = 1e-3,
@@ -77,6 +78,7 @@ def train(
     batch_size: int = 32,
     validation: float | LabelledEvents = 0.1,
     augment: Augmentation | None = None,
+    hooks: StepHooks | None = None,
     seed: int = 0,
     checkpoint: str | Path | None = None,
     resume: str | Path | None = None,
@@ -89,10 +91,12 @@ def train(
     model : TrainableNetwork or EventPropNetwork
         Trained in place.
     train_set : EventDataset or anything with ``events`` and ``labels``
-    rule : Rule
-        ``SLTT()`` by default, or ``SLTT(k=...)``, ``BPTT()``; ``EventProp()`` for an `EventPropNetwork`.
+    rule : Rule or str
+        ``SLTT()`` by default, or ``SLTT(k=...)``, ``BPTT()``, ``OTTT()``, ``DSR()``; ``EventProp()`` for an
+        `EventPropNetwork`. Names stand for the defaults: ``"sltt"``, ``"bptt"``, ``"ottt"``, ``"dsr"``,
+        ``"eventprop"``.
     loss : Loss or str
-        ``"per_tick_cross_entropy"``; or with BPTT a score of the whole sample (`snnsim.scores.SCORES`), such as
+        ``"per_tick_cross_entropy"``; or with BPTT and DSR a score of the whole sample (`snnsim.scores.SCORES`), such as
         ``"summed_softmax"``, by which the network then answers.
     optimiser : {"adam", "sgd"}
         SGD has momentum 0.9.
@@ -118,6 +122,9 @@ def train(
     augment : callable, optional
         Changes the recordings of a batch, such as `snnsim.datasets.augmentation.RandomShift`; not those of the
         validation.
+    hooks : StepHooks, optional
+        What sees the gradients of every step before the optimiser does, and the parameters after it. Its own state is
+        not part of a checkpoint.
     seed : int
         Key of the split, of the order of samples, of dropout and of random ticks, each a function of (seed, epoch,
         step).
@@ -150,10 +157,10 @@ def train(
     UserWarning
         Once, after the first epoch in which a population did not fire at all, or all its neurons at every tick.
     """
-    rule = rule or (EventProp() if isinstance(model, EventPropNetwork) else SLTT())
+    rule = as_rule((EventProp() if isinstance(model, EventPropNetwork) else SLTT()) if rule is None else rule)
     epochs, batch_size = whole_number("epochs", epochs), whole_number("batch_size", batch_size)
     seed, progress = seed_of("seed", seed), flag("progress", progress)
-    run = _Run(model, train_set, rule, as_loss(loss), seed, batch_size, augment)
+    run = _Run(model, train_set, rule, as_loss(loss), seed, batch_size, augment, hooks)
     one_of("optimiser", optimiser, ("adam", "sgd"))
     one_of("schedule", schedule, (*SCHEDULES, None))
     one_of("sharpening", sharpening, ("decreasing", "constant"))
@@ -325,16 +332,17 @@ class _Run:
         seed: int,
         batch_size: int,
         augment: Augmentation | None,
+        hooks: StepHooks | None,
     ) -> None:
         if not isinstance(model, (TrainableNetwork, EventPropNetwork)):
             raise ParameterError(f"model={type(model).__name__}: expected a TrainableNetwork or an EventPropNetwork")
-        if not isinstance(rule, Rule):
-            raise ParameterError(f"rule={rule!r}: expected SLTT(...), BPTT(...) or EventProp(...)")
+        if hooks is not None and not isinstance(hooks, StepHooks):
+            raise ParameterError(f"hooks={hooks!r}: expected StepHooks, or None")
         if augment is not None and not callable(augment):
             raise ParameterError(f"augment={augment!r}: expected a callable such as RandomShift(...), or None")
         self.model: Any = model  # the rule says which kind it trains
         self.data, self.rule, self.loss = data, rule, loss
-        self.seed, self.batch_size, self.augment = seed, batch_size, augment
+        self.seed, self.batch_size, self.augment, self.hooks = seed, batch_size, augment, hooks
         self.labels = _labels(model, data, "train_set")
         if not isinstance(data.events, Events):
             raise ParameterError(
@@ -388,28 +396,47 @@ class _Run:
         # Running statistics of batch norm move within a step; parameters do not.
         before = {} if getattr(self.model, "chip", None) is None else copied(dict(self.model.named_buffers()))
         where = f"epoch {epoch + 1}, minibatch {step + 1}"
+
+        def optimise() -> None:
+            self.update(optimiser, where)
+            optimiser.zero_grad(set_to_none=False)
+
+        extra: dict[str, Any] = {"optimise": optimise} if self.rule.updates_within else {}
+        if self.hooks is not None:
+            extra["presynaptic"] = self.hooks.presynaptic
         try:
-            outcome = self.rule.step(self.model, events, labels, self.loss, keyed_generator(self.seed, epoch, step))
+            generator = keyed_generator(self.seed, epoch, step)
+            outcome = self.rule.step(self.model, events, labels, self.loss, generator, **extra)
         except DeviceError:
             for name, buffer in self.model.named_buffers():
                 if name in before:
                     buffer.copy_(before[name])
             raise
         except ParameterError as error:
-            raise ParameterError(f"{where}: {error}") from error
+            said = str(error)
+            raise ParameterError(said if said.startswith(where) else f"{where}: {said}") from error
         if not math.isfinite(outcome.loss):
             raise ParameterError(f"{where}: the loss is {outcome.loss}; a smaller learning_rate may help")
-        for name, parameter in self.model.named_parameters():
-            if parameter.grad is not None:
-                refuse_not_finite(f"{where}: gradient of {name!r}", parameter.grad)
         for name, rate in outcome.rates.items():
             low, high = self.rates.get(name, (rate, rate))
             self.rates[name] = min(low, rate), max(high, rate)
+        if not self.rule.updates_within:
+            self.update(optimiser, where)
+        return outcome
+
+    def update(self, optimiser: torch.optim.Optimizer, where: str) -> None:
+        """Take a step of the optimiser with the gradients that are there."""
+        for name, parameter in self.model.named_parameters():
+            if parameter.grad is not None:
+                refuse_not_finite(f"{where}: gradient of {name!r}", parameter.grad)
+        if self.hooks is not None:
+            self.hooks.before_update(self.model)
         with self.alone(), working():
             optimiser.step()
             if isinstance(self.model, TrainableNetwork):
                 self.model.bring_back()
-        return outcome
+        if self.hooks is not None:
+            self.hooks.after_update(self.model)
 
     def alone(self) -> contextlib.AbstractContextManager[Any]:
         """Keep other threads from using the model while it is changed."""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from snnsim.backends.contract.memory import UNASKED
-from snnsim.errors import ParameterError, ResourceError, positive
+from snnsim.errors import ResourceError, positive
 from snnsim.system.machine import available_memory
 from snnsim.system.tables import table
 from snnsim.training.autograd.ticks import tick
@@ -19,13 +18,14 @@ from snnsim.training.compute.call import begin
 from snnsim.training.compute.workspace import Workspace
 from snnsim.training.fused.chunks import chunk_ticks
 from snnsim.training.model.passes import evaluating
+from snnsim.training.model.rule_names import RuleMemory, rule_named
 from snnsim.training.parameters.network_parameters import NetworkParameters
 from snnsim.training.parameters.plan import FRAME_RULES
 
 
 @dataclass(frozen=True)
 class MemoryReport:
-    """RuleMemory of the memory of one training step, in bytes.
+    """Forecast of the memory of one training step, in bytes.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class MemoryReport:
     ticks, batch, chunk : int
         Ticks of the samples, samples, ticks computed at a time.
     kept : int
-        What is kept until the last tick is known; zero for SLTT.
+        What is kept until the last tick is known; zero for SLTT and OTTT.
     working : int
         Buffers of the chunk at work.
     gradients : int
@@ -95,31 +95,23 @@ class MemoryReport:
         return table((f"{self.rule}, {self.ticks} ticks, batch {self.batch}", "memory"), rows, right=(1,))
 
 
-@runtime_checkable
-class RuleMemory(Protocol):
-    """What of a learning rule its memory depends on; see `snnsim.training.rules.base.Rule`."""
-
-    @property
-    def keeps_ticks(self) -> bool:
-        """Whether what a tick leaves behind is kept until the last one is known."""
-
-    @property
-    def chunk(self) -> int | None:
-        """Ticks computed at a time; None for as many as fit the cache."""
-
-
-def report(model: NetworkParameters, workspace: Workspace, ticks: int, batch: int, rule: RuleMemory) -> MemoryReport:
-    """RuleMemory a step; see `TrainableNetwork.memory_report`."""
+def report(
+    model: NetworkParameters, workspace: Workspace, ticks: int, batch: int, rule: RuleMemory | str
+) -> MemoryReport:
+    """Forecast a step; see `TrainableNetwork.memory_report`."""
     for name, value in (("ticks", ticks), ("batch", batch)):
         positive(name, value)
-    if not isinstance(rule, RuleMemory):
-        raise ParameterError(f"rule={rule!r}: expected a rule such as BPTT() or SLTT()")
+    rule = rule_named(rule)
     gradients = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
     if model.whole_samples:
         kept, working, chunk = _sequence(model, ticks, batch)
     elif model.path == "plain":
         saved = _saved_per_tick(model, workspace) * batch
         kept, working, chunk = (saved * ticks if rule.keeps_ticks else 0), saved, 1
+        if rule.keeps_readout:
+            kept = _readout(model, ticks, batch)
+        if rule.keeps_traces:
+            working += batch * _traced(model)
     else:
         kept, working, chunk = _chunks(model, ticks, batch, rule)
     return MemoryReport(type(rule).__name__, ticks, batch, chunk, kept, working, gradients)
@@ -148,9 +140,25 @@ def _chunks(model: NetworkParameters, ticks: int, batch: int, rule: RuleMemory) 
                 # The result of a torch operation, before it is written where it belongs.
                 transient.append(rows * max(int(np.prod(link.source_shape)), stage.size) * item)
     working += sum(rows * model.plan.network.population(name).size * item for name in dense) + max(transient)
+    if rule.keeps_traces:
+        working += (batch + 2 * rows) * _traced(model)  # the traces, and dense activity and traces of a chunk
     if rule.keeps_ticks:
         return of_one_tick * ticks, working, chunk
+    if rule.keeps_readout:
+        return _readout(model, ticks, batch), working + of_one_tick * chunk, chunk
     return 0, working + of_one_tick * chunk, chunk
+
+
+def _traced(model: NetworkParameters) -> int:
+    """Count the bytes of a sample in the traces of all projections with weights."""
+    return sum(link.matrix_shape[0] * model.dtype.itemsize for link in model.links.values() if link.has_weights)
+
+
+def _readout(model: NetworkParameters, ticks: int, batch: int) -> int:
+    """Count the readout of all ticks, twice where it is put together, and the spikes that lead to it, a byte each."""
+    output, item = model.plan.output, model.dtype.itemsize
+    spikes = sum(model.plan.network.population(link.source).size for link in output.links)
+    return ticks * batch * (2 * output.size * item + 2 * spikes)
 
 
 def _sequence(model: NetworkParameters, ticks: int, batch: int) -> tuple[int, int, int]:

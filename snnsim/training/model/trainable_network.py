@@ -22,7 +22,8 @@ from snnsim.training.fused.model_rows import why_no_rows
 from snnsim.training.losses import scores_of
 from snnsim.training.model import passes
 from snnsim.training.model.export import export_network
-from snnsim.training.model.memory import MemoryReport, RuleMemory, report
+from snnsim.training.model.memory import MemoryReport, report
+from snnsim.training.model.rule_names import RuleMemory
 from snnsim.training.parameters.network_parameters import LEARNABLE, NetworkParameters, State
 from snnsim.training.parameters.plan import LEAKY_MODELS, Plan, make_plan, refuse_frames
 from snnsim.training.parameters.settings import flag, names, seed_of, shares
@@ -232,13 +233,14 @@ class TrainableNetwork(NetworkParameters):
             )
         return export_network(self)
 
-    def memory_report(self, ticks: int, batch: int, rule: RuleMemory) -> MemoryReport:
-        """RuleMemory the memory of a training step before it runs.
+    def memory_report(self, ticks: int, batch: int, rule: RuleMemory | str) -> MemoryReport:
+        """Forecast the memory of a training step before it runs.
 
         Parameters
         ----------
         ticks, batch : int
-        rule : BPTT or SLTT
+        rule : Rule or str
+            A learning rule, or its name as `train` takes it.
 
         Returns
         -------

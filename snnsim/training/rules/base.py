@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 from snnsim.errors import ParameterError
+from snnsim.training.compute.call import Presynaptic
 from snnsim.training.compute.spike_lists import Inputs
 from snnsim.training.losses import Loss
+from snnsim.training.model.rule_names import rule_named
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,8 +46,17 @@ class Rule(ABC):
 
     #: Whether what a tick leaves behind is kept until the last one is known, so that memory grows with their number.
     keeps_ticks: ClassVar[bool] = True
+    #: Whether the readout, and the spikes that lead to it, are kept where nothing else of a tick is.
+    keeps_readout: ClassVar[bool] = False
+    #: Whether what each source has sent leaves a trace for each projection from it.
+    keeps_traces: ClassVar[bool] = False
     #: Ticks computed at a time; None for as many as fit the cache.
     chunk: int | None = None
+
+    @property
+    def updates_within(self) -> bool:
+        """Whether a step of the optimiser is taken within a minibatch, by the rule, instead of after it."""
+        return False
 
     @abstractmethod
     def step(
@@ -56,6 +67,9 @@ class Rule(ABC):
         loss: Loss | str = "per_tick_cross_entropy",
         generator: torch.Generator | None = None,
         lengths: Tensor | None = None,
+        *,
+        optimise: Callable[[], None] | None = None,
+        presynaptic: Presynaptic | None = None,
     ) -> Outcome:
         """Run a minibatch forward and backward, and add to ``.grad`` of every parameter.
 
@@ -71,7 +85,20 @@ class Rule(ABC):
             Of dropout masks, noise and random ticks; default the next one of the model.
         lengths : Tensor of int64, shape (batch,), optional
             Ticks of each sample where the inputs are Tensors; Events bring their own.
+        optimise : callable, optional
+            Takes a step of the optimiser and sets the gradients to zero: called where the rule `updates_within`.
+        presynaptic : callable, optional
+            ``presynaptic(projection, activity, sent)`` looks at what the gradient of the weights of a projection is
+            made of, and returns what to make it of instead; see `snnsim.training.rules.hooks`.
         """
+
+
+def as_rule(rule: Rule | str) -> Rule:
+    """Return a learning rule from itself or its name."""
+    found = rule_named(rule)
+    if not isinstance(found, Rule):
+        raise ParameterError(f"rule={rule!r}: expected a Rule such as SLTT() or BPTT(), or its name")
+    return found
 
 
 def check_labels(labels: Tensor, batch: int, classes: int) -> None:

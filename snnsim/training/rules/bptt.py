@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from snnsim.errors import CapabilityError
 from snnsim.training.autograd import sequence, ticks
 from snnsim.training.compute import gradients
-from snnsim.training.compute.call import Call, begin_state
+from snnsim.training.compute.call import Call, Presynaptic, begin_state
 from snnsim.training.compute.spike_lists import Inputs
 from snnsim.training.compute.threads import working
 from snnsim.training.compute.workspace import Workspace
 from snnsim.training.fused.chunks import ChunkedCall
 from snnsim.training.fused.sequence import SequenceCall
 from snnsim.training.losses import Loss, as_loss
+from snnsim.training.model.rule_names import NAMED
 from snnsim.training.model.trainable_network import TrainableNetwork
 from snnsim.training.parameters.hooks import has_other_hooks, work_out
 from snnsim.training.parameters.network_parameters import State
@@ -48,15 +50,23 @@ class BPTT(Rule):
         loss: Loss | str = "per_tick_cross_entropy",
         generator: torch.Generator | None = None,
         lengths: Tensor | None = None,
+        *,
+        optimise: Callable[[], None] | None = None,
+        presynaptic: Presynaptic | None = None,
     ) -> Outcome:
         """Run a minibatch; see `Rule.step`. Memory grows with the number of ticks."""
         criterion = as_loss(loss)
         check_model(self, model)
         with torch.enable_grad(), model.workspace.claimed() as workspace:
             work_out(model)
-            call = begin_step(self, model, inputs, labels, lengths, criterion)
+            call = begin_step(self, model, inputs, labels, lengths, criterion, presynaptic)
             roots = roots_of_step(call)
             if has_other_hooks(model):
+                if presynaptic is not None:
+                    raise CapabilityError(
+                        "BPTT: with forward or backward hooks of the network, torch computes the gradients; nothing "
+                        "else (presynaptic, HLOP) can look at what they are made of; remove one of both"
+                    )
                 readout = model(inputs, generator=generator, detach_reset=self.detach_reset, lengths=lengths)[0]
                 return _back(call, criterion, readout.transpose(0, 1), labels, {})
             state = begin_state(call, None)
@@ -109,3 +119,6 @@ def _back(call: Call, criterion: Loss, readout: Tensor, labels: Tensor, rates: M
     total = criterion.value(readout, labels, call.ends)
     total.backward()  # type: ignore[no-untyped-call]
     return Outcome(float(total.detach()), final_scores(call, readout.detach()), rates)
+
+
+NAMED["bptt"] = BPTT()

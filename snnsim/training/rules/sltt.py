@@ -7,25 +7,24 @@ random ticks only.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from snnsim.errors import CapabilityError, ParameterError
-from snnsim.training.autograd.ticks import tick
+from snnsim.errors import ParameterError
 from snnsim.training.compute import gradients
-from snnsim.training.compute.call import Call, begin_state
+from snnsim.training.compute.call import Presynaptic
 from snnsim.training.compute.spike_lists import Inputs
-from snnsim.training.compute.threads import working
-from snnsim.training.compute.workspace import Workspace
-from snnsim.training.fused.chunks import ChunkedCall
-from snnsim.training.losses import Loss, as_loss, joined, scores_of
+from snnsim.training.losses import Loss, as_loss
+from snnsim.training.model.rule_names import NAMED
 from snnsim.training.model.trainable_network import TrainableNetwork
 from snnsim.training.parameters.settings import whole_number
+from snnsim.training.rules import online
+from snnsim.training.rules.abilities import refuse_time
 from snnsim.training.rules.base import Outcome, Rule
-from snnsim.training.rules.step import begin_step, check_model, loss_and_gradient, roots_of_step
+from snnsim.training.rules.step import begin_step, check_model, refuse_whole_scores, roots_of_step
 
 
 @dataclass(frozen=True)
@@ -64,22 +63,18 @@ class SLTT(Rule):
         loss: Loss | str = "per_tick_cross_entropy",
         generator: torch.Generator | None = None,
         lengths: Tensor | None = None,
+        *,
+        optimise: Callable[[], None] | None = None,
+        presynaptic: Presynaptic | None = None,
     ) -> Outcome:
         """Run a minibatch; see `Rule.step`. Memory does not grow with the number of ticks."""
         criterion = as_loss(loss)
         check_model(self, model)
-        if not criterion.per_tick:
-            raise ParameterError(
-                f"loss={type(criterion).__name__}: SLTT back-propagates each tick when it is computed and needs a loss "
-                "of that tick alone; a loss of the summed readout couples all ticks: use per_tick_cross_entropy or BPTT"
-            )
-        if model.whole_samples:
-            raise CapabilityError(
-                "SLTT drops every route through time, and delays and batch norm over the sequence are such routes; "
-                "use BPTT()"
-            )
+        refuse_whole_scores("SLTT", criterion)
+        refuse_time("SLTT", model)
         with torch.enable_grad(), model.workspace.claimed() as workspace:
-            call = begin_step(self, model, run_pre_hooks(model, inputs), labels, lengths, criterion)
+            given = online.run_pre_hooks("SLTT", model, inputs)
+            call = begin_step(self, model, given, labels, lengths, criterion, presynaptic)
             if self.k is not None and self.k > call.ticks:
                 raise ParameterError(f"SLTT k={self.k}: the samples have {call.ticks} ticks only")
             roots = roots_of_step(call)
@@ -89,94 +84,8 @@ class SLTT(Rule):
                 chosen = set(torch.randperm(call.ticks, generator=generator)[: self.k].tolist())
             gradients.notice_real_values(call, roots)
             if model.path == "plain":
-                outcome, found = self._plain(call, roots, labels, criterion, chosen)
-            else:
-                outcome, found = self._compiled(call, workspace, roots, labels, criterion, chosen)
-            gradients.hand_over(roots, found)
-            return outcome
-
-    def _compiled(
-        self,
-        call: Call,
-        workspace: Workspace,
-        roots: gradients.Roots,
-        labels: Tensor,
-        criterion: Loss,
-        chosen: set[int],
-    ) -> tuple[Outcome, dict[str, Tensor]]:
-        state, sums = begin_state(call, None), gradients.buffers(call, roots)
-        to_inputs = gradients.of_inputs(sums)
-        total, ends, score = 0.0, call.ends, call.model.score
-        scores: Tensor | None = None
-        spikes = []
-        with working() as team:
-            chunked = ChunkedCall(call, team, workspace)
-            for start, stop in chunked.windows(self.chunk):
-                now = [tick - start for tick in range(start, stop) if tick in chosen]
-                readout, record = chunked.forward(call.window(start, stop), state, "0" if now else None, start)
-                scores = joined(score, scores, scores_of(readout, score, ends, start))
-                value, gradient = loss_and_gradient(criterion, readout, labels, ends, start)
-                total += value
-                spikes.append(record.spikes(call))
-                if not now:
-                    continue
-                own = {name: torch.zeros_like(whole[: len(now)]) for name, whole in to_inputs.items()}
-                gradient = gradient[now] if len(now) < stop - start else gradient
-                chunked.backward(chunked.chosen(record, now), gradient, sums, own, None)
-                for name, part in own.items():
-                    to_inputs[name][[start + tick for tick in now]] = part
-            call.finish(state)
-        assert scores is not None
-        return Outcome(total, scores, call.rates(*spikes)), gradients.all_finished(call.model, sums)
-
-    def _plain(
-        self, call: Call, roots: gradients.Roots, labels: Tensor, criterion: Loss, chosen: set[int]
-    ) -> tuple[Outcome, dict[str, Tensor]]:
-        state = begin_state(call, None)
-        # The graphs of single ticks end at leaves; what the gradients come from may have a graph of its own.
-        leaves = {key: root.detach().requires_grad_(True) for key, root in roots.items()}
-        call.values = call.values | {key: leaf for key, leaf in leaves.items() if not key.startswith("input:")}
-        for name, leaf in gradients.of_inputs(leaves).items():
-            call.sources[name].values = leaf
-        total, score, ends = 0.0, call.model.score, call.ends
-        scores: Tensor | None = None
-        spikes = []
-        for number in range(call.ticks):
-            with torch.set_grad_enabled(number in chosen):
-                weights, coefficients = call.weights(), call.coefficients()
-                readout, after, fired = tick(call, call.frame(number), state, weights, coefficients, number)
-                value = criterion.value(readout[None], labels, ends, number)
-            if value.requires_grad:
-                value.backward()  # type: ignore[no-untyped-call]
-            # The one line that makes it SLTT: what the next tick starts from has no past.
-            state = {name: {key: x.detach() for key, x in one.items()} for name, one in after.items()}
-            total += float(value.detach())
-            scores = joined(score, scores, scores_of(readout.detach()[None], score, ends, number))
-            spikes.append(call.passed({name: one[None] for name, one in fired.items()}, number))
-        call.finish(state)
-        assert scores is not None
-        found = {key: torch.zeros_like(leaf) if leaf.grad is None else leaf.grad for key, leaf in leaves.items()}
-        return Outcome(total, scores, call.rates(*spikes)), found
+                return online.plain(call, labels, criterion, chosen)
+            return online.compiled(call, workspace, roots, labels, criterion, self.chunk, chosen)
 
 
-def run_pre_hooks(model: TrainableNetwork, inputs: Inputs) -> Inputs:
-    """Run what torch calls before the forward pass of a module, such as pruning, and return the inputs.
-
-    Raises
-    ------
-    CapabilityError
-        The module has hooks that look at its output, which SLTT never has as a whole.
-    """
-    if model._forward_hooks or model._backward_hooks or model._backward_pre_hooks:
-        raise CapabilityError(
-            "SLTT: the network has forward or backward hooks, which look at its readout as a whole; SLTT computes it "
-            "chunk by chunk: use BPTT(), or hooks of parameters"
-        )
-    given: Any = inputs
-    for number, hook in model._forward_pre_hooks.items():
-        with_keywords = number in model._forward_pre_hooks_with_kwargs
-        found: Any = hook(model, (given,), {}) if with_keywords else hook(model, (given,))
-        if found is not None:
-            found = found[0] if with_keywords else found
-            given = found[0] if isinstance(found, tuple) else found
-    return given  # type: ignore[no-any-return]
+NAMED["sltt"] = SLTT()
