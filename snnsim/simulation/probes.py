@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from snnsim.backends.contract.requests import TraceRequest
 from snnsim.errors import NetworkError, ParameterError, whole
+from snnsim.frames import Frames, Recordings
 from snnsim.network.network import Network
 from snnsim.neurons import NeuronModel
 from snnsim.simulation.counters import Answer
@@ -119,6 +120,22 @@ def resolve_probes(network: Network, probes: Iterable[Probe] | Probe | None) -> 
         else:
             raise ParameterError(f"record={probe!r}: expected a population name, Spikes(...) or Trace(...)")
     return Probes(tuple(spikes), tuple(traces), tuple(keys))
+
+
+def check_recorded(network: Network, probes: Probes, given: Mapping[int, Recordings]) -> None:
+    """Raise `ParameterError` where spikes are to be recorded of a source that is given frames."""
+    for number in probes.spikes:
+        if isinstance(given.get(number), Frames):
+            raise ParameterError(
+                f"record: the input {network.populations[number].name!r} is given Frames, which are no spikes; its "
+                "values are those that were given"
+            )
+
+
+def products_of(network: Network, given: Mapping[int, Recordings]) -> list[bool]:
+    """Return of each projection whether its source is given frames; nothing where none is."""
+    analog = {network.populations[number].name for number, one in given.items() if isinstance(one, Frames)}
+    return [projection.source in analog for projection in network.projections] if analog else []
 
 
 def _trace(network: Network, probe: Trace) -> TraceRequest:

@@ -14,6 +14,7 @@ from snnsim.backends.contract.requests import ExitRequest, RunOutput, RunRequest
 from snnsim.dynamic_confidence import DynamicConfidence
 from snnsim.errors import ParameterError
 from snnsim.events import Events
+from snnsim.frames import Recordings
 from snnsim.network.network import Network
 from snnsim.simulation.probes import Probes
 from snnsim.system.progress import bar
@@ -25,7 +26,7 @@ _DRAWN_BYTES = 24
 def run_recordings(
     program: Program,
     inputs: RunInputs,
-    given: Mapping[int, Events],
+    given: Mapping[int, Recordings],
     probes: Probes,
     exit_request: ExitRequest | None,
     ends: NDArray[np.int64],

@@ -395,7 +395,7 @@ class LongRun:
                 counters = places[number].counters
                 counts.append(run.spike_counts[counters : counters + population.size])
             else:
-                counts.append(np.bincount(request.inputs[number].sources, minlength=population.size))
+                counts.append(np.bincount(request.events_of(number).sources, minlength=population.size))
         operations = [
             int(self._out_degrees[connection.number].astype(np.int64) @ counts[connection.source_number])
             for connection in network.connections
@@ -419,7 +419,7 @@ class LongRun:
         n_populations = len(network.populations)
         for number in request.spikes:
             if number in request.inputs:
-                spikes[number] = request.inputs[number]
+                spikes[number] = request.events_of(number)
                 continue
             position = self._shared.position[number]
             parts = []
