@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from snnsim.dynamic_confidence import DynamicConfidence
 from snnsim.early_exit.curves import OracleCurve, oracle_curve
-from snnsim.events import Events
+from snnsim.frames import Recordings
 from snnsim.network.network import Network
 from snnsim.simulation.probes import Trace
 from snnsim.simulation.result import Result
@@ -83,7 +83,7 @@ class ExitMeasurement:
 
 def measure_early_exit(
     network: Network,
-    events: Events,
+    events: Recordings,
     labels: ArrayLike,
     rule: DynamicConfidence,
     *,
@@ -96,7 +96,7 @@ def measure_early_exit(
     ----------
     network : Network
         With one readout population.
-    events : Events
+    events : Events or Frames
     labels : array of int, shape (recordings,)
     rule : DynamicConfidence
     backend : str
