@@ -1,8 +1,8 @@
 """Frames: recordings as real values of every source, tick by tick or the same at all ticks; one or many of them.
 
-What a value is to a network: at each tick it is shown it multiplies the weights of its source, as a count of spikes does
-(see docs/semantics.md). A frame that is the same at all ticks, as a still image is ("direct" or "analog" input), is kept
-once.
+At each tick that it is shown a value multiplies the weights of its source, as a count of spikes does (see
+docs/semantics.md). A frame that is the same at all ticks, as a still image is ("direct" or "analog" input), is
+kept once.
 """
 
 from __future__ import annotations

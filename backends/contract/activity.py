@@ -235,7 +235,9 @@ class ChipActivity:
     def _beyond_rows(self) -> str:
         bad = [one for one in self.projections if one.held_drives > SATURATED * one.drives]
         listed = ", ".join(f"{one.held_drives / one.drives:.0%} of {one.name}" for one in bad)
-        return f"values went beyond what rows are driven with: {listed}. Give a larger DAC(full_scale=...)" if bad else ""
+        return (
+            f"values went beyond what rows are driven with: {listed}. Give a larger DAC(full_scale=...)" if bad else ""
+        )
 
     def _beyond_columns(self) -> str:
         bad: list[tuple[float, str, int]] = []

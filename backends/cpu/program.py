@@ -347,8 +347,11 @@ class CpuProgram(Program):
         return offsets, ticks, np.concatenate([batch.sources for batch in batches])
 
     def _frames(self, request: RunRequest, recordings: int) -> tuple[NDArray[Any], ...]:
-        """Return the frame table, the end of each source's frames in each recording, their values one source after
-        another, and the places of the sums of each projection."""
+        """Return what the engine shows of frames.
+
+        The table of frames, the end of each source's frames in each recording, their values one source after another,
+        and the places of the sums of each projection.
+        """
         given = request.frames
         if not given:
             return self._no_frames

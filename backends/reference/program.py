@@ -84,9 +84,7 @@ class ReferenceProgram(Program):
             np.zeros(len(network.projections), np.int64),
         )
         frames = request.frames
-        arriving = {
-            number: request.events_of(number)[recording] for number in request.inputs if number not in frames
-        }
+        arriving = {number: request.events_of(number)[recording] for number in request.inputs if number not in frames}
         end = request.ends_of(state.floats.shape[0])[recording : recording + 1]
         scores = None if request.exit is None else RunningScore(request.exit.score, end)
         for step in range(int(end[0])):

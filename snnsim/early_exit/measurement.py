@@ -55,6 +55,13 @@ class ExitMeasurement:
         means = [float(result.counters.synaptic_operations.sum(axis=1).mean()) for result in both]
         return means[0], means[1]
 
+    @property
+    def multiply_accumulates(self) -> tuple[float, float]:
+        """Mean products of real values and weights of a recording to the end, and with early exit."""
+        both = (self.full, self.early)
+        means = [float(result.counters.multiply_accumulates.sum(axis=1).mean()) for result in both]
+        return means[0], means[1]
+
     def __str__(self) -> str:
         n = len(self.full)
         rows = [("accuracy", *(f"{100 * value:.1f} %" for value in self.accuracy), self._points())]
@@ -64,6 +71,8 @@ class ExitMeasurement:
             ("synaptic operations a recording", self.synaptic_operations, "{:,.0f}"),
             ("wall time a recording, 1 thread", milliseconds, "{:.3f} ms"),
         ]
+        if self.multiply_accumulates[0]:
+            figures.insert(2, ("multiply-accumulates a recording", self.multiply_accumulates, "{:,.0f}"))
         for name, (before, after), form in figures:
             change = f"{100 * (after / before - 1):+.0f} %" if before else ""
             rows.append((name, form.format(before), form.format(after), change))

@@ -61,6 +61,17 @@ class Counters:
             self, synaptic_operations=np.where(chosen, 0, made), multiply_accumulates=np.where(chosen, made, 0)
         )
 
+    def operation_rows(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+        """Return the operations of each projection, a recording, as a header and rows of text."""
+        n, products = max(self.exit_ticks.size, 1), self.multiply_accumulates
+        rows: list[tuple[str, ...]] = [
+            (name, f"{self.synaptic_operations[:, i].sum() / n:,.0f}") for i, name in enumerate(self.projections)
+        ]
+        if not products.any():
+            return ("projection", "synaptic operations"), rows
+        rows = [(*row, f"{products[:, i].sum() / n:,.0f}") for i, row in enumerate(rows)]
+        return ("projection", "synaptic operations", "multiply-accumulates"), rows
+
     @property
     def events_in(self) -> NDArray[np.int64]:
         """Events that entered, shape (recordings,)."""

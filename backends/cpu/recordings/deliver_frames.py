@@ -1,8 +1,8 @@
 """Real values of one tick to their targets: kernels over flat arrays, one for each form of a projection.
 
-The products of a target are summed from zero, one after another in the order of the sources, and the sum is added to its
-input, so that the sums of a frame that is the same at all ticks are made once; they are the same as in the reference
-backend, bit for bit. Products to synapses with delays of their own are added to their slots one by one.
+The products of a target are summed from zero, one after another in the order of the sources, and the sum is added to
+its input, so that the sums of a frame that is the same at all ticks are made once; they are the same as in the
+reference backend, bit for bit. Products to synapses with delays of their own are added to their slots one by one.
 """
 
 from __future__ import annotations

@@ -366,9 +366,7 @@ def show(
         elif kind == SPARSE:
             held_counts[j] = multiply_sparse(sums, weights, start, rows, table_columns, values, active, count)
         else:
-            held_counts[j] = multiply_largest(
-                sums, weights, start, rows, table_columns, values, values.size, seen
-            )
+            held_counts[j] = multiply_largest(sums, weights, start, rows, table_columns, values, values.size, seen)
     place = base + ((tick + projections[j, DELAY]) % slots) * stride
     for n in range(size):
         state[place + n] += sums[n]

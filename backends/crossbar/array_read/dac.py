@@ -1,8 +1,8 @@
 """Digital-analog converters at the rows: real values as voltages of so many steps.
 
-A converter of ``bits`` bits has the codes ``-(2**(bits - 1) - 1) ... 2**(bits - 1) - 1``, as the converters at the columns
-have: symmetric, with a code for zero. The outermost codes drive a row with plus and minus the read voltage, for the
-values ``full_scale`` and ``-full_scale``; what lies beyond is held there. Halves are rounded to even codes.
+A converter of ``bits`` bits has the codes ``-(2**(bits - 1) - 1) ... 2**(bits - 1) - 1``, as the converters at the
+columns have: symmetric, with a code for zero. The outermost codes drive a row with plus and minus the read voltage, for
+the values ``full_scale`` and ``-full_scale``; what lies beyond is held there. Halves are rounded to even codes.
 """
 
 from __future__ import annotations

@@ -122,9 +122,9 @@ class ChipConfig:
             return
         if self.wires.unselected == "gated":
             raise CapabilityError(
-                "backend 'crossbar': Frames put rows at voltages of their own, and Wires(unselected='gated') are solved "
-                "for rows that are on or off; use unselected='grounded', config.without('wires'), or keep the projection "
-                "off the chip with Mapping(digital=...)"
+                "backend 'crossbar': Frames put rows at voltages of their own, and Wires(unselected='gated') are "
+                "solved for rows that are on or off; use unselected='grounded', config.without('wires'), or keep the "
+                "projection off the chip with Mapping(digital=...)"
             )
         if self.device.current_voltage is not None:
             raise CapabilityError(

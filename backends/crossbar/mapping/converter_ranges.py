@@ -74,8 +74,8 @@ def calibrated_ranges(fabric: DigitalFabric, given: Recordings | MappingOf[str, 
 
 def _ranges_for_frames(fabric: DigitalFabric, blocks: list[Placed], frames: Frames) -> dict[int, float]:
     """Return the full scale of the tiles of a projection whose source is given real values, on frames spread evenly."""
+    fabric.check_frames({placed.block.projection for placed in blocks})
     assert isinstance(fabric.device, Chip)
-    fabric.device.config.check_levels()
     dac, ranges = fabric.device.config.dac, {}
     shown = np.flatnonzero(np.arange(frames.values.shape[1]) < frames.lengths[:, None])
     every = frames.values.reshape(-1, frames.n_sources)

@@ -48,7 +48,8 @@ class Delivery(NamedTuple):
 class Activity:
     """What a projection has made the chip do since it was last asked.
 
-    `drives` are rows that were driven for real values, `held` those whose value was beyond what the converters reach. `watts` is voltage times current of every cell read, summed over the reads, None where the device does not tell.
+    `drives` are rows that were driven for real values, `held` those whose value was beyond what the converters reach.
+    `watts` is voltage times current of every cell read, summed over the reads, None where the device does not tell.
     `reads_of` are the reads of each tile, `conversions_of` its conversions, and `saturated_of` those beyond its range,
     for tiles of which that is known.
     """

@@ -103,7 +103,6 @@ class Block:
         owner, positions = np.divmod(group[new], self.targets.shape[0])
         return Reads(offsets, rows, owner, positions, times[new])
 
-
     def levels(self, values: NDArray[Any]) -> NDArray[np.float64]:
         """Return what values of the sources put on the rows.
 

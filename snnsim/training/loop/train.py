@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from snnsim.datasets.dataset import LabelledEvents
 from snnsim.errors import DeviceError, NetworkError, ParameterError, one_of
-from snnsim.events import Events
 from snnsim.frames import Recordings
 from snnsim.numerics import rng
 from snnsim.storage.hdf5 import as_path
