@@ -191,11 +191,9 @@ class Frames:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Frames):
             return NotImplemented
-        return (
-            (self.n_ticks, self.dt, self.values.dtype) == (other.n_ticks, other.dt, other.values.dtype)
-            and np.array_equal(self.lengths, other.lengths)
-            and np.array_equal(self.values, other.values)
-        )
+        mine, theirs = ((one.n_ticks, one.dt, one.values.dtype) for one in (self, other))
+        same = bool(mine == theirs) and np.array_equal(self.lengths, other.lengths)
+        return same and bool(np.array_equal(self.values, other.values))
 
     __hash__ = None  # type: ignore[assignment]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,8 +43,23 @@ class Counters:
     sources: tuple[bool, ...]
     multiply_accumulates: NDArray[np.int64] = None  # type: ignore[assignment]  # None is what may be given: there are none
 
+    if TYPE_CHECKING:  # what is accepted is wider than what is kept
+
+        def __init__(
+            self,
+            populations: tuple[str, ...],
+            projections: tuple[str, ...],
+            spikes: NDArray[np.int64],
+            membrane_updates: NDArray[np.int64],
+            synaptic_operations: NDArray[np.int64],
+            exit_ticks: NDArray[np.int64],
+            sources: tuple[bool, ...],
+            multiply_accumulates: NDArray[np.int64] | None = None,
+        ) -> None: ...
+
     def __post_init__(self) -> None:
-        if self.multiply_accumulates is None:
+        given: NDArray[np.int64] | None = self.multiply_accumulates
+        if given is None:
             object.__setattr__(self, "multiply_accumulates", np.zeros_like(self.synaptic_operations))
 
     def with_products(self, products: Sequence[bool]) -> Counters:

@@ -346,7 +346,7 @@ class LongRun:
         return any(bool(np.any(self.layout.ring(state.floats, place))) for place in self.layout.places)
 
     def _senders(self, request: RunRequest) -> Senders:
-        batches = [request.inputs[number] for number in self._source_numbers]
+        batches = [request.events_of(number) for number in self._source_numbers]
         for number, batch in zip(self._source_numbers, batches, strict=True):
             population = self.network.populations[number]
             if batch.sources.size and not 0 <= batch.sources.min() <= batch.sources.max() < population.size:

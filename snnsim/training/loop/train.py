@@ -287,7 +287,8 @@ def evaluate(
     for start in range(0, labels.size, batch_size):
         alone = model.evaluating(soft_delays=soft_delays) if isinstance(model, TrainableNetwork) else nullcontext()
         with torch.no_grad(), alone:
-            answers = model.scores(data.events[start : start + batch_size], score=chosen).argmax(1).numpy()
+            given: Any = data.events[start : start + batch_size]  # the model says which kinds it takes
+            answers = model.scores(given, score=chosen).argmax(1).numpy()
         right += int((answers == labels[start : start + batch_size]).sum())
     return right / labels.size
 
