@@ -63,6 +63,8 @@ def direct(
         float32, or float64 where the images are.
     """
     array = np.asarray(images)
+    if array.dtype.kind not in "fiub":
+        raise DataError(f"images of type {array.dtype}: must be real numbers")
     values = array if array.dtype == np.float64 else array.astype(np.float32)
     if array.dtype == np.uint8:
         values /= np.float32(255)
@@ -197,7 +199,7 @@ def latency(
 
 
 def delta(signals: ArrayLike, *, dt: float, threshold: float) -> Events:
-    """Return signals as events where they have moved by a threshold, as an event camera sees brightness (send on delta).
+    """Return signals as events where they have moved by a threshold, as event cameras see brightness (send on delta).
 
     Each source holds the level that its last event stands for, at first its value at tick 0. Where the signal is n
     thresholds or more above it, n events of polarity 1 are sent and the level rises by as much; below it, of polarity

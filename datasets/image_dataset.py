@@ -1,4 +1,4 @@
-"""ImageDataset: labelled images as bytes, and FrameDataset: labelled frames of real values, which networks learn from."""
+"""ImageDataset: labelled images as bytes; FrameDataset: labelled frames of real values, which networks learn from."""
 
 from __future__ import annotations
 

@@ -98,8 +98,8 @@ def split_tasks(
     order : array_like of int, shape (classes,), optional
         The classes in the order of the tasks; default as they are numbered.
     labels : {"within_task", "all"}
-        Count classes anew in each task, as for a head of its own and for domain-incremental learning; or keep the labels
-        and classes of the whole data set.
+        Count classes anew in each task, as for a head of its own and for domain-incremental learning; or keep the
+        labels and classes of the whole data set.
 
     Returns
     -------

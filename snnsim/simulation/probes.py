@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from snnsim.backends.contract.program import Program
 from snnsim.backends.contract.requests import TraceRequest
+from snnsim.backends.registry import check_recordings
 from snnsim.errors import NetworkError, ParameterError, whole
 from snnsim.frames import Frames, Recordings
 from snnsim.network.network import Network
@@ -122,12 +124,13 @@ def resolve_probes(network: Network, probes: Iterable[Probe] | Probe | None) -> 
     return Probes(tuple(spikes), tuple(traces), tuple(keys))
 
 
-def check_recorded(network: Network, probes: Probes, given: Mapping[int, Recordings]) -> None:
-    """Raise `ParameterError` where spikes are to be recorded of a source that is given frames."""
+def check_kinds(program: Program, probes: Probes, given: Mapping[int, Recordings]) -> None:
+    """Check that a backend takes recordings of these kinds, and that no spikes are to be recorded of frames."""
+    check_recordings(program, given)
     for number in probes.spikes:
         if isinstance(given.get(number), Frames):
             raise ParameterError(
-                f"record: the input {network.populations[number].name!r} is given Frames, which are no spikes; its "
+                f"record: the input {program.network.populations[number].name!r} is given Frames, which are no spikes; its "
                 "values are those that were given"
             )
 

@@ -20,7 +20,7 @@ from snnsim.backends.contract.program import Program
 from snnsim.backends.contract.requests import RunOutput, most
 from snnsim.backends.contract.state import State
 from snnsim.backends.contract.state_checks import check_state
-from snnsim.backends.registry import check_recordings, compile_network
+from snnsim.backends.registry import compile_network
 from snnsim.dynamic_confidence import DynamicConfidence
 from snnsim.errors import DeviceError, ParameterError, SnnsimError, whole
 from snnsim.frames import Recordings
@@ -30,7 +30,7 @@ from snnsim.simulation import checkpoints, plastic_weights
 from snnsim.simulation.counters import Counters
 from snnsim.simulation.long_run import LongRun
 from snnsim.simulation.network_change import carried, check_layout
-from snnsim.simulation.probes import Probe, Probes, answer_of, check_recorded, products_of, resolve_probes
+from snnsim.simulation.probes import Probe, Probes, answer_of, check_kinds, products_of, resolve_probes
 from snnsim.simulation.provenance import provenance
 from snnsim.simulation.recorders import MemorySink, StreamSink
 from snnsim.simulation.recordings import exit_request_of, run_recordings
@@ -193,7 +193,6 @@ class Simulation:
         """
         program, network = self._program, self._program.network
         given = self._inputs.check(inputs, recordings=1)
-        check_recordings(program, given)
         if duration is None:
             if not given:
                 raise ParameterError("duration is missing; without inputs a run needs a length in seconds")
@@ -203,7 +202,7 @@ class Simulation:
         if n_ticks < 1:
             raise ParameterError(f"duration={n_ticks * network.dt:g} s: a run takes one tick or more")
         probes = self._default_probes if record is None else resolve_probes(network, record)
-        check_recorded(network, probes, given)
+        check_kinds(program, probes, given)
         self._inputs.check_end(given, n_ticks)
         place = Place.of(stream, checkpoint, checkpoint_every, network.dt)
         if program.ranks > 1:
@@ -400,14 +399,13 @@ class Simulation:
         if self.program.learns:
             refuse_recordings(self.network)
         given = self._inputs.check(inputs)
-        check_recordings(self.program, given)
         if not given:
             raise ParameterError("inputs is empty; use run(duration) for a network without inputs")
         batch_size = whole("batch_size", batch_size, at_least=1)
         ends = self._inputs.ends(given)
         n_ticks = most(ends)
         probes = self._default_probes if record is None else self._with_answer(record)
-        check_recorded(self.network, probes, given)
+        check_kinds(self.program, probes, given)
         exit_request = None if early_exit is None else exit_request_of(self.network, early_exit, n_ticks)
         self.program.take_activity()  # of a run that was broken off
         began = time.perf_counter()
