@@ -294,8 +294,8 @@ def _drawn(
         recording, tick, source = np.nonzero(events)
         repeat = events[recording, tick, source]
         found.append(tuple(np.repeat(one, repeat) for one in (recording + part.start, tick, source)))
-    joined = [np.concatenate(parts) for parts in zip(*found, strict=True)]
-    return _sorted(*joined, len(values), size, n_ticks, dt)
+    recording, tick, source = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return _sorted(recording, tick, source, len(values), size, n_ticks, dt)
 
 
 def _parts(recordings: int, numbers: int) -> Iterator[slice]:

@@ -31,7 +31,8 @@ class TaskStream(Sequence[DataT], Generic[DataT]):
     """
 
     def __init__(self, length: int, make: Callable[[int], DataT]) -> None:
-        self._length, self._make = length, make
+        self._length = length
+        self._make: Callable[[int], Any] = make
 
     def __len__(self) -> int:
         """Return the number of tasks."""
@@ -41,7 +42,7 @@ class TaskStream(Sequence[DataT], Generic[DataT]):
     def __getitem__(self, which: int) -> DataT: ...
     @overload
     def __getitem__(self, which: slice) -> Sequence[DataT]: ...
-    def __getitem__(self, which: int | slice) -> DataT | Sequence[DataT]:
+    def __getitem__(self, which: int | slice) -> Any:
         """Return a task, or some as a stream."""
         chosen = range(self._length)[which]
         if isinstance(chosen, range):
@@ -74,7 +75,7 @@ def permuted_tasks(dataset: DataT, n: int, seed: int, *, first_as_it_is: bool = 
     _check(dataset)
     count, key = whole("n", n, at_least=1), check_seed("seed", seed)
 
-    def make(number: int) -> DataT:
+    def make(number: int) -> Any:
         if number == 0 and first_as_it_is:
             return dataset
         order = rng.permutation(key, rng.stream_number("permuted tasks", number), _sources(dataset))
@@ -125,7 +126,7 @@ def split_tasks(
     if empty:
         raise DataError(f"{dataset.name}: has no samples of {', '.join(map(repr, empty))}; its task would be empty")
 
-    def make(task: int) -> DataT:
+    def make(task: int) -> Any:
         own = chosen[task * number : (task + 1) * number]
         part: Any = dataset[np.flatnonzero(np.isin(dataset.labels, own))]
         name = f"{dataset.name}-task-{task}"
@@ -158,8 +159,8 @@ def _permuted(dataset: Any, order: NDArray[np.int64], name: str) -> Any:
         return replace(dataset, images=flat.reshape(dataset.images.shape), name=name)
     if isinstance(dataset, FrameDataset):
         frames = dataset.events
-        moved = Frames(frames.values[:, :, order], frames.n_ticks, frames.dt, frames.lengths)
-        return replace(dataset, events=moved, name=name)
+        shown = Frames(frames.values[:, :, order], frames.n_ticks, frames.dt, frames.lengths)
+        return replace(dataset, events=shown, name=name)
     events, place = dataset.events, np.empty(order.size, np.int32)
     place[order] = np.arange(order.size)
     sources = place[events.sources]

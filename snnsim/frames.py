@@ -191,9 +191,9 @@ class Frames:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Frames):
             return NotImplemented
-        mine, theirs = ((one.n_ticks, one.dt, one.values.dtype) for one in (self, other))
-        same = bool(mine == theirs) and np.array_equal(self.lengths, other.lengths)
-        return same and bool(np.array_equal(self.values, other.values))
+        mine, theirs = ((one.n_ticks, one.dt, str(one.values.dtype)) for one in (self, other))
+        pairs = ((self.lengths, other.lengths), (self.values, other.values))
+        return mine == theirs and all(np.array_equal(*pair) for pair in pairs)
 
     __hash__ = None  # type: ignore[assignment]
 

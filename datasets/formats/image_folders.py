@@ -75,7 +75,8 @@ def read_image_folder(
     one_of("channels", channels, (None, 1, 3))
     if limit is not None:
         whole("limit", limit, at_least=1)
-    if classes is not None and (isinstance(classes, str) or not classes or len(set(classes)) != len(classes)):
+    given: Any = classes  # from outside, it may be anything
+    if given is not None and (isinstance(given, str) or not given or len(set(given)) != len(given)):
         raise ParameterError(f"classes={classes!r}: must be names of folders, each once")
     where = Path(path)
     with _opened(where) as (files, read):

@@ -130,8 +130,8 @@ def check_kinds(program: Program, probes: Probes, given: Mapping[int, Recordings
     for number in probes.spikes:
         if isinstance(given.get(number), Frames):
             raise ParameterError(
-                f"record: the input {program.network.populations[number].name!r} is given Frames, which are no spikes; its "
-                "values are those that were given"
+                f"record: the input {program.network.populations[number].name!r} is given Frames, which are no "
+                "spikes; its values are those that were given"
             )
 
 

@@ -380,7 +380,7 @@ class Simulation:
         Parameters
         ----------
         inputs : Events or Frames, or dict of them by population
-            The recordings, for each `Input` population; `Frames` are real values that multiply the weights.
+            The recordings, for each `Input` population; see `snnsim.Frames` for real values.
         record : probes, optional
             Default the network's ends. Where something else is recorded, the network's single output is recorded too,
             so that the result has the answers; pass ``()`` to record nothing.
@@ -447,14 +447,8 @@ class Simulation:
         lengths: NDArray[np.int64] | None = None,
     ) -> Result:
         network = self.network
-        counters = Counters(
-            *self._names,
-            output.population_spikes,
-            output.membrane_updates,
-            output.synaptic_operations,
-            output.exit_ticks,
-            self._is_source,
-        ).with_products(products_of(network, given))
+        counts = (output.population_spikes, output.membrane_updates, output.synaptic_operations, output.exit_ticks)
+        counters = Counters(*self._names, *counts, self._is_source).with_products(products_of(network, given))
         activity = self.program.take_activity()
         if activity is not None:
             activity.warn(stacklevel=3)
