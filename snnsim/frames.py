@@ -145,7 +145,7 @@ class Frames:
     @property
     def is_constant(self) -> bool:
         """Whether there is one frame that is shown at every tick."""
-        return self.values.shape[1] == 1
+        return int(self.values.shape[1]) == 1
 
     @property
     def duration(self) -> float:
