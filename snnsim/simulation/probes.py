@@ -125,8 +125,24 @@ def resolve_probes(network: Network, probes: Iterable[Probe] | Probe | None) -> 
 
 
 def check_kinds(program: Program, probes: Probes, given: Mapping[int, Recordings]) -> None:
-    """Check that a backend takes recordings of these kinds, and that no spikes are to be recorded of frames."""
+    """Check that a backend takes recordings of these kinds in its precision, and that no frames are to be recorded.
+
+    Raises
+    ------
+    CapabilityError
+        The backend takes no frames.
+    ParameterError
+        Spikes are to be recorded of a source that is given frames, or the precision of the run does not hold a value.
+    """
     check_recordings(program, given)
+    for number, one in given.items():
+        if isinstance(one, Frames) and one.values.dtype != program.dtype and one.values.size:
+            largest = max(float(one.values.max()), -float(one.values.min()))
+            if largest > np.finfo(program.dtype).max:
+                raise ParameterError(
+                    f"inputs of {program.network.populations[number].name!r}: a value of size {largest:g} is beyond what "
+                    f"{program.dtype} holds; use dtype='float64'"
+                )
     for number in probes.spikes:
         if isinstance(given.get(number), Frames):
             raise ParameterError(
