@@ -386,7 +386,7 @@ def test_what_frames_cannot_be_is_refused_by_name():
         simulation.run(2e-3, still())
     with pytest.raises(ParameterError, match="expected Events or Frames"):
         simulation.run_samples({"in": np.ones((1, 12))})
-    with pytest.raises(ParameterError, match="a value of size 1e.300 is beyond what float32 holds"):
+    with pytest.raises(ParameterError, match=r"a value of size 1e.300 is beyond what float32 holds"):
         simulation.run_samples(still(value=-1e300))
     with pytest.raises(ParameterError, match=r"recording 0 has no ticks"):
         simulation.run_samples(still().with_lengths(0))

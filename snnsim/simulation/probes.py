@@ -138,10 +138,10 @@ def check_kinds(program: Program, probes: Probes, given: Mapping[int, Recordings
     for number, one in given.items():
         if isinstance(one, Frames) and one.values.dtype != program.dtype and one.values.size:
             largest = max(float(one.values.max()), -float(one.values.min()))
-            if largest > np.finfo(program.dtype).max:
+            if largest > float(np.finfo(program.dtype).max):
                 raise ParameterError(
-                    f"inputs of {program.network.populations[number].name!r}: a value of size {largest:g} is beyond what "
-                    f"{program.dtype} holds; use dtype='float64'"
+                    f"inputs of {program.network.populations[number].name!r}: a value of size {largest:g} is beyond "
+                    f"what {program.dtype} holds; use dtype='float64'"
                 )
     for number in probes.spikes:
         if isinstance(given.get(number), Frames):
