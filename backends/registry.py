@@ -8,12 +8,14 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 from snnsim.backends.contract.capabilities import missing
 from snnsim.backends.contract.options import DEFAULTS, Options
 from snnsim.backends.contract.program import Program
 from snnsim.errors import BackendError, CapabilityError, ParameterError
+from snnsim.frames import Frames, Recordings
 from snnsim.network.network import Network
 
 #: Module and class of each backend of our own; modules are imported when first asked for.
@@ -85,6 +87,17 @@ def compile_network(network: Network, backend: str, options: Options = DEFAULTS,
         others = f"backends that can: {', '.join(able)}" if able else "no installed backend can"
         raise CapabilityError(f"backend {backend!r} cannot run {lacking.what}; {others}")
     return program(network, options, **own)
+
+
+def check_recordings(program: Program, given: Mapping[int, Recordings]) -> None:
+    """Raise `CapabilityError` where recordings are of a kind that the backend does not take."""
+    for number, recordings in given.items():
+        if isinstance(recordings, Frames) and not program.capabilities.frames:
+            able = [name for name, other in installed().items() if other.capabilities.frames]
+            raise CapabilityError(
+                f"backend {program.name!r} cannot run Frames, which are given for the input "
+                f"{program.network.populations[number].name!r}; backends that can: {', '.join(able)}"
+            )
 
 
 def _entry_points() -> list[importlib.metadata.EntryPoint]:

@@ -52,6 +52,8 @@ class RandomShift:
             Key of the random numbers.
         """
         _, height, width = self.sensor_shape
+        if not isinstance(events, Events):
+            raise ParameterError(f"RandomShift moves Events, not {type(events).__name__}")
         if events.n_sources != int(np.prod(self.sensor_shape)):
             raise ParameterError(
                 f"events have {events.n_sources} sources, sensor_shape={self.sensor_shape} another number"

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from snnsim.datasets.frames import FrameBatch, frame_batches, pooled_channels
 from snnsim.errors import DataError, ParameterError
 from snnsim.events import Events
+from snnsim.frames import Recordings
 from snnsim.numerics.sampling import (
     IntArray,
     batch_indices,
@@ -26,11 +27,11 @@ from snnsim.storage.hdf5 import read_hdf5, write_hdf5
 
 
 class LabelledEvents(Protocol):
-    """Anything with recordings and labels, such as an `EventDataset`."""
+    """Anything with recordings and labels, such as an `EventDataset` or a `FrameDataset`."""
 
     @property
-    def events(self) -> Events:
-        """One recording a sample."""
+    def events(self) -> Recordings:
+        """One recording a sample: events, or frames of real values."""
 
     @property
     def labels(self) -> IntArray:

@@ -25,6 +25,7 @@ from snnsim.connectivity import SumPool2d as SumPool2d
 from snnsim.connectivity import Uniform as Uniform
 from snnsim.errors import SnnsimError as SnnsimError
 from snnsim.events import Events as Events
+from snnsim.frames import Frames as Frames
 from snnsim.network.learnable_delay import Learnable as Learnable
 from snnsim.network.network import Network as Network
 from snnsim.network.population import Population as Population
@@ -92,6 +93,7 @@ __all__ = [
     "FixedInDegree",
     "FixedProbability",
     "FixedTotalNumber",
+    "Frames",
     "HomeostaticLIF",
     "Input",
     "Kaiming",

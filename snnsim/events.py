@@ -84,7 +84,7 @@ class Events:
             raise DataError(f"events: offsets must run from 0 to the number of events, {ticks.size}")
         if np.any(np.diff(offsets) < 0):
             raise DataError("events: offsets must not fall")
-        object.__setattr__(self, "lengths", _as_lengths(self.lengths, offsets.size - 1, self.n_ticks))
+        object.__setattr__(self, "lengths", lengths_of("events", self.lengths, offsets.size - 1, self.n_ticks))
         if ticks.size:
             self._check_contents()
 
@@ -259,7 +259,7 @@ class Events:
             offsets, lengths = self.offsets[start : stop + 1] - low, self.lengths[start:stop]
             return self._trusted(self.ticks[low:high], self.sources[low:high], offsets, lengths)
         else:
-            chosen = np.arange(len(self))[which if isinstance(which, slice) else _as_index(which)]
+            chosen = np.arange(len(self))[which if isinstance(which, slice) else recording_index(which)]
         starts, sizes = self.offsets[chosen], self.offsets[chosen + 1] - self.offsets[chosen]
         offsets = np.zeros(chosen.size + 1, np.int64)
         np.cumsum(sizes, out=offsets[1:])
@@ -493,20 +493,20 @@ class Events:
 _FIELDS = ("ticks", "sources", "offsets", "n_sources", "n_ticks", "dt", "lengths")
 
 
-def _as_lengths(lengths: ArrayLike | None, recordings: int, n_ticks: int) -> NDArray[np.int64]:
+def lengths_of(what: str, lengths: ArrayLike | None, recordings: int, n_ticks: int) -> NDArray[np.int64]:
     """Return the length of each recording, or raise `DataError` where they do not fit the batch."""
     if lengths is None:
         return np.full(recordings, n_ticks, np.int64)
     array = _as_int64("lengths", lengths)
     if array.shape != (recordings,):
-        raise DataError(f"events: lengths have shape {array.shape}; {recordings} recordings have one each")
+        raise DataError(f"{what}: lengths have shape {array.shape}; {recordings} recordings have one each")
     if array.size and (array.min() < 0 or array.max() > n_ticks):
         bad = int(array.min() if array.min() < 0 else array.max())
-        raise DataError(f"events: a length of {bad} ticks lies outside 0 ... {n_ticks}")
+        raise DataError(f"{what}: a length of {bad} ticks lies outside 0 ... {n_ticks}")
     return array
 
 
-def _as_index(which: ArrayLike) -> NDArray[Any]:
+def recording_index(which: ArrayLike) -> NDArray[Any]:
     """Return recordings chosen by numbers or by a mask as a flat array."""
     index = np.asarray(which) if np.size(which) else np.zeros(0, np.int64)
     if index.ndim != 1:

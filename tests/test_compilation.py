@@ -100,5 +100,5 @@ def test_the_first_compilation_says_that_it_compiles_and_how_far_it_is(tmp_path)
 
     first = said()
     assert re.fullmatch(r"snnsim compiles, once on this machine: \d+ functions, \d+ s.*", first[0])
-    assert any(re.search(r"the engine of recordings: \d+ of about 69", line) for line in first)
+    assert any(re.search(r"the engine of recordings: \d+ of about 77", line) for line in first)
     assert said() == []  # kept on the disk

@@ -6,6 +6,7 @@ import pytest
 from snnsim import IF, LI, LIF, Conv2d, Dense, Events, Input, Network, Population, Projection, Simulation, Trace
 from snnsim.backends.crossbar import (
     ADC,
+    DAC,
     STAGES,
     Chip,
     ChipConfig,
@@ -43,6 +44,7 @@ EVERYTHING = ChipConfig(
     ),
     wires=Wires(2.0, 2.0, unselected="grounded"),
     adc=ADC(8, full_scale=100.0, offset_spread=0.5, gain_spread=0.02),
+    dac=DAC(6),
 )
 
 
@@ -67,7 +69,7 @@ def cells(low, high=1.0, rows=400, columns=200):
 def test_there_is_a_test_of_every_stage():
     assert set(STAGES) == {
         *("levels", "programming", "verify", "spread", "stuck", "read_noise", "flicker", "drift", "current_voltage"),
-        *("wires", "adc", "adc_spread"),
+        *("wires", "adc", "adc_spread", "dac"),
     }
     for stage in STAGES:
         assert EVERYTHING.only(stage).without(stage) == EVERYTHING.only() != EVERYTHING.without(stage) != EVERYTHING

@@ -275,7 +275,7 @@ def test_a_file_without_a_known_hash_is_refused(server, tmp_path):
 
 
 def test_the_manifest_knows_every_file_by_hash():
-    assert set(DATASETS) == {"nmnist", "digits", "shd", "ssc"}
+    assert set(DATASETS) == {"nmnist", "digits", "shd", "ssc", "mnist", "fashion_mnist", "cifar10"}
     for card in DATASETS.values():
         assert card.licence
         assert card.doi

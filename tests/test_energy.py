@@ -53,7 +53,18 @@ def result():
 
 def activity(**changes):
     first = ProjectionActivity(
-        "input->hidden", 1, 55, 180, 4320, 660, 8, read_watts=3e-3, busiest_reads=55, programming_pulses=900
+        "input->hidden",
+        1,
+        55,
+        180,
+        4320,
+        660,
+        8,
+        read_watts=3e-3,
+        busiest_reads=55,
+        programming_pulses=900,
+        drives=180,
+        dac_bits=6,
     )
     second = ProjectionActivity("hidden->out", 2, 40, 60, 480, 160, 6, additions=80)
     return replace(ChipActivity((first, second), 3, 64, 128, 0.2, "made up for a test"), **changes)
@@ -210,6 +221,8 @@ def test_chip_alone_and_projections_that_it_does_not_hold(result):
 def test_changing_an_assumption_changes_its_lines_and_no_other(result, name):
     # One projection on the chip, one with currents unknown, and the rest in digital logic: every assumption is used.
     first, second = activity().projections
+    counters = result.counters
+    result = replace(counters, multiply_accumulates=counters.synaptic_operations // 2)
     runs = [energy_report(result, costs, activity=activity(projections=(first,))) for costs in _two_tables(name)]
     runs += [
         energy_report(result, costs, activity=activity(projections=(first, second))) for costs in _two_tables(name)

@@ -341,7 +341,7 @@ def test_default_probes_are_the_ends_of_the_network():
             "'a' is no Input population; there are: in",
         ),
         (lambda sim: sim.run_samples({}), ParameterError, "events for in are missing"),
-        (lambda sim: sim.run_samples({"in": [1, 2]}), ParameterError, "expected Events, got list"),
+        (lambda sim: sim.run_samples({"in": [1, 2]}), ParameterError, "expected Events or Frames, got list"),
         (
             lambda sim: sim.run_samples(some_events(n_sources=3)),
             NetworkError,

@@ -54,6 +54,10 @@ class ProjectionActivity:
         Conversions that went beyond the range of the ADCs. None where the chip does not tell.
     of_tiles : sequence of (int, int, int)
         Number, conversions, and conversions beyond the range of each tile that was read and tells.
+    drives, held_drives : int
+        Rows that were driven for real values, summed over the reads, and those whose value lay beyond the converters.
+    dac_bits : int or None
+        Bits of the converters at the rows; None where there are none, or nothing was driven for real values.
     """
 
     name: str
@@ -69,17 +73,24 @@ class ProjectionActivity:
     programming_pulses: int = 0
     saturated: int | None = None
     of_tiles: tuple[tuple[int, int, int], ...] = ()
+    drives: int = 0
+    held_drives: int = 0
+    dac_bits: int | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
             raise ParameterError(f"ProjectionActivity: name={self.name!r}: must be the name of a projection")
         where = f"activity of {self.name!r}: "
         counts = ("reads", "active_rows", "cell_reads", "conversions", "additions", "programming_pulses")
-        for name in counts:
+        for name in (*counts, "drives", "held_drives"):
             object.__setattr__(self, name, whole(where + name, getattr(self, name)))
         object.__setattr__(self, "tiles", whole(where + "tiles", self.tiles, at_least=1))
         if self.adc_bits is not None:
             object.__setattr__(self, "adc_bits", whole(where + "adc_bits", self.adc_bits, at_least=1))
+        if self.dac_bits is not None:
+            object.__setattr__(self, "dac_bits", whole(where + "dac_bits", self.dac_bits, at_least=1))
+        if self.held_drives > self.drives:
+            raise ParameterError(f"{where}held_drives={self.held_drives} is more than {self.drives} drives")
         if self.read_watts is not None:
             positive(where + "read_watts", self.read_watts, zero=True)
             object.__setattr__(self, "read_watts", float(self.read_watts))
@@ -133,7 +144,7 @@ class ProjectionActivity:
             tiles[tile] = before[0] + conversions, before[1] + beyond
         sums = {
             name: getattr(self, name) + getattr(other, name)
-            for name in ("reads", "active_rows", "cell_reads", "conversions", "additions")
+            for name in ("reads", "active_rows", "cell_reads", "conversions", "additions", "drives", "held_drives")
         }
         # The pulses of programming are those of the chip, which both runs saw.
         pulses = max(self.programming_pulses, other.programming_pulses)
@@ -143,6 +154,7 @@ class ProjectionActivity:
             busiest_reads=busiest,
             programming_pulses=pulses,
             saturated=saturated,
+            dac_bits=self.dac_bits if other.dac_bits is None else other.dac_bits,
             of_tiles=tuple((tile, *counts) for tile, counts in sorted(tiles.items())),
             **sums,
         )
@@ -218,6 +230,16 @@ class ChipActivity:
 
     def saturation(self) -> str:
         """Return what is to be said of conversions beyond the range of their converters; nothing where few were."""
+        return "; ".join(text for text in (self._beyond_columns(), self._beyond_rows()) if text)
+
+    def _beyond_rows(self) -> str:
+        bad = [one for one in self.projections if one.held_drives > SATURATED * one.drives]
+        listed = ", ".join(f"{one.held_drives / one.drives:.0%} of {one.name}" for one in bad)
+        return (
+            f"values went beyond what rows are driven with: {listed}. Give a larger DAC(full_scale=...)" if bad else ""
+        )
+
+    def _beyond_columns(self) -> str:
         bad: list[tuple[float, str, int]] = []
         for one in self.projections:
             whole_of_it = (-1, one.conversions, one.saturated or 0)

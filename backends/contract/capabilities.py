@@ -13,6 +13,8 @@ from snnsim.network.network import Network
 class Capabilities:
     """What a backend can do beyond running a network tick by tick; plasticity is that of one long run.
 
+    `frames` are inputs of real values (`snnsim.Frames`).
+
     A backend that runs every model, those of users too, gives the live ``MODELS.keys()`` as its models.
     """
 
@@ -20,6 +22,7 @@ class Capabilities:
     batch: bool = True
     early_exit: bool = True
     drives: bool = False
+    frames: bool = False
     plasticity: bool = False
     receptors: frozenset[str] = frozenset({"Delta", "Exponential"})
     models: Set[str] = field(default_factory=frozenset)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnsim.events import Events
+from snnsim.frames import Frames, Recordings
 from snnsim.network.network import Network
 from snnsim.scores import SCORES
 
@@ -47,8 +48,8 @@ class RunRequest:
     ----------
     n_ticks : int
         Ticks to advance.
-    inputs : mapping of int to Events
-        Events of each source population, one recording for each of the state's.
+    inputs : mapping of int to Events or Frames
+        Of each source population, one recording for each of the state's.
     spikes : tuple of int
         Populations whose spikes are recorded.
     traces : tuple of TraceRequest
@@ -60,7 +61,7 @@ class RunRequest:
     """
 
     n_ticks: int
-    inputs: Mapping[int, Events]
+    inputs: Mapping[int, Recordings]
     spikes: tuple[int, ...] = ()
     traces: tuple[TraceRequest, ...] = ()
     exit: ExitRequest | None = None
@@ -70,6 +71,17 @@ class RunRequest:
     def ends_of(self, recordings: int) -> NDArray[np.int64]:
         """Return after how many ticks each recording is left."""
         return np.full(recordings, self.n_ticks, np.int64) if self.ends is None else self.ends
+
+    @property
+    def frames(self) -> dict[int, Frames]:
+        """The inputs that are frames."""
+        return {number: given for number, given in self.inputs.items() if isinstance(given, Frames)}
+
+    def events_of(self, population: int) -> Events:
+        """Return the events of a source population that is given events."""
+        given = self.inputs[population]
+        assert isinstance(given, Events)
+        return given
 
     @cached_property
     def cut_short(self) -> bool:
@@ -87,7 +99,7 @@ def most(counts: NDArray[np.int64]) -> int:
     return int(counts[0] if counts.size == 1 else counts.max())
 
 
-def recording_ends(network: Network, inputs: Mapping[int, Events]) -> NDArray[np.int64]:
+def recording_ends(network: Network, inputs: Mapping[int, Recordings]) -> NDArray[np.int64]:
     """Return after how many ticks each recording is left: its length, and what the network needs after that.
 
     Of several inputs the longest counts.
@@ -108,11 +120,11 @@ class RunOutput:
     traces : list of ndarray, shape (recordings, records, neurons)
         One for each trace asked for; NaN after a recording's exit or end.
     population_spikes : ndarray of int64, shape (recordings, populations)
-        Spikes (of sources: events).
+        Spikes (of sources: events; none of frames).
     membrane_updates : ndarray of int64, shape (recordings, populations)
         Neurons advanced by a tick.
     synaptic_operations : ndarray of int64, shape (recordings, projections)
-        Weights added to an input.
+        Weights added to an input; where the source is given frames, products of a value and a weight.
     exit_ticks : ndarray of int64, shape (recordings,)
         Ticks that were computed.
     """

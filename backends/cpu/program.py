@@ -42,6 +42,7 @@ _PARTS_PER_THREAD = 4
 _ONE_RECORDING = np.arange(2)
 _NO_TRACES = np.zeros((0, e.TRACE_FIRST_RECORD + 1), np.int64)
 _NO_NEURONS = np.zeros(0, np.int64)
+_NO_EVENTS, _NO_SOURCES = np.zeros(0, np.int64), np.zeros(0, np.int32)
 
 
 def _facts(options: Options) -> dict[str, str]:
@@ -66,7 +67,9 @@ class CpuProgram(Program):
     """
 
     name = "cpu"
-    capabilities = Capabilities(drives=True, plasticity=True, receptors=frozenset(RECEPTORS), models=MODELS.keys())
+    capabilities = Capabilities(
+        drives=True, frames=True, plasticity=True, receptors=frozenset(RECEPTORS), models=MODELS.keys()
+    )
 
     def __init__(
         self,
@@ -94,6 +97,13 @@ class CpuProgram(Program):
             self.held = 0  # but a state, until the first run
         self._places = {place.population: place for place in self.layout.places}
         self._source_numbers = [i for i, p in enumerate(network.populations) if p.is_source]
+        # Looked up once: a run of one short recording takes less time than many look-ups.
+        self._no_frames = (
+            np.full((len(self._source_numbers), e.FRAMES + 1), -1, np.int64),
+            np.zeros((0, 0), np.int64),
+            np.zeros(0, self.dtype),
+            np.zeros(len(network.projections) + 1, np.int64),
+        )
         self._neurons = np.array([0 if p.is_source else p.size for p in network.populations], np.int64)
 
     def forecast(self) -> MemoryForecast:
@@ -181,8 +191,20 @@ class CpuProgram(Program):
     def run_long(self, state: State, request: RunRequest) -> RunOutput:
         """Advance the one recording of a long run, on all threads.
 
-        A network with zero-delay projections between populations of neurons cannot go in parts; it takes one thread.
+        A network with zero-delay projections between populations of neurons cannot go in parts, and neither can one
+        that is given frames: they take one thread.
         """
+        if request.frames:
+            if self.ranks > 1:
+                raise CapabilityError(
+                    f"backend {self.name!r} cannot run Frames on several ranks; run one process, or ranks='separate'"
+                )
+            if self.learns:
+                raise CapabilityError(
+                    f"backend {self.name!r} cannot run Frames in a network that has plastic projections; backends that "
+                    "can: reference"
+                )
+            return super().run_long(state, request)
         return self._long.run(state, request) if self._in_parts else super().run_long(state, request)
 
     @property
@@ -218,7 +240,7 @@ class CpuProgram(Program):
         if self.learns:
             refuse_recordings(self.network)
         recordings = state.floats.shape[0]
-        t, events = self._tables, self._events(request, recordings)
+        t, events, frames = self._tables, self._events(request, recordings), self._frames(request, recordings)
         cells = t.cells
         populations = cells.populations
         engine_spikes = [number for number in request.spikes if number in self._places]
@@ -274,6 +296,7 @@ class CpuProgram(Program):
                     state.floats,
                     state.counters,
                     *events,
+                    *frames,
                     traces,
                     neurons,
                     values,
@@ -311,7 +334,9 @@ class CpuProgram(Program):
 
     def _events(self, request: RunRequest, recordings: int) -> tuple[NDArray[Any], ...]:
         """Return offsets (sources, recordings + 1), ticks and sources of the events of all source populations."""
-        batches = [request.inputs[number] for number in self._source_numbers]
+        none = Events.unchecked(_NO_EVENTS, _NO_SOURCES, np.zeros(recordings + 1, np.int64), 1, 1, 1.0)
+        frames = request.frames
+        batches = [none if number in frames else request.events_of(number) for number in self._source_numbers]
         if len(batches) == 1:
             return batches[0].offsets[None, :], batches[0].ticks, batches[0].sources
         if not batches:
@@ -320,6 +345,28 @@ class CpuProgram(Program):
         offsets = np.stack([batch.offsets + start for batch, start in zip(batches, starts, strict=True)])
         ticks = np.concatenate([batch.ticks for batch in batches])
         return offsets, ticks, np.concatenate([batch.sources for batch in batches])
+
+    def _frames(self, request: RunRequest, recordings: int) -> tuple[NDArray[Any], ...]:
+        """Return what the engine shows of frames.
+
+        The table of frames, the end of each source's frames in each recording, their values one source after another,
+        and the places of the sums of each projection.
+        """
+        given = request.frames
+        if not given:
+            return self._no_frames
+        table = np.full((len(self._source_numbers), e.FRAMES + 1), -1, np.int64)
+        ends = np.zeros((len(self._source_numbers), recordings), np.int64)
+        values, place = [], 0
+        for source, number in enumerate(self._source_numbers):
+            if number in given:
+                frames = given[number]
+                table[source], ends[source] = (place, frames.values.shape[1]), frames.lengths
+                values.append(np.ascontiguousarray(frames.values, self.dtype).reshape(-1))
+                place += values[-1].size
+        sizes = [one.target.size if one.source_number in given else 0 for one in self.network.connections]
+        held = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
+        return table, ends, values[0] if len(values) == 1 else np.concatenate(values), held
 
     def _traces(
         self, state: State, request: RunRequest, recordings: int
@@ -373,7 +420,7 @@ class CpuProgram(Program):
                 mine = log if len(engine_spikes) == 1 else log[:, log[e.LOG_POPULATION] == number]
                 which, ticks, sources = mine[e.LOG_RECORDING], mine[e.LOG_TICK], mine[e.LOG_SOURCE]
             else:
-                events = request.inputs[number]
+                events = request.events_of(number)
                 keep = events.ticks < exit_ticks[events.recordings]
                 which, ticks, sources = events.recordings[keep], events.ticks[keep], events.sources[keep]
             spikes[number] = Events.unchecked(

@@ -7,6 +7,7 @@ Units: conductance in microsiemens, voltage in volt, current in microampere, tim
 """
 
 from snnsim.backends.crossbar.array_read.converter import ADC as ADC
+from snnsim.backends.crossbar.array_read.dac import DAC as DAC
 from snnsim.backends.crossbar.array_read.noise_keys import moment as moment
 from snnsim.backends.crossbar.cells import CellState as CellState
 from snnsim.backends.crossbar.chip.chip import Chip as Chip
@@ -38,6 +39,7 @@ from snnsim.backends.crossbar.wires.resistances import Wires as Wires
 
 __all__ = [
     "ADC",
+    "DAC",
     "STAGES",
     "CellState",
     "Chip",

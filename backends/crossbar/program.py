@@ -28,11 +28,12 @@ from snnsim.backends.crossbar.mapping.converter_ranges import calibrated_ranges
 from snnsim.backends.crossbar.mapping.fabric import DigitalFabric
 from snnsim.backends.crossbar.mapping.mapping import Mapping
 from snnsim.backends.crossbar.mapping.weight_blocks import DIGITAL_RULES, expected_pairs
-from snnsim.backends.numpy_engine.deliver import Row, deliver, row_of
+from snnsim.backends.numpy_engine.deliver import Row, deliver, deliver_frame, row_of
 from snnsim.backends.numpy_engine.early_exit import is_sure
 from snnsim.backends.numpy_engine.integrate import add_drives, advance_all, coefficients_of, drives_of
 from snnsim.errors import DeviceError, ParameterError, SnnsimError
 from snnsim.events import Events
+from snnsim.frames import Frames
 from snnsim.network.network import Network
 from snnsim.neurons import MODELS, RECEPTORS
 from snnsim.scores import RunningScore
@@ -62,7 +63,7 @@ class CrossbarProgram(Program):
     """
 
     name = "crossbar"
-    capabilities = Capabilities(drives=True, receptors=frozenset(RECEPTORS), models=MODELS.keys())
+    capabilities = Capabilities(drives=True, frames=True, receptors=frozenset(RECEPTORS), models=MODELS.keys())
 
     def __init__(
         self,
@@ -145,6 +146,8 @@ class CrossbarProgram(Program):
     def run(self, state: State, request: RunRequest) -> RunOutput:
         """Advance `state` in place and return what was recorded."""
         self.fabric.check()
+        for number in request.frames:
+            self.fabric.check_frames(projection for projection, _ in self._outgoing[number])
         self._inferences += state.floats.shape[0]
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what diverges is found in the state
             return _Run(self, state, request).run()
@@ -186,6 +189,7 @@ class _Run:
         self.synaptic_operations = np.zeros((n, len(network.projections)), np.int64)
         self.ticks = np.zeros(n, np.int64)
         self.ends = request.ends_of(n)
+        self.frames = request.frames
         self.scores = None if request.exit is None else RunningScore(request.exit.score, self.ends)
 
     def run(self) -> RunOutput:
@@ -208,8 +212,12 @@ class _Run:
             if number in program._places:
                 recording, neurons = self._advance(number, tick)
                 self.membrane_updates[self.alive, number] += program._places[number].size
+            elif number in self.frames:
+                for projection, row in program._outgoing[number]:
+                    self._show(projection, row, self.frames[number], step, tick, moments)
+                continue
             else:
-                recording, neurons = self._arriving(request.inputs[number], step)
+                recording, neurons = self._arriving(request.events_of(number), step)
             self.population_spikes[self.alive, number] += np.bincount(recording, minlength=self.alive.size)
             if number in self.spikes:
                 self.spikes[number].append((self.alive[recording], step, neurons))
@@ -279,6 +287,29 @@ class _Run:
         if not fabric.ideal:
             fan_out = np.diff(row.synapses.offsets)[neurons]
             np.add.at(operations[:, projection], self.alive[recording], fan_out)
+
+    def _show(
+        self, projection: int, row: Row, frames: Frames, step: int, tick: int, moments: NDArray[np.uint64]
+    ) -> None:
+        """Deliver the real values of a tick."""
+        fabric, operations, dtype = self.program.fabric, self.synaptic_operations, self.program.dtype
+        ring = self.views[row.target].ring
+        shown = np.flatnonzero(frames.lengths[self.alive] > step)
+        if not shown.size:
+            return
+        values = frames.values[self.alive[shown], 0 if frames.is_constant else step].astype(dtype)
+        on_chip = projection in fabric.placed
+        if not on_chip or fabric.ideal:
+            for one, own in zip(shown, values, strict=True):
+                operations[self.alive[one], projection] += deliver_frame(ring[one], row, own, tick)
+        if not on_chip:
+            return
+        for part in fabric.deliver_values(projection, values, moments[shown], read_ideal=False):
+            place = (tick + part.delay) % ring.shape[1]
+            part._replace(recording=shown[part.recording]).add_to(ring[:, place, row.receptor])
+        if not fabric.ideal:
+            fan_out = np.diff(row.synapses.offsets)
+            operations[self.alive[shown], projection] += (values != 0) @ fan_out
 
     def _leave(self, step: int) -> None:
         """Take recordings out that are sure, or at their end."""

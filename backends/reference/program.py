@@ -14,7 +14,7 @@ from snnsim.backends.contract.options import DEFAULTS, Options
 from snnsim.backends.contract.program import Program
 from snnsim.backends.contract.requests import RunOutput, RunRequest
 from snnsim.backends.contract.state import State
-from snnsim.backends.numpy_engine.deliver import Row, deliver, row_of
+from snnsim.backends.numpy_engine.deliver import Row, deliver, deliver_frame, row_of
 from snnsim.backends.numpy_engine.early_exit import is_sure
 from snnsim.backends.numpy_engine.integrate import add_drives, advance, coefficients_of, drives_of
 from snnsim.backends.reference.plasticity import Plasticity
@@ -40,7 +40,9 @@ class ReferenceProgram(Program):
     """Runs a network with NumPy, recording by recording and tick by tick."""
 
     name = "reference"
-    capabilities = Capabilities(drives=True, plasticity=True, receptors=frozenset(RECEPTORS), models=MODELS.keys())
+    capabilities = Capabilities(
+        drives=True, frames=True, plasticity=True, receptors=frozenset(RECEPTORS), models=MODELS.keys()
+    )
 
     def __init__(self, network: Network, options: Options = DEFAULTS) -> None:
         super().__init__(network, options)
@@ -81,7 +83,8 @@ class ReferenceProgram(Program):
             np.zeros(len(network.populations), np.int64),
             np.zeros(len(network.projections), np.int64),
         )
-        arriving = {number: events[recording] for number, events in request.inputs.items()}
+        frames = request.frames
+        arriving = {number: request.events_of(number)[recording] for number in request.inputs if number not in frames}
         end = request.ends_of(state.floats.shape[0])[recording : recording + 1]
         scores = None if request.exit is None else RunningScore(request.exit.score, end)
         for step in range(int(end[0])):
@@ -92,6 +95,10 @@ class ReferenceProgram(Program):
                 if number in self._places:
                     spikes = self._advance(state, recording, number, tick, request.first_recording)
                     out.membrane_updates[number] += self._places[number].size
+                elif number in frames:
+                    if step < frames[number].lengths[recording]:
+                        self._show(frames[number].at(recording, step), number, state, recording, tick, out)
+                    continue
                 else:
                     events = arriving[number]
                     low, high = np.searchsorted(events.ticks, (step, step + 1))
@@ -117,6 +124,15 @@ class ReferenceProgram(Program):
                 if is_sure(scores.add(readout[None])[0], request.exit, step):
                     break
         return out
+
+    def _show(
+        self, values: NDArray[Any], number: int, state: State, recording: int, tick: int, out: _Recording
+    ) -> None:
+        """Send the values of a source population."""
+        for projection, row in self._outgoing[number]:
+            ring = self.layout.ring(state.floats, self._places[row.target])[recording]
+            sent = deliver_frame(ring, row, values.astype(self.dtype), tick)
+            out.synaptic_operations[projection] += sent
 
     def _advance(self, state: State, recording: int, number: int, tick: int, first: int) -> NDArray[np.int64]:
         place = self._places[number]

@@ -213,6 +213,7 @@ def _from_mirror(
                 part.with_name(f"{part.name}.from").unlink(missing_ok=True)
                 return None
             part.unlink()
+            part.with_name(f"{part.name}.from").unlink(missing_ok=True)
             return wrong
     return reason
 

@@ -146,7 +146,8 @@ def metrics(
     dtype : {"float32", "float64", "float16"}
         Precision in which the footprint counts weights, parameters and states.
     analog : collection of str
-        Projections whose inputs stand for values: their operations count as multiply-accumulate.
+        Projections whose inputs stand for values, beside those that were given `snnsim.Frames`: their operations count
+        as multiply-accumulate.
 
     Returns
     -------
@@ -233,14 +234,22 @@ def synaptic_operations(
         else:
             whole = source.size * target.size
         assert whole is not None
-        degrees = _nonzero_degrees(connection)
+        degrees, products = _nonzero_degrees(connection), float(result.counters.multiply_accumulates[:, i].sum())
         if degrees is None:  # every synapse has a weight: the engine has counted already
-            effective = float(result.counters.synaptic_operations[:, i].sum())
+            effective = float(result.counters.synaptic_operations[:, i].sum()) + products
+        elif products:
+            raise ParameterError(
+                f"projection {connection.name!r} has weights that are zero and was given Frames: which of its products "
+                "count is not known"
+            )
         else:
             effective = float(degrees @ _spike_counts(connection, result))
         counted.append(
             SynapticOperations(
-                projection.name, effective / recordings, whole * ticks / recordings, projection.name in analog
+                projection.name,
+                effective / recordings,
+                whole * ticks / recordings,
+                projection.name in analog or products > 0,
             )
         )
     return tuple(counted)

@@ -58,6 +58,11 @@ def load_data(name: str, split: str, dt: float) -> EventDataset:
         return datasets.load_nmnist(split=split, dt=dt)
     if name in ("shd", "ssc"):
         return (datasets.load_shd if name == "shd" else datasets.load_ssc)(split, dt=dt)
+    if name in ("mnist", "fashion_mnist", "cifar10"):
+        raise ParameterError(
+            f"--data {name}: holds images, and the commands take recordings; make some in Python with "
+            f"snnsim.datasets.load_{name}(...).encoded(...), and save(...) them"
+        )
     path = Path(name)
     if not path.exists():
         raise DataError(

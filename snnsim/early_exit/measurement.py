@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from snnsim.dynamic_confidence import DynamicConfidence
 from snnsim.early_exit.curves import OracleCurve, oracle_curve
-from snnsim.events import Events
+from snnsim.frames import Recordings
 from snnsim.network.network import Network
 from snnsim.simulation.probes import Trace
 from snnsim.simulation.result import Result
@@ -55,6 +55,13 @@ class ExitMeasurement:
         means = [float(result.counters.synaptic_operations.sum(axis=1).mean()) for result in both]
         return means[0], means[1]
 
+    @property
+    def multiply_accumulates(self) -> tuple[float, float]:
+        """Mean products of real values and weights of a recording to the end, and with early exit."""
+        both = (self.full, self.early)
+        means = [float(result.counters.multiply_accumulates.sum(axis=1).mean()) for result in both]
+        return means[0], means[1]
+
     def __str__(self) -> str:
         n = len(self.full)
         rows = [("accuracy", *(f"{100 * value:.1f} %" for value in self.accuracy), self._points())]
@@ -64,6 +71,8 @@ class ExitMeasurement:
             ("synaptic operations a recording", self.synaptic_operations, "{:,.0f}"),
             ("wall time a recording, 1 thread", milliseconds, "{:.3f} ms"),
         ]
+        if self.multiply_accumulates[0]:
+            figures.insert(2, ("multiply-accumulates a recording", self.multiply_accumulates, "{:,.0f}"))
         for name, (before, after), form in figures:
             change = f"{100 * (after / before - 1):+.0f} %" if before else ""
             rows.append((name, form.format(before), form.format(after), change))
@@ -83,7 +92,7 @@ class ExitMeasurement:
 
 def measure_early_exit(
     network: Network,
-    events: Events,
+    events: Recordings,
     labels: ArrayLike,
     rule: DynamicConfidence,
     *,
@@ -96,7 +105,7 @@ def measure_early_exit(
     ----------
     network : Network
         With one readout population.
-    events : Events
+    events : Events or Frames
     labels : array of int, shape (recordings,)
     rule : DynamicConfidence
     backend : str

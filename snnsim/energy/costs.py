@@ -16,6 +16,7 @@ from snnsim.system.tables import in_unit, table
 #: What every assumption is, and in which unit.
 MEANINGS: dict[str, tuple[str, str]] = {
     "accumulate": ("J", "one weight added to the input of a neuron"),
+    "multiply_accumulate": ("J", "one value times a weight, added to the input of a neuron"),
     "weight_read": ("J", "one weight read from memory"),
     "input_update": ("J", "the input of a neuron read, and written back"),
     "neuron_update": ("J", "arithmetic of one neuron in one tick"),
@@ -25,6 +26,7 @@ MEANINGS: dict[str, tuple[str, str]] = {
     "read_pulse": ("s", "length of a read pulse on a row"),
     "cell_conductance": ("S", "mean conductance of a cell, where the chip does not tell its currents"),
     "adc_step": ("J", "one conversion, divided by 2 to the power of its bits (Walden's figure of merit)"),
+    "dac_step": ("J", "one drive of a row for a value, divided by 2 to the power of the converter's bits"),
     "row_capacitance": ("F", "one cell's part of a row wire and its gate"),
     "row_voltage": ("V", "swing of a row when it is switched on"),
     "programming_pulse": ("J", "one pulse that writes a cell"),
@@ -84,6 +86,8 @@ class CostTable:
     accumulate, weight_read, input_update : Cost or None
         Of a synaptic operation in digital logic, in joule: the addition, the weight from memory, the neuron's input
         from memory and back.
+    multiply_accumulate : Cost or None
+        Of a real value times a weight, added up, in joule; weights and inputs are read as for a synaptic operation.
     neuron_update, state_update : Cost or None
         Of a neuron in a tick, in joule: arithmetic, and its state from memory and back.
     spike_route : Cost or None
@@ -96,6 +100,8 @@ class CostTable:
         Siemens; used only where a chip does not tell its currents.
     adc_step : Cost or None
         Joule a conversion step: a conversion of b bits takes 2^b of them (Walden 1999, doi:10.1109/49.761034).
+    dac_step : Cost or None
+        Joule a step of the converters that drive rows for real values: b bits take 2^b of them.
     row_capacitance, row_voltage : Cost or None
         Farad a cell, and volt: switching a row on charges C V^2 for every cell along it.
     programming_pulse : Cost or None
@@ -129,6 +135,8 @@ class CostTable:
     operation_lanes: Cost | None = None
     update_time: Cost | None = None
     update_lanes: Cost | None = None
+    multiply_accumulate: Cost | None = None
+    dac_step: Cost | None = None
     note: str = ""
 
     def __post_init__(self) -> None:

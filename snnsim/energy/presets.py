@@ -21,6 +21,9 @@ def digital_45nm() -> CostTable:
     return CostTable(
         "digital logic, 45 nm, 32-bit float",
         accumulate=Cost(0.9e-12, "J", f"{_HOROWITZ}: 32-bit float addition"),
+        multiply_accumulate=Cost(
+            4.6e-12, "J", f"{_HOROWITZ}: 32-bit float multiplication 3.7 pJ, float addition 0.9 pJ"
+        ),
         weight_read=Cost(5e-12, "J", f"{access}; one access"),
         input_update=Cost(10e-12, "J", f"{access}; two accesses"),
         neuron_update=Cost(
@@ -49,6 +52,9 @@ def digital_45nm_integer() -> CostTable:
     return digital_45nm().replaced(
         name="digital logic, 45 nm, 32-bit integer",
         accumulate=Cost(0.1e-12, "J", f"{_HOROWITZ}: 32-bit integer addition"),
+        multiply_accumulate=Cost(
+            3.2e-12, "J", f"{_HOROWITZ}: 32-bit integer multiplication 3.1 pJ, integer addition 0.1 pJ"
+        ),
         neuron_update=Cost(
             3.3e-12,
             "J",
@@ -83,6 +89,7 @@ def rram_crossbar() -> CostTable:
     return CostTable(
         "resistive crossbar, digital neurons",
         accumulate=digital.accumulate,
+        multiply_accumulate=digital.multiply_accumulate,
         weight_read=digital.weight_read,
         input_update=digital.input_update,
         neuron_update=digital.neuron_update,
@@ -96,6 +103,11 @@ def rram_crossbar() -> CostTable:
             "J",
             f"{_KULL}: 2.58 pJ a conversion, divided by 2^8. The same energy for each step at other numbers of bits is "
             "Walden's figure of merit, doi:10.1109/49.761034",
+        ),
+        dac_step=Cost(
+            3.1e-3 / 1.2e9 / 2**8,
+            "J",
+            "assumption: as much as a step of the converters at the columns, no more is known",
         ),
         row_capacitance=Cost(
             0.2e-15,

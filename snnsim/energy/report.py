@@ -32,7 +32,8 @@ def energy_report(
     activity : ChipActivity, optional
         What the chip did in this run; default what the `Result` tells, where the table has a `read_pulse`. Its
         projections are counted in reads, rows and conversions; projections that it does not hold, in synaptic
-        operations. A table without `read_pulse` knows no chips: it prices the run as if all of it were digital.
+        operations, and multiply-accumulates where they are given real values.
+        A table without `read_pulse` knows no chips: it prices the run as if all of it were digital.
 
     Returns
     -------
@@ -64,7 +65,8 @@ def energy_report(
         _check_names(on_chip, counters)
         for i, name in enumerate(counters.projections):
             if name not in on_chip:
-                book.digital_projection(name, float(counters.synaptic_operations[:, i].sum()))
+                counts = (counters.synaptic_operations[:, i].sum(), counters.multiply_accumulates[:, i].sum())
+                book.digital_projection(name, *map(float, counts))
         for i, name in enumerate(counters.populations):
             updates = None if counters.sources[i] else float(counters.membrane_updates[:, i].sum())
             book.population(name, float(counters.spikes[:, i].sum()), updates)
@@ -99,9 +101,14 @@ class _Book:
         if getattr(self.costs, name) is not None:
             self.energy(part, operation, count, self.costs.value(name), name)
 
-    def digital_projection(self, name: str, operations: float) -> None:
-        self.costs.value("accumulate")  # without it the synapses would cost nothing
-        self.priced(name, "weights added", operations, "accumulate")
+    def digital_projection(self, name: str, additions: float, products: float) -> None:
+        # Without these the synapses would cost nothing.
+        self.costs.value("accumulate")
+        self.priced(name, "weights added", additions, "accumulate")
+        if products:
+            self.costs.value("multiply_accumulate")
+            self.priced(name, "values times weights added", products, "multiply_accumulate")
+        operations = additions + products
         self.priced(name, "weights read", operations, "weight_read")
         self.priced(name, "inputs read and written", operations, "input_update")
         self.lanes(name, operations, "operation", "weights")
@@ -139,6 +146,9 @@ class _Book:
         if one.adc_bits is not None:
             each = value("adc_step") * 2.0**one.adc_bits
             self.energy(name, f"conversions of {one.adc_bits} bits", one.conversions, each, "adc_step")
+        if one.dac_bits is not None:
+            each = value("dac_step") * 2.0**one.dac_bits
+            self.energy(name, f"rows driven with {one.dac_bits} bits", one.drives, each, "dac_step")
         if one.additions:
             self.energy(name, "partial sums added", one.additions, value("addition"), "addition")
         if one.programming_pulses and self.costs.programming_pulse is not None:

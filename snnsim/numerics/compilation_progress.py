@@ -14,7 +14,7 @@ from typing import Any
 #: Seconds of compiling after which it is said; and seconds between lines where stderr is no terminal.
 _PATIENCE, _EVERY = 1.0, 10.0
 #: Functions that the engines are made of, counted once: they are compiled one by one into the whole.
-_ENGINES = {"run_part": ("the engine of long runs", 99), "run_recordings": ("the engine of recordings", 69)}
+_ENGINES = {"run_part": ("the engine of long runs", 99), "run_recordings": ("the engine of recordings", 77)}
 
 
 class Progress:

@@ -86,11 +86,8 @@ def _result(result: Result) -> str:
         html.table(("population", "spikes", "membrane updates"), rows, right=(1, 2), caption="A recording, on average"),
     ]
     if counters.projections:
-        synapses = [
-            (name, f"{counters.synaptic_operations[:, i].sum() / n:,.0f}")
-            for i, name in enumerate(counters.projections)
-        ]
-        parts.append(html.table(("projection", "synaptic operations"), synapses, right=(1,)))
+        header, synapses = counters.operation_rows()
+        parts.append(html.table(header, synapses, right=range(1, len(header))))
     if result.chip is not None:
         chip = html.table(*result.chip.projection_rows(), right=(1, 2, 3, 4, 5), caption="An inference, on the chip")
         parts.append(chip)

@@ -12,7 +12,7 @@ from snnsim.backends.contract.program import Program
 from snnsim.backends.contract.requests import RunOutput, RunRequest
 from snnsim.backends.contract.state import State
 from snnsim.errors import DeviceError, InternalError, ResourceError, SnnsimError
-from snnsim.events import Events
+from snnsim.frames import Frames, Recordings
 from snnsim.simulation.probes import Probes
 from snnsim.simulation.recorders import Sink
 from snnsim.system.progress import bar, interruptible
@@ -68,8 +68,8 @@ class LongRun:
     state : State
         Advanced in place.
     inputs : RunInputs
-    given : mapping of int to Events
-        Events that are given, their ticks counted from the start of the run.
+    given : mapping of int to Events or Frames
+        What is given, its ticks counted from the start of the run.
     probes : Probes
     sink : Sink
         Takes what is recorded; says how many ticks are done already.
@@ -80,7 +80,7 @@ class LongRun:
         program: Program,
         state: State,
         inputs: RunInputs,
-        given: Mapping[int, Events],
+        given: Mapping[int, Recordings],
         probes: Probes,
         sink: Sink,
     ) -> None:
@@ -92,7 +92,10 @@ class LongRun:
     def run(self, n_ticks: int, progress: bool) -> bool:
         """Run up to tick `n_ticks` of the run; return False where Ctrl-C has stopped it before."""
         sink, program = self._sink, self._program
-        stepped = program.stepped_neurons
+        # With frames no neuron waits for events; asking would build what such a run does not take.
+        frames = any(isinstance(one, Frames) for one in self._given.values())
+        neurons = sum(population.size for population in program.network.populations)
+        stepped = neurons if frames else program.stepped_neurons
         first = _FIRST_BLOCK // stepped if stepped else round(_FIRST_SECONDS / program.network.dt)
         pace = Pace(first, self._inputs.random_sources, _SECONDS_WITH_BAR if progress else _SECONDS)
         with interruptible() as asked, bar(progress, n_ticks - sink.done, "ticks") as move:

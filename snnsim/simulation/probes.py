@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from snnsim.backends.contract.program import Program
 from snnsim.backends.contract.requests import TraceRequest
+from snnsim.backends.registry import check_recordings
 from snnsim.errors import NetworkError, ParameterError, whole
+from snnsim.frames import Frames, Recordings
 from snnsim.network.network import Network
 from snnsim.neurons import NeuronModel
 from snnsim.simulation.counters import Answer
@@ -119,6 +122,39 @@ def resolve_probes(network: Network, probes: Iterable[Probe] | Probe | None) -> 
         else:
             raise ParameterError(f"record={probe!r}: expected a population name, Spikes(...) or Trace(...)")
     return Probes(tuple(spikes), tuple(traces), tuple(keys))
+
+
+def check_kinds(program: Program, probes: Probes, given: Mapping[int, Recordings]) -> None:
+    """Check that a backend takes recordings of these kinds in its precision, and that no frames are to be recorded.
+
+    Raises
+    ------
+    CapabilityError
+        The backend takes no frames.
+    ParameterError
+        Spikes are to be recorded of a source that is given frames, or the precision of the run does not hold a value.
+    """
+    check_recordings(program, given)
+    for number, one in given.items():
+        if isinstance(one, Frames) and one.values.dtype != program.dtype and one.values.size:
+            largest = max(float(one.values.max()), -float(one.values.min()))
+            if largest > float(np.finfo(program.dtype).max):
+                raise ParameterError(
+                    f"inputs of {program.network.populations[number].name!r}: a value of size {largest:g} is beyond "
+                    f"what {program.dtype} holds; use dtype='float64'"
+                )
+    for number in probes.spikes:
+        if isinstance(given.get(number), Frames):
+            raise ParameterError(
+                f"record: the input {program.network.populations[number].name!r} is given Frames, which are no "
+                "spikes; its values are those that were given"
+            )
+
+
+def products_of(network: Network, given: Mapping[int, Recordings]) -> list[bool]:
+    """Return of each projection whether its source is given frames; nothing where none is."""
+    analog = {network.populations[number].name for number, one in given.items() if isinstance(one, Frames)}
+    return [projection.source in analog for projection in network.projections] if analog else []
 
 
 def _trace(network: Network, probe: Trace) -> TraceRequest:

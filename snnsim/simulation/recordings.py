@@ -14,6 +14,7 @@ from snnsim.backends.contract.requests import ExitRequest, RunOutput, RunRequest
 from snnsim.dynamic_confidence import DynamicConfidence
 from snnsim.errors import ParameterError
 from snnsim.events import Events
+from snnsim.frames import Frames, Recordings
 from snnsim.network.network import Network
 from snnsim.simulation.probes import Probes
 from snnsim.system.progress import bar
@@ -25,7 +26,7 @@ _DRAWN_BYTES = 24
 def run_recordings(
     program: Program,
     inputs: RunInputs,
-    given: Mapping[int, Events],
+    given: Mapping[int, Recordings],
     probes: Probes,
     exit_request: ExitRequest | None,
     ends: NDArray[np.int64],
@@ -40,11 +41,15 @@ def run_recordings(
     copies = 1 if recordings <= batch_size else 2
     traces = copies * recordings * probes.values(0, n_ticks) * program.dtype.itemsize
     drawn = int(min(batch_size, recordings) * inputs.drawn_events * n_ticks * _DRAWN_BYTES)
+    # Frames in another precision are converted batch by batch.
+    shown = [one.values for one in given.values() if isinstance(one, Frames)]
+    converted = sum(min(batch_size, recordings) * values[0].size for values in shown if values.dtype != program.dtype)
+    frames = converted * program.dtype.itemsize
     # To ask takes longer than a short recording.
-    if states + traces + drawn > UNASKED or program.memory_limit is not None:
+    if states + traces + drawn + frames > UNASKED or program.memory_limit is not None:
         program.check_room(
             f"run_samples with batch_size={batch_size}",
-            {"states": states, "traces": traces, "events of sources": drawn},
+            {"states": states, "traces": traces, "events of sources": drawn, "frames": frames},
             "Choose a smaller batch_size, or record less: Trace(..., neurons=..., every=...)",
         )
 

@@ -155,10 +155,10 @@ class Result:
             (name, f"{c.spikes[:, i].sum() / n:,.1f}", f"{c.membrane_updates[:, i].sum() / n:,.0f}")
             for i, name in enumerate(c.populations)
         ]
-        synapses = [(name, f"{c.synaptic_operations[:, i].sum() / n:,.0f}") for i, name in enumerate(c.projections)]
+        header, synapses = c.operation_rows()
         parts = [head, table(("population", "spikes", "membrane updates"), rows, right=(1, 2))]
         if synapses:
-            parts.append(table(("projection", "synaptic operations"), synapses, right=(1,)))
+            parts.append(table(header, synapses, right=(1, 2)[: len(header) - 1]))
         if self.chip is not None:
             parts.append(table(*self.chip.projection_rows(), right=(1, 2, 3, 4, 5)))
             if self.chip.saturation():

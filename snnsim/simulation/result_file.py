@@ -19,7 +19,7 @@ from snnsim.simulation.counters import Answer, Counters
 from snnsim.storage.hdf5 import create_array, read_hdf5, read_names, write_hdf5, write_names
 
 T = TypeVar("T")
-_COUNTS = ("spikes", "membrane_updates", "synaptic_operations", "exit_ticks")
+_COUNTS = ("spikes", "membrane_updates", "synaptic_operations", "exit_ticks", "multiply_accumulates")
 
 
 class Facts(NamedTuple):
@@ -86,6 +86,8 @@ def load(path: str | Path, *, lazily: bool = False) -> tuple[Mapping[str, Events
             group["synaptic_operations"][()],
             group["exit_ticks"][()],
             tuple(map(bool, names["sources"][()])),
+            # Of files from before there were frames, None.
+            group["multiply_accumulates"][()] if "multiply_accumulates" in group else None,
         )
         spikes: Mapping[str, Events]
         traces: Mapping[str, NDArray[Any]]

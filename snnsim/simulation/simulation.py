@@ -23,14 +23,14 @@ from snnsim.backends.contract.state_checks import check_state
 from snnsim.backends.registry import compile_network
 from snnsim.dynamic_confidence import DynamicConfidence
 from snnsim.errors import DeviceError, ParameterError, SnnsimError, whole
-from snnsim.events import Events
+from snnsim.frames import Recordings
 from snnsim.network.fingerprint import check_same_network, description, shown
 from snnsim.network.network import Network
 from snnsim.simulation import checkpoints, plastic_weights
 from snnsim.simulation.counters import Counters
 from snnsim.simulation.long_run import LongRun
 from snnsim.simulation.network_change import carried, check_layout
-from snnsim.simulation.probes import Probe, Probes, answer_of, resolve_probes
+from snnsim.simulation.probes import Probe, Probes, answer_of, check_kinds, products_of, resolve_probes
 from snnsim.simulation.provenance import provenance
 from snnsim.simulation.recorders import MemorySink, StreamSink
 from snnsim.simulation.recordings import exit_request_of, run_recordings
@@ -171,7 +171,7 @@ class Simulation:
         ----------
         duration : float, optional
             Seconds; default the length of the longest of the inputs.
-        inputs : Events or dict of str to Events, optional
+        inputs : Events or Frames, or dict of them by population, optional
             One recording for each `Input` population, its ticks counted from the start of this run.
         record : probes, optional
             Population names, `Spikes` and `Trace`; default the network's ends.
@@ -202,6 +202,7 @@ class Simulation:
         if n_ticks < 1:
             raise ParameterError(f"duration={n_ticks * network.dt:g} s: a run takes one tick or more")
         probes = self._default_probes if record is None else resolve_probes(network, record)
+        check_kinds(program, probes, given)
         self._inputs.check_end(given, n_ticks)
         place = Place.of(stream, checkpoint, checkpoint_every, network.dt)
         if program.ranks > 1:
@@ -228,7 +229,7 @@ class Simulation:
         if not self._advance(long_run, n_ticks, progress, f"{kept}, which a run into a stream would have kept"):
             raise KeyboardInterrupt(f"stopped at tick {state.tick} of the network; what the run recorded is lost")
         output = sink.finish([population.size for population in network.populations], network.dt)
-        return self._result(output, probes, n_ticks, start, sink.seconds)
+        return self._result(output, probes, given, n_ticks, start, sink.seconds)
 
     def _advance(self, run: LongRun, n_ticks: int, progress: bool, kept: str) -> bool:
         try:
@@ -240,7 +241,7 @@ class Simulation:
                 self._state, self._lost = None, True
 
     def _run_into_stream(
-        self, place: Place, n_ticks: int, given: dict[int, Events], probes: Probes, progress: bool
+        self, place: Place, n_ticks: int, given: dict[int, Recordings], probes: Probes, progress: bool
     ) -> Result:
         call = call_of(n_ticks, probes, given, self.network)
         begins = self._unfinished is None
@@ -248,7 +249,7 @@ class Simulation:
         check_call(run, call)
         save = None if place.checkpoint is None else functools.partial(self._save, place.checkpoint, run)
         facts = self._provenance()
-        header = header_of(run, self.network, probes, self.dtype, facts)
+        header = header_of(run, self.network, probes, given, self.dtype, facts)
         with writing(place, header, None if begins else self.tick - run.start, self.program) as files:
             if begins and save is not None:
                 save(self.state)
@@ -378,8 +379,8 @@ class Simulation:
 
         Parameters
         ----------
-        inputs : Events or dict of str to Events
-            The recordings, for each `Input` population.
+        inputs : Events or Frames, or dict of them by population
+            The recordings, for each `Input` population; see `snnsim.Frames` for real values.
         record : probes, optional
             Default the network's ends. Where something else is recorded, the network's single output is recorded too,
             so that the result has the answers; pass ``()`` to record nothing.
@@ -404,6 +405,7 @@ class Simulation:
         ends = self._inputs.ends(given)
         n_ticks = most(ends)
         probes = self._default_probes if record is None else self._with_answer(record)
+        check_kinds(self.program, probes, given)
         exit_request = None if early_exit is None else exit_request_of(self.network, early_exit, n_ticks)
         self.program.take_activity()  # of a run that was broken off
         began = time.perf_counter()
@@ -420,7 +422,7 @@ class Simulation:
             )
         except DeviceError as error:
             raise _device_failed(error, "nothing of this call is kept; the same call begins it again") from error
-        return self._result(output, probes, n_ticks, 0, time.perf_counter() - began, ends)
+        return self._result(output, probes, given, n_ticks, 0, time.perf_counter() - began, ends)
 
     # -- many processes ----------------------------------------------------------------------------------
 
@@ -438,20 +440,15 @@ class Simulation:
         self,
         output: RunOutput,
         probes: Probes,
+        given: Mapping[int, Recordings],
         n_ticks: int,
         start: int,
         wall: float,
         lengths: NDArray[np.int64] | None = None,
     ) -> Result:
         network = self.network
-        counters = Counters(
-            *self._names,
-            output.population_spikes,
-            output.membrane_updates,
-            output.synaptic_operations,
-            output.exit_ticks,
-            self._is_source,
-        )
+        counts = (output.population_spikes, output.membrane_updates, output.synaptic_operations, output.exit_ticks)
+        counters = Counters(*self._names, *counts, self._is_source).with_products(products_of(network, given))
         activity = self.program.take_activity()
         if activity is not None:
             activity.warn(stacklevel=3)

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from snnsim.datasets.dataset import LabelledEvents
-from snnsim.errors import DataError
+from snnsim.errors import DataError, ParameterError
+from snnsim.events import Events
 from snnsim.network.network import Network
 from snnsim.simulation.probes import Spikes
 from snnsim.simulation.simulation import Simulation
@@ -98,4 +99,6 @@ def encode(
 
 def input_counts(data: LabelledEvents) -> LabelledFeatures:
     """Return mean events a tick of every source: what a reservoir has to be better than."""
+    if not isinstance(data.events, Events):
+        raise ParameterError(f"input_counts counts Events, and the data hold {type(data.events).__name__}")
     return LabelledFeatures(data.events.counts() / np.maximum(data.events.lengths, 1)[:, None], data.labels)

@@ -346,7 +346,7 @@ class LongRun:
         return any(bool(np.any(self.layout.ring(state.floats, place))) for place in self.layout.places)
 
     def _senders(self, request: RunRequest) -> Senders:
-        batches = [request.inputs[number] for number in self._source_numbers]
+        batches = [request.events_of(number) for number in self._source_numbers]
         for number, batch in zip(self._source_numbers, batches, strict=True):
             population = self.network.populations[number]
             if batch.sources.size and not 0 <= batch.sources.min() <= batch.sources.max() < population.size:
@@ -395,7 +395,7 @@ class LongRun:
                 counters = places[number].counters
                 counts.append(run.spike_counts[counters : counters + population.size])
             else:
-                counts.append(np.bincount(request.inputs[number].sources, minlength=population.size))
+                counts.append(np.bincount(request.events_of(number).sources, minlength=population.size))
         operations = [
             int(self._out_degrees[connection.number].astype(np.int64) @ counts[connection.source_number])
             for connection in network.connections
@@ -419,7 +419,7 @@ class LongRun:
         n_populations = len(network.populations)
         for number in request.spikes:
             if number in request.inputs:
-                spikes[number] = request.inputs[number]
+                spikes[number] = request.events_of(number)
                 continue
             position = self._shared.position[number]
             parts = []

@@ -35,9 +35,10 @@ from snnsim.backends.cpu.neurons.table_columns import (
     TARGETS,
     WEIGHTS,
 )
-from snnsim.backends.cpu.recordings import deliver
+from snnsim.backends.cpu.recordings import deliver, deliver_frames
 from snnsim.backends.cpu.recordings.deliver import (
     CONVOLUTION,
+    DELAYED,
     DENSE,
     ONCE,
     SPARSE,
@@ -47,6 +48,14 @@ from snnsim.backends.cpu.recordings.deliver import (
     add_rows,
     add_sparse,
 )
+from snnsim.backends.cpu.recordings.deliver_frames import (
+    filled,
+    multiply_convolution,
+    multiply_delayed,
+    multiply_largest,
+    multiply_rows,
+    multiply_sparse,
+)
 from snnsim.errors import InternalError
 from snnsim.numerics import specialise
 from snnsim.numerics.specialise import digest, jit, specialised
@@ -54,6 +63,9 @@ from snnsim.scores import EXPONENTIAL, LARGEST, LAST, MEAN, SOFTMAX
 
 # Columns of the trace table.
 (TRACE_STATES, TRACE_EVERY, TRACE_NEURONS, TRACE_FIRST_NEURON, TRACE_PLACE, TRACE_FIRST_RECORD) = range(6)
+# Columns of the frame table, with a row for each source: where its values lie, or -1 where it is given events; how many
+# frames a recording has, 1 where it is the same at all ticks.
+(FRAME_VALUES, FRAMES) = range(2)
 # Rows of the log of spikes.
 (LOG_POPULATION, LOG_RECORDING, LOG_TICK, LOG_SOURCE) = range(4)
 
@@ -83,6 +95,10 @@ def run_recordings(
     event_offsets,
     event_ticks,
     event_sources,
+    frames,
+    frame_ends,
+    frame_values,
+    held_places,
     traces,
     trace_neurons,
     trace_values,
@@ -115,6 +131,9 @@ def run_recordings(
     seen = np.zeros(widest, np.uint8)
     scratch = np.empty(widest, floats.dtype)
     spikes = np.empty(widest + 1, np.int32)
+    # Sums of each projection whose source is given frames, and how many products they are made of.
+    held_sums = np.empty(held_places[-1], floats.dtype)
+    held_counts = np.empty(projections.shape[0], np.int64)
     cursors = np.zeros(event_offsets.shape[0], np.int64)
     sums = np.zeros(exit_sums.shape[1], np.float64)
     first_step, logged = progress[1], progress[2]
@@ -124,6 +143,7 @@ def run_recordings(
             low, high = event_offsets[s, recording], event_offsets[s, recording + 1]
             cursors[s] = low + np.searchsorted(event_ticks[low:high], first_step)
         sums[:] = exit_sums[recording]
+        held_counts[:] = -1
         step, first_step = first_step, 0
         while step < ends[recording]:
             if log.shape[1] - logged < most:
@@ -134,6 +154,33 @@ def run_recordings(
             for i in range(order.size):
                 p = order[i]
                 source = populations[p, SOURCE]
+                if source >= 0 and frames[source, FRAME_VALUES] >= 0:
+                    if step >= frame_ends[source, recording]:
+                        continue
+                    size, shown = populations[p, SIZE], recording * frames[source, FRAMES]
+                    constant = frames[source, FRAMES] == 1
+                    place = frames[source, FRAME_VALUES] + (shown if constant else shown + step) * size
+                    for o in range(outgoing_offsets[p], outgoing_offsets[p + 1]):
+                        synaptic_operations[recording, outgoing[o]] += show(
+                            outgoing[o],
+                            projections,
+                            populations,
+                            state,
+                            tick,
+                            weights,
+                            offsets,
+                            targets,
+                            delays,
+                            frame_values[place : place + size],
+                            constant,
+                            held_places,
+                            held_sums,
+                            held_counts,
+                            spikes,
+                            seen,
+                            scratch,
+                        )
+                    continue
                 if source >= 0:
                     cursor, end = cursors[source], event_offsets[source, recording + 1]
                     stop = cursor
@@ -272,8 +319,62 @@ def send(j, projections, populations, state, tick, weights, offsets, targets, de
     return add_delayed(state[base:], slots, stride, tick, weights, start, rows, table_columns, late, active, count)
 
 
+@jit
+def show(
+    j,
+    projections,
+    populations,
+    state,
+    tick,
+    weights,
+    offsets,
+    targets,
+    delays,
+    values,
+    constant,
+    held_places,
+    held_sums,
+    held_counts,
+    active,
+    seen,
+    scratch,
+):
+    """Deliver real values over projection `j` and return the number of products.
+
+    The sums of a frame that is the same at all ticks are made once a recording: ``held_counts[j]`` is -1 before.
+    """
+    target, kind, start = projections[j, TARGET], projections[j, PROJECTION_KIND], projections[j, WEIGHTS]
+    size, slots = populations[target, SIZE], populations[target, SLOTS]
+    stride = populations[target, RECEPTORS] * size
+    base = populations[target, RING] + projections[j, RECEPTOR] * size
+    rows, table_columns = offsets[projections[j, OFFSETS] :], targets[projections[j, TARGETS] :]
+    if kind == DELAYED:
+        count, late = filled(values, values.size, active), delays[projections[j, DELAYS] :]
+        return multiply_delayed(
+            state[base:], slots, stride, tick, weights, start, rows, table_columns, late, values, active, count
+        )
+    sums = held_sums[held_places[j] : held_places[j + 1]]
+    if not constant or held_counts[j] < 0:
+        count = filled(values, values.size, active)
+        sums[:] = 0
+        if kind == DENSE:
+            held_counts[j] = multiply_rows(sums, weights, start, size, values, active, count)
+        elif kind == CONVOLUTION:
+            held_counts[j] = multiply_convolution(
+                sums, weights, start, projections[j, SHAPE:], values, active, count, scratch
+            )
+        elif kind == SPARSE:
+            held_counts[j] = multiply_sparse(sums, weights, start, rows, table_columns, values, active, count)
+        else:
+            held_counts[j] = multiply_largest(sums, weights, start, rows, table_columns, values, values.size, seen)
+    place = base + ((tick + projections[j, DELAY]) % slots) * stride
+    for n in range(size):
+        state[place + n] += sums[n]
+    return held_counts[j]
+
+
 @functools.cache
 def engine() -> Any:
     """Return the compiled engine (compiled at its first call, or taken from the disk)."""
-    version = digest([specialise, table_columns, deliver, pointers, step_module, sys.modules[__name__]])
+    version = digest([specialise, table_columns, deliver, deliver_frames, pointers, step_module, sys.modules[__name__]])
     return specialised(run_recordings, f"run_recordings_{version}", cache=True)

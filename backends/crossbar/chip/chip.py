@@ -23,7 +23,7 @@ from snnsim.backends.crossbar.chip.storage import KIND, read_chip, write_chip
 from snnsim.backends.crossbar.chip.tile import Tile
 from snnsim.backends.crossbar.device.device import shown
 from snnsim.backends.crossbar.number_checks import number_array, tile_number, whole_numbers
-from snnsim.errors import ParameterError, positive, whole
+from snnsim.errors import DataError, ParameterError, positive, whole
 from snnsim.network.fingerprint import fingerprint
 from snnsim.storage.hdf5 import read_hdf5, write_hdf5
 from snnsim.system.machine import cores
@@ -156,6 +156,42 @@ class Chip(LoopDevice):
         if keys is not None:
             keys = checked_keys(keys, offsets.size - 1)
         return own.read(offsets, rows, keys, self.read_seed, whole("threads", self.threads, at_least=1))
+
+    def read_levels(
+        self, tile: int, levels: NDArray[np.float64], keys: NDArray[np.uint64] | None = None
+    ) -> NDArray[np.float64]:
+        """Read an array whose rows are at voltages of their own, as a `DAC` drives them for real values.
+
+        The current of a cell, and the deviation of its noise, are in proportion to the voltage; where cells have a
+        current-voltage curve, the current follows it. Rows at zero volt are grounded.
+
+        Parameters
+        ----------
+        tile : int
+        levels : ndarray of float64, shape (vectors, rows)
+            Voltages as shares of the read voltage, of either sign.
+        keys : ndarray of uint64, shape (vectors,), optional
+            As for `read`.
+
+        Returns
+        -------
+        ndarray of float64, shape (vectors, columns // 2)
+            As of `read`.
+
+        Raises
+        ------
+        CapabilityError
+            The chip has a stage that knows rows that are on or off only.
+        """
+        own = self._tile(tile)
+        given = number_array("levels", levels, DataError)
+        rows = own.state.conductance.shape[0]
+        if given.ndim != 2 or given.shape[1] != rows or not np.isfinite(given).all():
+            raise DataError(f"levels of shape {given.shape}: must be finite, and of shape (vectors, {rows})")
+        self.config.check_levels()
+        if keys is not None:
+            keys = checked_keys(keys, len(given))
+        return own.read_levels(given, keys, self.read_seed)
 
     # -- what only a simulated chip can do ---------------------------------------------------------------
 

@@ -10,15 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnsim.backends.crossbar.array_read.converter import ADC, Converters
+from snnsim.backends.crossbar.array_read.dac import DAC
 from snnsim.backends.crossbar.device.device import STAGES as DEVICE_STAGES
 from snnsim.backends.crossbar.device.device import Device
 from snnsim.backends.crossbar.device.presets import ideal
 from snnsim.backends.crossbar.number_checks import settle_numbers
 from snnsim.backends.crossbar.wires.resistances import Wires
-from snnsim.errors import ParameterError, whole
+from snnsim.errors import CapabilityError, ParameterError, whole
 
 #: What can be switched on or off one by one.
-STAGES = (*DEVICE_STAGES, "wires", "adc", "adc_spread")
+STAGES = (*DEVICE_STAGES, "wires", "adc", "adc_spread", "dac")
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,9 @@ class ChipConfig:
         Default currents are taken as they are.
     rows, columns : int
         Cells of an array; a differential pair takes two columns. 512 x 512 is a macro of 256 Kb.
+    dac : DAC, optional
+        What drives the rows for real values (`snnsim.Frames`); default voltages are as exact as the values, of which 1
+        is the read voltage. Spikes need none: a row is on or off.
     """
 
     device: Device = field(default_factory=ideal)
@@ -42,10 +46,11 @@ class ChipConfig:
     adc: ADC | None = None
     rows: int = 512
     columns: int = 512
+    dac: DAC | None = None
 
     def __post_init__(self) -> None:
         settle_numbers(self)
-        for name, kind in (("device", Device), ("wires", Wires), ("adc", ADC)):
+        for name, kind in (("device", Device), ("wires", Wires), ("adc", ADC), ("dac", DAC)):
             value = getattr(self, name)
             if not (isinstance(value, kind) or (value is None and name != "device")):
                 raise ParameterError(f"ChipConfig: {name}={value!r}: expected {kind.__name__}")
@@ -84,6 +89,8 @@ class ChipConfig:
             changes["device"] = self.device.without(*of_device)
         if "wires" in stages:
             changes["wires"] = None
+        if "dac" in stages:
+            changes["dac"] = None
         if "adc" in stages:
             changes["adc"] = None
         elif "adc_spread" in stages and self.adc is not None:
@@ -107,6 +114,23 @@ class ChipConfig:
             raise ParameterError(
                 f"tile {tile}: target of cell ({row}, {column}) is {targets[row, column]:g} uS; "
                 f"{device.name} takes {device.g_min:g} to {device.g_max:g} uS"
+            )
+
+    def check_levels(self) -> None:
+        """Raise `CapabilityError` where rows at voltages of their own are not modelled: of wires, some."""
+        if self.wires is None:
+            return
+        if self.wires.unselected == "gated":
+            raise CapabilityError(
+                "backend 'crossbar': Frames put rows at voltages of their own, and Wires(unselected='gated') are "
+                "solved for rows that are on or off; use unselected='grounded', config.without('wires'), or keep the "
+                "projection off the chip with Mapping(digital=...)"
+            )
+        if self.device.current_voltage is not None:
+            raise CapabilityError(
+                "backend 'crossbar': Frames put rows at voltages of their own, and wires are then solved for cells "
+                "whose current is in proportion to it; use config.without('wires') or without('current_voltage'), or "
+                "keep the projection off the chip with Mapping(digital=...)"
             )
 
     def converters(self, tile: int, outputs: int, full_scale: Any, seed: int) -> Converters | None:

@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 from snnsim.backends.crossbar.array_read.converter import ADC
+from snnsim.backends.crossbar.array_read.dac import DAC
 from snnsim.backends.crossbar.device import curves, drift
 from snnsim.backends.crossbar.device.current_voltage import LogarithmicPolynomial, RelativePolynomial
 from snnsim.backends.crossbar.device.device import Device
@@ -34,6 +35,7 @@ _KINDS: dict[str, Any] = {
         curves.Saturation,
         curves.Table,
         ADC,
+        DAC,
         Wires,
     )
 }

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from snnsim.backends.crossbar import cells
 from snnsim.backends.crossbar.array_read.converter import Converters
 from snnsim.backends.crossbar.array_read.noise_keys import tick_of, untimed
+from snnsim.backends.crossbar.array_read.normal_numbers import normal_numbers
 from snnsim.backends.crossbar.array_read.prepared_array import PreparedArray
 from snnsim.backends.crossbar.array_read.sums import read_sums
 from snnsim.backends.crossbar.cells import CellState
@@ -87,7 +88,7 @@ class Tile:
         """Let time pass."""
         acted = float(cells.acted_seconds(self.config.device, np.asarray(seconds), temperature))
         self.seconds, self.drift_seconds = self.seconds + seconds, self.drift_seconds + acted
-        for name in ("conductance", "effective", "currents", "row_power", "array", "identity"):
+        for name in ("conductance", "effective", "currents", "row_power", "variance", "array", "identity"):
             self.__dict__.pop(name, None)
 
     def set_range(self, converters: Converters | None, full_scale: Any) -> None:
@@ -137,13 +138,18 @@ class Tile:
         return self._pairs(each) * config.device.read_voltage
 
     @cached_property
+    def variance(self) -> NDArray[np.float64] | None:
+        """Variance of one read of each pair of cells at the read voltage in uA^2, shape (rows, columns // 2)."""
+        device = self.config.device
+        if device.read_noise is None:
+            return None
+        one = cells.read_variance(device, self.conductance, self.seconds, self.state.conductance)
+        return np.asarray((one[:, 0::2] + one[:, 1::2]) * device.read_voltage**2)
+
+    @cached_property
     def array(self) -> PreparedArray:
         """What reads need, made ready."""
-        device, variance = self.config.device, None
-        if device.read_noise is not None:
-            one = cells.read_variance(device, self.conductance, self.seconds, self.state.conductance)
-            variance = (one[:, 0::2] + one[:, 1::2]) * device.read_voltage**2
-        return PreparedArray(self.currents, variance, self.converters)
+        return PreparedArray(self.currents, self.variance, self.converters)
 
     @cached_property
     def row_power(self) -> NDArray[np.float64]:
@@ -190,8 +196,45 @@ class Tile:
         self.saturated += saturated
         return np.asarray(found, np.float64)
 
+    def read_levels(
+        self, levels: NDArray[np.float64], keys: NDArray[np.uint64] | None, read_seed: int
+    ) -> NDArray[np.float64]:
+        """Read the array with rows at voltages of their own; see `Chip.read_levels`, which has the arrays checked."""
+        if keys is None:
+            keys = untimed(self.own_reads, len(levels))
+            self.own_reads += len(levels)
+        sums = levels @ self.currents if self.config.device.current_voltage is None else self._bent(levels)
+        if self.config.device.flicker is not None:
+            offsets = np.arange(len(levels) + 1) * levels.shape[1]
+            rows = np.tile(np.arange(levels.shape[1]), len(levels))
+            sums += self._flicker(offsets, rows, keys, levels)
+        if self.variance is not None:
+            # Noise of conductances: the current of a cell has it in proportion to the voltage on it.
+            noise = normal_numbers(rng.bits(self.seed, _noise_stream(read_seed, self.number), keys), sums.shape[1])
+            sums += noise * np.sqrt(levels**2 @ self.variance)
+        if self.converters is None:
+            return np.asarray(sums)
+        before = self.converters.saturated
+        found = self.converters.convert(sums)
+        self.saturated += self.converters.saturated - before
+        return found
+
+    def _bent(self, levels: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return sums of currents that are not in proportion to the voltage, level by level."""
+        device = self.config.device
+        sums = np.zeros((len(levels), self.conductance.shape[1] // 2))
+        for level in np.unique(np.abs(levels[levels != 0])):
+            volts = level * device.read_voltage
+            each = self._pairs(cells.effective_conductance(device, self.conductance, volts)) * volts
+            sums += np.where(np.abs(levels) == level, np.sign(levels), 0.0) @ each
+        return sums
+
     def _flicker(
-        self, offsets: NDArray[np.int64], rows: NDArray[np.int64], keys: NDArray[np.uint64]
+        self,
+        offsets: NDArray[np.int64],
+        rows: NDArray[np.int64],
+        keys: NDArray[np.uint64],
+        levels: NDArray[np.float64] | None = None,
     ) -> NDArray[np.float64]:
         """Return what 1/f noise adds to the currents of each vector; what wires lose of it is left out."""
         device = self.config.device
@@ -202,5 +245,7 @@ class Tile:
                 one = cells.flicker(
                     device, self.conductance[active], seed=self.seed, tile=self.number, tick=int(tick), rows=active
                 )
-                added[vector] = self._pairs(one).sum(0) * device.read_voltage
+                pairs = self._pairs(one)
+                # Rows at voltages of their own: shares of the read voltage.
+                added[vector] = (pairs.sum(0) if levels is None else levels[vector] @ pairs) * device.read_voltage
         return added

@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 from snnsim.backends.contract.inputs import RunInputs
 from snnsim.backends.contract.requests import RunRequest
 from snnsim.backends.crossbar.array_read.converter import range_for
+from snnsim.backends.crossbar.chip.chip import Chip
 from snnsim.backends.crossbar.mapping.fabric import DigitalFabric
+from snnsim.backends.crossbar.mapping.placement import Placed
 from snnsim.backends.registry import get
 from snnsim.errors import NetworkError, ParameterError
-from snnsim.events import Events
+from snnsim.frames import Frames, Recordings
 from snnsim.network.network import Network
 from snnsim.neurons import Input
 
@@ -21,7 +23,7 @@ from snnsim.neurons import Input
 MOST_VECTORS = 2000
 
 
-def calibrated_ranges(fabric: DigitalFabric, given: Events | MappingOf[str, Events]) -> dict[int, float]:
+def calibrated_ranges(fabric: DigitalFabric, given: Recordings | MappingOf[str, Recordings]) -> dict[int, float]:
     """Return the full scale of each tile in uA: a percentile of what its pairs of columns carry on recordings.
 
     The network is run on the cpu backend, with weights as they are; the currents are those of cells that hold their
@@ -31,7 +33,7 @@ def calibrated_ranges(fabric: DigitalFabric, given: Events | MappingOf[str, Even
     Parameters
     ----------
     fabric : DigitalFabric
-    given : Events or dict of str to Events
+    given : Events or Frames, or dict of them by population
         Recordings, for each input population.
     """
     network = fabric.network
@@ -42,10 +44,13 @@ def calibrated_ranges(fabric: DigitalFabric, given: Events | MappingOf[str, Even
     sources = {network.population_number(network.projections[number].source) for number in fabric.placed}
     wanted = tuple(sorted(number for number in sources if number not in inputs))
     output = program.run(program.initial_state(recordings), RunRequest(int(ends.max()), inputs, wanted, ends=ends))
-    spikes = {**inputs, **output.spikes}
+    spikes: dict[int, Recordings] = {**inputs, **output.spikes}
     ranges: dict[int, float] = {}
     for number, blocks in fabric.placed.items():
         events = spikes[network.population_number(network.projections[number].source)]
+        if isinstance(events, Frames):
+            ranges |= _ranges_for_frames(fabric, blocks, events)
+            continue
         moments = events.recordings * events.n_ticks + events.ticks
         order = np.lexsort((events.sources, moments))
         for placed in blocks:
@@ -64,6 +69,29 @@ def calibrated_ranges(fabric: DigitalFabric, given: Events | MappingOf[str, Even
                     ranges[tile.number] = range_for(found, fabric.mapping.percentile)
     if not ranges:
         raise ParameterError("Mapping calibration: no spike of the recordings reaches a tile; give others, or none")
+    return ranges
+
+
+def _ranges_for_frames(fabric: DigitalFabric, blocks: list[Placed], frames: Frames) -> dict[int, float]:
+    """Return the full scale of the tiles of a projection whose source is given real values, on frames spread evenly."""
+    fabric.check_frames({placed.block.projection for placed in blocks})
+    assert isinstance(fabric.device, Chip)
+    dac, ranges = fabric.device.config.dac, {}
+    shown = np.flatnonzero(np.arange(frames.values.shape[1]) < frames.lengths[:, None])
+    every = frames.values.reshape(-1, frames.n_sources)
+    for placed in blocks:
+        block = placed.block
+        count = max(1, MOST_VECTORS // block.targets.shape[0])
+        chosen = shown[np.unique(np.linspace(0, max(shown.size - 1, 0), count).astype(np.int64))]
+        values = np.asarray(every[chosen], np.float64)
+        levels = block.levels(values if dac is None else dac.levels(values)).reshape(-1, block.weights.shape[0])
+        levels = levels[levels.any(axis=1)]
+        for tile in placed.tiles:
+            targets = fabric.tile_targets(placed, tile)
+            currents = (targets[:, 0::2] - targets[:, 1::2]) * fabric.status.read_voltage
+            found = levels[:, tile.rows] @ currents
+            if found.any():
+                ranges[tile.number] = range_for(found, fabric.mapping.percentile)
     return ranges
 
 
@@ -90,7 +118,7 @@ def _sums(
     return np.concatenate(sums)
 
 
-def inputs_by_number(network: Network, given: Events | MappingOf[str, Events]) -> dict[int, Events]:
+def inputs_by_number(network: Network, given: Recordings | MappingOf[str, Recordings]) -> dict[int, Recordings]:
     """Return events of each input population by its number."""
     others = [p.name for p in network.populations if p.is_source and not isinstance(p.model, Input)]
     if others:

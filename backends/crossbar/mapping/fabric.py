@@ -6,9 +6,10 @@ Blocks larger than an array are cut into tiles, and what tiles read for the same
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from collections.abc import Mapping as MappingOf
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,11 +23,13 @@ from snnsim.backends.crossbar.mapping.compensation import measured_gain
 from snnsim.backends.crossbar.mapping.mapping import Mapping
 from snnsim.backends.crossbar.mapping.placement import Activity, Delivery, Placed, Tile
 from snnsim.backends.crossbar.mapping.weight_blocks import DIGITAL_RULES, Reads, blocks_of
-from snnsim.errors import DeviceError, NetworkError, ParameterError
+from snnsim.errors import CapabilityError, DeviceError, NetworkError, ParameterError
 from snnsim.network.network import Network
 
 #: Share of a range by which a current at its end may fall short of it in rounding.
 _AT_END = 1e-6
+#: Levels of rows that are worked on together.
+_MOST_LEVELS = 2**23
 
 
 class DigitalFabric:
@@ -222,9 +225,8 @@ class DigitalFabric:
         """Return what the chip has done in so many recordings since this was last asked."""
         done, held = self.activity, self.device.tiles if isinstance(self.device, Chip) else {}
         self.activity = {number: Activity(tiles=one.tiles) for number, one in done.items()}
-        chip, adc = (
-            (self.device.config.device, self.device.config.adc) if isinstance(self.device, Chip) else (None, None)
-        )
+        config = self.device.config if isinstance(self.device, Chip) else None
+        chip, adc, dac = (None, None, None) if config is None else (config.device, config.adc, config.dac)
         parts = []
         for number, one in done.items():
             tiles = [tile.number for placed in self.placed[number] for tile in placed.tiles]
@@ -239,6 +241,9 @@ class DigitalFabric:
                     None if adc is None else adc.bits,
                     additions=one.conversions,
                     read_watts=one.watts,
+                    drives=one.drives,
+                    held_drives=one.held,
+                    dac_bits=None if dac is None or not one.drives else dac.bits,
                     busiest_reads=max(one.reads_of.values(), default=0),
                     programming_pulses=sum(held[tile].pulses for tile in tiles if tile in held),
                     saturated=one.saturated,
@@ -292,6 +297,79 @@ class DigitalFabric:
                 found.append(Delivery(block.delay, reads.recording, reads.position, reads.times, block.targets, values))
         return found
 
+    def check_frames(self, numbers: Iterable[int]) -> None:
+        """Raise `CapabilityError` where the device cannot put real values on the rows of some projections."""
+        for number in numbers:
+            if number not in self.placed:
+                continue
+            if type(self.device) is not Chip:
+                raise CapabilityError(
+                    f"backend 'crossbar': {type(self.device).__name__} {self.status.name!r} has rows that are on or "
+                    f"off, and projection {self.network.projections[number].name!r} is given Frames; keep it off the "
+                    "chip with Mapping(digital=...), or run on a simulated Chip"
+                )
+            self.device.config.check_levels()
+
+    def deliver_values(
+        self,
+        number: int,
+        values: NDArray[Any],
+        moments: NDArray[np.uint64],
+        read_ideal: bool = True,
+    ) -> list[Delivery]:
+        """Read the chip with the rows of a projection driven for real values of its sources, in one tick.
+
+        Parameters
+        ----------
+        number : int
+            Of the projection.
+        values : ndarray, shape (recordings, sources)
+        moments : ndarray of uint64, shape (recordings,)
+        read_ideal : bool
+            As of `deliver`.
+        """
+        assert isinstance(self.device, Chip)
+        chip, activity, found = self.device, self.activity[number], []
+        for placed in self.placed[number]:
+            block = placed.block
+            positions, n_rows = block.targets.shape[0], block.weights.shape[0]
+            together = max(1, _MOST_LEVELS // (positions * n_rows))
+            for first in range(0, len(values), together):
+                some = values[first : first + together]
+                levels, scale = np.asarray(some, np.float64), 1.0
+                if chip.config.dac is not None:
+                    beyond = np.abs(levels) > chip.config.dac.full_scale
+                    activity.held += int(block.levels(beyond).sum()) if beyond.any() else 0
+                    levels, scale = chip.config.dac.levels(levels), chip.config.dac.full_scale
+                flat = block.levels(levels).reshape(-1, n_rows)
+                read = np.flatnonzero(flat.any(axis=1))
+                if not read.size:
+                    continue
+                recording, position = np.divmod(read, positions)
+                recording += first
+                keys = moments[recording] + position.astype(np.uint64)
+                out = np.zeros((read.size, block.weights.shape[1]))
+                for index, tile in enumerate(placed.tiles):
+                    own = flat[read, tile.rows]
+                    chosen = np.flatnonzero(own.any(axis=1))
+                    own = own[chosen]
+                    driven = int(np.count_nonzero(own))
+                    self._count(number, tile, int(chosen.size), driven)
+                    activity.drives += driven
+                    if activity.watts is not None:
+                        activity.watts += float(np.sum(own**2 @ chip.tiles[tile.number].row_power))
+                    if not chosen.size or (self.ideal and not read_ideal):
+                        continue
+                    before = self._saturated(tile.number)
+                    currents = chip.tiles[tile.number].read_levels(own, keys[chosen], chip.read_seed)
+                    self._count_saturated(number, tile.number, before, currents)
+                    weights = self._weights_of(currents / self.status.read_voltage, placed.reference[tile.outputs])
+                    out[chosen, tile.outputs] += weights / placed.gains[index] * scale
+                if read_ideal or not self.ideal:
+                    times = np.zeros(read.size, np.int64)
+                    found.append(Delivery(block.delay, recording, position, times, block.targets, out))
+        return found
+
     def _part(
         self, number: int, placed: Placed, tile: Tile, reads: Reads
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
@@ -305,17 +383,9 @@ class DigitalFabric:
             chosen = np.flatnonzero(counts)
             offsets = np.concatenate(([0], np.cumsum(counts[chosen]))).astype(np.int64)
             rows = reads.rows[inside] - tile.rows.start
-        pairs = (tile.outputs.stop - tile.outputs.start) * self.mapping.slices
-        activity = self.activity[number]
-        activity.reads += int(chosen.size)
-        activity.active_rows += int(rows.size)
-        activity.cell_reads += int(rows.size) * 2 * pairs
-        of_reads, of_conversions, vectors = activity.reads_of, activity.conversions_of, int(chosen.size)
-        of_reads[tile.number] = of_reads.get(tile.number, 0) + vectors
-        of_conversions[tile.number] = of_conversions.get(tile.number, 0) + vectors * pairs
-        if isinstance(self.device, Chip) or tile.number in self.ranges:
-            activity.saturated_of.setdefault(tile.number, 0)
+        self._count(number, tile, int(chosen.size), int(rows.size))
         power: NDArray[np.float64] | None
+        activity = self.activity[number]
         if type(self.device) is Chip:
             power = self.device.tiles[tile.number].row_power
         else:
@@ -326,6 +396,19 @@ class DigitalFabric:
         elif activity.watts is not None:
             activity.watts += float(np.sum(power[rows]))
         return chosen, offsets, rows
+
+    def _count(self, number: int, tile: Tile, vectors: int, active_rows: int) -> None:
+        """Count reads of a tile."""
+        pairs = (tile.outputs.stop - tile.outputs.start) * self.mapping.slices
+        activity = self.activity[number]
+        activity.reads += vectors
+        activity.active_rows += active_rows
+        activity.cell_reads += active_rows * 2 * pairs
+        of_reads, of_conversions = activity.reads_of, activity.conversions_of
+        of_reads[tile.number] = of_reads.get(tile.number, 0) + vectors
+        of_conversions[tile.number] = of_conversions.get(tile.number, 0) + vectors * pairs
+        if isinstance(self.device, Chip) or tile.number in self.ranges:
+            activity.saturated_of.setdefault(tile.number, 0)
 
     def _saturated(self, tile: int) -> int | None:
         """Return the conversions of a tile that went beyond the range so far; None where the device does not tell."""

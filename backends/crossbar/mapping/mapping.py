@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from snnsim.backends.crossbar.mapping.weight_blocks import Block
 from snnsim.backends.crossbar.number_checks import settle_numbers
 from snnsim.errors import ParameterError, one_of, positive, whole
-from snnsim.events import Events
+from snnsim.frames import Recordings
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +39,7 @@ class Mapping:
     compensate : {"tile", "output"}, optional
         Measure with known vectors by which factor currents have shrunk (drift, wires, nonlinear cells), for a tile or
         for each of its outputs, and divide by it.
-    calibration : Events or dict of str to Events, optional
+    calibration : Events or Frames, or dict of them by name, optional
         Recordings, for each `Input` population, that the ranges of the converters are set with: `percentile` of the
         currents that an ideal chip has. Without them, `activity` of the rows is taken to be on at a time, by chance.
     percentile : float
@@ -53,7 +53,7 @@ class Mapping:
     clip: float = 100.0
     per_output: bool = False
     compensate: str | None = None
-    calibration: Events | MappingOf[str, Events] | None = None
+    calibration: Recordings | MappingOf[str, Recordings] | None = None
     percentile: float = 99.9
     activity: float = 0.1
     digital: tuple[str, ...] = ()
@@ -88,8 +88,8 @@ class Mapping:
             raise ParameterError(f"digital={given!r}: expected names of projections")
         object.__setattr__(self, "digital", tuple(names))
         given = self.calibration
-        if given is not None and not isinstance(given, Events | MappingOf):
-            raise ParameterError(f"calibration={given!r}: expected Events, or Events by name of the input")
+        if given is not None and not isinstance(given, Recordings | MappingOf):
+            raise ParameterError(f"calibration={given!r}: expected Events or Frames, or these by name of the input")
 
     @property
     def is_exact(self) -> bool:

@@ -48,6 +48,7 @@ class Delivery(NamedTuple):
 class Activity:
     """What a projection has made the chip do since it was last asked.
 
+    `drives` are rows that were driven for real values, `held` those whose value was beyond what the converters reach.
     `watts` is voltage times current of every cell read, summed over the reads, None where the device does not tell.
     `reads_of` are the reads of each tile, `conversions_of` its conversions, and `saturated_of` those beyond its range,
     for tiles of which that is known.
@@ -57,6 +58,8 @@ class Activity:
     reads: int = 0
     active_rows: int = 0
     cell_reads: int = 0
+    drives: int = 0
+    held: int = 0
     watts: float | None = 0.0
     reads_of: dict[int, int] = field(default_factory=dict)
     conversions_of: dict[int, int] = field(default_factory=dict)

@@ -103,6 +103,22 @@ class Block:
         owner, positions = np.divmod(group[new], self.targets.shape[0])
         return Reads(offsets, rows, owner, positions, times[new])
 
+    def levels(self, values: NDArray[Any]) -> NDArray[np.float64]:
+        """Return what values of the sources put on the rows.
+
+        Parameters
+        ----------
+        values : ndarray, shape (recordings, sources)
+
+        Returns
+        -------
+        ndarray of float64, shape (recordings, positions, rows)
+        """
+        owner = np.repeat(np.arange(self.starts.size - 1), np.diff(self.starts))
+        found = np.zeros((len(values), self.targets.shape[0], self.weights.shape[0]))
+        found[:, self.positions, self.rows] = values[:, owner]
+        return found
+
 
 def blocks_of(network: Network, number: int) -> list[Block]:
     """Return the blocks of a projection.

@@ -42,7 +42,7 @@ def merge(
         counts.synaptic_operations[None],
         np.array([n_ticks], np.int64),
         tuple(header.sources),
-    )
+    ).with_products(header.products)
     with write_hdf5(target, "result") as file:
         file.attrs["run"] = header.token
         facts = Facts(

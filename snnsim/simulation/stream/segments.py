@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,6 +44,8 @@ class Header:
     provenance : dict of str
     answer : Answer, optional
         How the network answers.
+    products : list of bool
+        Of each projection whether its source is given frames; empty where none is.
     """
 
     token: str
@@ -58,6 +60,7 @@ class Header:
     sources: list[bool]
     provenance: dict[str, str]
     answer: Answer | None
+    products: list[bool] = field(default_factory=list)
 
 
 class Segment(NamedTuple):

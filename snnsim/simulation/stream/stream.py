@@ -21,10 +21,10 @@ from typing import Any
 from snnsim.backends.contract.activity import ChipActivity
 from snnsim.backends.contract.program import Program
 from snnsim.errors import DataError, ParameterError
-from snnsim.events import Events
+from snnsim.frames import Recordings
 from snnsim.network.fingerprint import fingerprint
 from snnsim.network.network import Network
-from snnsim.simulation.probes import Probes, answer_of
+from snnsim.simulation.probes import Probes, answer_of, products_of
 from snnsim.simulation.stream.merge import merge, run_of
 from snnsim.simulation.stream.segments import Header, SegmentFolder
 from snnsim.simulation.stream.unfinished_run import UnfinishedRun
@@ -78,7 +78,7 @@ class Place:
         return cls(where, kept, ticks)
 
 
-def call_of(n_ticks: int, probes: Probes, given: Mapping[int, Events], network: Network) -> dict[str, str]:
+def call_of(n_ticks: int, probes: Probes, given: Mapping[int, Recordings], network: Network) -> dict[str, str]:
     """Return what must be the same for a run to go on."""
     names = [network.populations[number].name for number in probes.spikes]
     traces = list(zip(probes.keys, probes.traces, strict=True))
@@ -89,7 +89,14 @@ def call_of(n_ticks: int, probes: Probes, given: Mapping[int, Events], network: 
     }
 
 
-def header_of(run: UnfinishedRun, network: Network, probes: Probes, dtype: str, provenance: dict[str, str]) -> Header:
+def header_of(
+    run: UnfinishedRun,
+    network: Network,
+    probes: Probes,
+    given: Mapping[int, Recordings],
+    dtype: str,
+    provenance: dict[str, str],
+) -> Header:
     """Return what all segments of a run have in common."""
     recorded = [network.populations[number] for number in probes.spikes]
     return Header(
@@ -105,6 +112,7 @@ def header_of(run: UnfinishedRun, network: Network, probes: Probes, dtype: str, 
         [population.is_source for population in network.populations],
         provenance,
         answer_of(network),
+        products_of(network, given),
     )
 
 

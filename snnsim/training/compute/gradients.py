@@ -89,7 +89,7 @@ def hand_over(roots: Roots, found: Roots) -> None:
 
 
 def notice_real_values(call: Call, roots: Roots, readout: Tensor | None = None) -> None:
-    """Note in the model which inputs it learns real values from: backends run on events.
+    """Note in the model which inputs it learns real values from: what backends then take are frames.
 
     Parameters
     ----------

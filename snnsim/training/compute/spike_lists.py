@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from snnsim.errors import NetworkError, ParameterError
 from snnsim.events import Events
+from snnsim.frames import Frames
 from snnsim.network.network import Network
 from snnsim.timebase import check_same_dt
 from snnsim.training.compute.sparse_kernels import lists_to_dense, tick_starts
@@ -22,8 +23,8 @@ from snnsim.training.compute.threads import Workers
 from snnsim.training.compute.workspace import Workspace
 from snnsim.training.parameters.finite import sum_is_finite
 
-#: What a call takes: events, or real values of shape (batch, ticks, sources), for one input or by name.
-Inputs = Events | Tensor | Mapping[str, Events | Tensor]
+#: What a call takes: events, frames, or real values of shape (batch, ticks, sources), for one input or by name.
+Inputs = Events | Frames | Tensor | Mapping[str, Events | Frames | Tensor]
 
 
 class InputPlan(Protocol):
@@ -151,7 +152,8 @@ class Source:
             self._events = None
             self.values = data.to(dtype)
             self.lengths = torch.full((self.batch,), self.ticks) if lengths is None else lengths
-            if lengths is not None:  # the network may run on for longer than the sample
+            # The network may run on for longer than the sample.
+            if lengths is not None and int(lengths.min() if self.batch else self.ticks) < self.ticks:
                 inside = torch.arange(self.ticks) < lengths.unsqueeze(1)
                 self.values = torch.where(inside.unsqueeze(2), self.values, 0.0)
 
@@ -197,16 +199,16 @@ def check_inputs(
     Parameters
     ----------
     plan : InputPlan
-    inputs : Events or Tensor, or dict of them by population
+    inputs : Events, Frames or Tensor, or dict of them by population
     dtype : torch.dtype
     lengths : Tensor of int64, shape (batch,), optional
-        Ticks of each sample where the inputs are Tensors; Events bring their own.
+        Ticks of each sample where the inputs are Tensors; Events and Frames bring their own.
     """
     if not isinstance(inputs, Mapping):
-        if not isinstance(inputs, (Events, Tensor)):
+        if not isinstance(inputs, (Events, Frames, Tensor)):
             raise ParameterError(
-                f"inputs: expected Events, a Tensor of shape (batch, ticks, sources), or a dict of them by population; "
-                f"got {type(inputs).__name__}"
+                f"inputs: expected Events, Frames, a Tensor of shape (batch, ticks, sources), or a dict of them by "
+                f"population; got {type(inputs).__name__}"
             )
         if len(plan.inputs) != 1:
             raise ParameterError(f"inputs: the network has the inputs {list(plan.inputs)}; give a dict by name")
@@ -218,13 +220,17 @@ def check_inputs(
         data, size = inputs[name], plan.network.population(name).size
         if isinstance(data, Tensor):
             _check_tensor(name, data, size)
-        elif not isinstance(data, Events):
-            raise ParameterError(f"input of {name!r}: expected Events or a Tensor, got {type(data).__name__}")
+        elif not isinstance(data, (Events, Frames)):
+            raise ParameterError(f"input of {name!r}: expected Events, Frames or a Tensor, got {type(data).__name__}")
         else:
             check_same_dt(data.dt, plan.network.dt, f"input of {name!r}")
             if lengths is not None:
-                raise ParameterError(f"lengths: the Events of {name!r} bring their own (events.with_lengths)")
-        source = Source(data, dtype, None if lengths is None else _checked_lengths(lengths, data))
+                kind = type(data).__name__
+                raise ParameterError(f"lengths: the {kind} of {name!r} bring their own ({kind.lower()}.with_lengths)")
+        if isinstance(data, Frames):
+            source = Source(_shown(data), dtype, torch.from_numpy(data.lengths))
+        else:
+            source = Source(data, dtype, None if lengths is None else _checked_lengths(lengths, data))
         if source.size != size:
             raise NetworkError(f"input of {name!r} has {source.size} sources, the population {size}")
         if source.batch < 1 or source.ticks < 1:
@@ -237,6 +243,12 @@ def check_inputs(
     if len({source.batch for source in sources.values()}) > 1:
         raise ParameterError("inputs differ in samples; all must have the same number")
     return sources
+
+
+def _shown(frames: Frames) -> Tensor:
+    """Return the values at every tick, shape (batch, ticks, sources); what is the same at all ticks is there once."""
+    values = frames.values if frames.values.flags.writeable else frames.values.copy()
+    return torch.from_numpy(values).expand(-1, frames.n_ticks, -1)
 
 
 def sample_lengths(plan: InputPlan, inputs: Inputs, dtype: torch.dtype, lengths: Tensor | None = None) -> Tensor:

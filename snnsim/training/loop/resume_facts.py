@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import nn
 
+from snnsim.frames import Frames
 from snnsim.network.fingerprint import fingerprint
 from snnsim.network.population import Population
 
@@ -13,11 +14,15 @@ from snnsim.network.population import Population
 def data_facts(data: Any) -> dict[str, str]:
     """Return what recordings and labels are."""
     events = data.events
+    if isinstance(events, Frames):
+        given = fingerprint(events)
+    else:
+        # Silence after the longest recording makes no difference.
+        given = fingerprint((events.ticks, events.sources, events.offsets, events.lengths, events.n_sources))
     return {
         "samples": str(len(events)),
         "dt": f"{events.dt!r} s",
-        # Silence after the longest recording makes no difference.
-        "recordings": fingerprint((events.ticks, events.sources, events.offsets, events.lengths, events.n_sources)),
+        "recordings": given,
         "labels": fingerprint(data.labels),
     }
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from snnsim.datasets.dataset import LabelledEvents
 from snnsim.errors import DeviceError, NetworkError, ParameterError, one_of
-from snnsim.events import Events
+from snnsim.frames import Recordings
 from snnsim.numerics import rng
 from snnsim.numerics.sampling import part_of_every_class
 from snnsim.storage.hdf5 import as_path
@@ -54,8 +54,8 @@ from snnsim.training.rules.sltt import SLTT
 Numbers = NDArray[np.int64]
 #: What is trained.
 Model = TrainableNetwork | EventPropNetwork
-#: Changes a batch at random: (events, numbers of the recordings, seed, epoch) to events.
-Augmentation = Callable[[Events, Numbers, int, int], Events]
+#: Changes a batch at random: (events or frames, numbers of the recordings, seed, epoch) to such.
+Augmentation = Callable[[Any, Numbers, int, int], Any]
 
 
 #: Ticks that a step of Adam moves a delay at first (arXiv:2306.17670).
@@ -90,7 +90,7 @@ def train(
     ----------
     model : TrainableNetwork or EventPropNetwork
         Trained in place.
-    train_set : EventDataset or anything with ``events`` and ``labels``
+    train_set : EventDataset, FrameDataset or anything with ``events`` (Events or Frames) and ``labels``
     rule : Rule or str
         ``SLTT()`` by default, or ``SLTT(k=...)``, ``BPTT()``, ``OTTT()``, ``DSR()``; ``EventProp()`` for an
         `EventPropNetwork`. Names stand for the defaults: ``"sltt"``, ``"bptt"``, ``"ottt"``, ``"dsr"``,
@@ -271,7 +271,7 @@ def evaluate(
     Parameters
     ----------
     model : TrainableNetwork or EventPropNetwork
-    data : EventDataset or anything with ``events`` and ``labels``
+    data : EventDataset, FrameDataset or anything with ``events`` (Events or Frames) and ``labels``
     loss : Loss or str, optional
         Answer by the score that this loss trains, instead of the one that the network answers by.
     score : str, optional
@@ -295,7 +295,8 @@ def evaluate(
     for start in range(0, labels.size, batch_size):
         alone = model.evaluating(soft_delays=soft_delays) if isinstance(model, TrainableNetwork) else nullcontext()
         with torch.no_grad(), alone:
-            answers = model.scores(data.events[start : start + batch_size], score=chosen).argmax(1).numpy()
+            given: Any = data.events[start : start + batch_size]  # the model says which kinds it takes
+            answers = model.scores(given, score=chosen).argmax(1).numpy()
         right += int((answers == labels[start : start + batch_size]).sum())
     return right / labels.size
 
@@ -344,11 +345,10 @@ class _Run:
         self.data, self.rule, self.loss = data, rule, loss
         self.seed, self.batch_size, self.augment, self.hooks = seed, batch_size, augment, hooks
         self.labels = _labels(model, data, "train_set")
-        if not isinstance(data.events, Events):
+        if not isinstance(data.events, Recordings):
             raise ParameterError(
                 f"train_set: its events are a {type(data.events).__name__}; train takes Events, which "
-                "Events.from_dense makes of counts. Real values are learned from in a loop of one's own, with "
-                "BPTT().step(model, ...)"
+                "Events.from_dense makes of counts, or Frames of real values"
             )
         #: Lowest and highest rate of each population in the epoch at work, and whether a warning was given.
         self.rates: dict[str, tuple[float, float]] = {}
@@ -472,7 +472,7 @@ class _Run:
 
 
 class _Part:
-    def __init__(self, events: Events, labels: Numbers) -> None:
+    def __init__(self, events: Recordings, labels: Numbers) -> None:
         self.events, self.labels = events, labels
 
 
@@ -480,8 +480,8 @@ def _labels(model: Model, data: LabelledEvents, argument: str) -> Numbers:
     """Check a data set for a model and return its labels."""
     if not hasattr(data, "events") or not hasattr(data, "labels"):
         raise ParameterError(
-            f"{argument}={type(data).__name__}: expected an EventDataset, or anything with `events` (Events) and "
-            "`labels` (a whole number a recording); batches are made here"
+            f"{argument}={type(data).__name__}: expected an EventDataset, or anything with `events` (Events or Frames) "
+            "and `labels` (a whole number a recording); batches are made here"
         )
     labels = np.asarray(data.labels)
     classes = model.plan.output.size

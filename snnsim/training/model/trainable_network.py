@@ -150,7 +150,7 @@ class TrainableNetwork(NetworkParameters):
 
         Parameters
         ----------
-        inputs : Events or Tensor of shape (batch, ticks, sources), or dict of them by population
+        inputs : Events, Frames or Tensor of shape (batch, ticks, sources), or dict of them by population
             A Tensor that requires a gradient gets one: layers of torch can stand in front.
         state : dict, optional
             As an earlier call returned it; default `initial_state`. It is not changed, and no gradient passes into it.
@@ -159,7 +159,7 @@ class TrainableNetwork(NetworkParameters):
         detach_reset : bool
             Let no gradient pass through the spike in the reset.
         lengths : Tensor of int64, shape (batch,), optional
-            Ticks of each sample where the inputs are Tensors, such as padded ones; Events bring their own.
+            Ticks of each sample where the inputs are Tensors, such as padded ones; Events and Frames bring their own.
 
         Returns
         -------
@@ -211,26 +211,11 @@ class TrainableNetwork(NetworkParameters):
         with passes.evaluating(self, self.workspace, soft_delays=soft_delays):
             yield
 
-    def network(self, *, inputs: str | None = None) -> Network:
+    def network(self) -> Network:
         """Return the network with what was learned: batch norm becomes part of weights and bias, delays whole ticks.
 
-        Parameters
-        ----------
-        inputs : "events", optional
-            Say that the network will be given events, where it has learned from real values.
-
-        Raises
-        ------
-        CapabilityError
-            It has learned from real values, which no backend takes, and nothing was said.
+        Where it has learned from real values (`real_inputs`), what it is given are `snnsim.Frames`.
         """
-        one_of("inputs", inputs, (None, "events"))
-        if inputs is None and self.real_inputs:
-            raise CapabilityError(
-                f"network: it has learned from real values at {', '.join(map(repr, self.real_inputs))}, and backends "
-                "take events: what turns the values into drives or spikes is not part of the network. "
-                "network(inputs='events') returns it for events all the same"
-            )
         return export_network(self)
 
     def memory_report(self, ticks: int, batch: int, rule: RuleMemory | str) -> MemoryReport:

@@ -77,14 +77,14 @@ class Rule(ABC):
         ----------
         model : TrainableNetwork
             Or what else the rule trains.
-        inputs : Events or Tensor of shape (batch, ticks, sources), or dict of them
+        inputs : Events, Frames or Tensor of shape (batch, ticks, sources), or dict of them
         labels : Tensor of int64, shape (batch,)
         loss : Loss or str
             One that trains a score (`snnsim.training.losses`) makes it the one that the network answers by.
         generator : torch.Generator, optional
             Of dropout masks, noise and random ticks; default the next one of the model.
         lengths : Tensor of int64, shape (batch,), optional
-            Ticks of each sample where the inputs are Tensors; Events bring their own.
+            Ticks of each sample where the inputs are Tensors; Events and Frames bring their own.
         optimise : callable, optional
             Takes a step of the optimiser and sets the gradients to zero: called where the rule `updates_within`.
         presynaptic : callable, optional
