@@ -457,3 +457,100 @@ def test_a_subclass_is_registered_by_the_same_call(registry):
         @dataclasses.dataclass(frozen=True, eq=False)
         class Branches(lif):
             arithmetic = Arithmetic(("membrane",), lif.arithmetic.coefficients, integrate, None, None)
+
+
+# -- names, pickles, equations that change ----------------------------------------------------------------------------
+
+
+def declared(**fields):
+    """Declare a model with more fields than a membrane; `fields` by name: annotation and default."""
+
+    def integrate(membrane, drive, p):
+        return (0.9 * membrane + drive,)
+
+    annotations = {"membrane": sn.State} | {name: kind for name, (kind, _) in fields.items()}
+    body = {"membrane": 0.0} | {name: value for name, (_, value) in fields.items()}
+    body |= {"__annotations__": annotations, "integrate": integrate}
+    return sn.neuron(type("Named", (), body))
+
+
+@pytest.mark.parametrize("name", ["spiking", "arithmetic", "closed_form", "initial_states", "receptor_list", "derived"])
+@pytest.mark.parametrize("kind", [sn.Parameter, sn.State])
+def test_names_that_a_model_has_already_are_refused(registry, name, kind):
+    with pytest.raises(ParameterError, match=f"Named: a parameter or state cannot be called '{name}'"):
+        declared(**{name: (kind, 0.3)})
+
+
+@pytest.mark.parametrize("name", ["c", "landing", "landed", "landing_membrane"])
+def test_names_of_states_that_stand_in_written_functions_are_refused(registry, name):
+    with pytest.raises(ParameterError, match=f"Named: a state cannot be called '{name}'"):
+        declared(**{name: (sn.State, 0.3)})
+
+
+def test_coefficients_of_a_wrong_length_are_named(registry):
+    @sn.neuron
+    class Uneven:
+        membrane: sn.State = 0.0
+
+        def coefficients(self, dt):
+            return {"share": np.ones(3)}
+
+        def integrate(membrane, drive, p):
+            return (p.share * membrane + drive,)
+
+    with pytest.raises(ParameterError, match=r"'cells': coefficients of Uneven give share the shape \(3,\).*\(5,\)"):
+        cells(Uneven(), size=5)
+
+
+def test_a_network_of_ones_own_neurons_is_pickled():
+    import pickle
+
+    net = cells(MODELS["QuadraticIF"](bias=0.3), size=3)
+    assert net.coefficients  # worked out, and kept with the network
+    again = pickle.loads(pickle.dumps(net))
+    one, other = (sn.Simulation(each).run(0.05, record="cells").spikes["cells"] for each in (net, again))
+    assert one == other
+    assert one.ticks.size > 0
+
+
+def test_training_goes_on_with_the_same_equations_only(registry, tmp_path):
+    torch = pytest.importorskip("torch")
+    from snnsim.training import TrainableNetwork, train
+
+    def made(share):
+        @sn.neuron
+        class Changing:
+            membrane: sn.State = 0.0
+
+            def integrate(membrane, drive, p):
+                return (share * membrane + drive,)
+
+        populations = [sn.Population("in", 4, sn.Input()), sn.Population("out", 2, Changing())]
+        net = sn.Network(populations, [sn.Projection("in", "out", sn.Dense(sn.Normal(0.0, 0.5)))], dt=DT, seed=1)
+        return TrainableNetwork(net)
+
+    events = sn.Events.from_dense((np.random.default_rng(0).random((8, 6, 4)) < 0.4).astype(int), DT)
+    from types import SimpleNamespace
+
+    data = SimpleNamespace(events=events, labels=np.arange(8) % 2)
+    path = tmp_path / "c.h5"
+    train(made(0.9), data, epochs=1, validation=0, checkpoint=path)
+    train(made(0.9), data, epochs=2, validation=0, resume=path, checkpoint=path)
+    with pytest.raises(ParameterError, match="population 'out'.*equations"):
+        train(made(0.8), data, epochs=3, validation=0, resume=path, checkpoint=path)
+    assert torch is not None
+
+
+def test_what_lies_beyond_all_numbers_does_no_harm_where_nothing_lands():
+    """`landed` on tensors takes one of two values, as everywhere, and does not add the other times zero."""
+    torch = pytest.importorskip("torch")
+    from snnsim.neurons.arithmetic.functions import landed
+
+    spike = torch.tensor([0.0, 1.0], requires_grad=True)
+    landing = torch.tensor([float("inf"), 2.0], requires_grad=True)
+    before = torch.tensor([3.0, float("inf")], requires_grad=True)
+    found = landed(spike, landing, before)
+    assert found.tolist() == [3.0, 2.0]
+    found.sum().backward()
+    assert landing.grad.tolist() == [0.0, 1.0]
+    assert before.grad.tolist() == [1.0, 0.0]

@@ -7,6 +7,8 @@ import math
 from collections import namedtuple
 from typing import Annotated, Any, ClassVar
 
+import numpy as np
+
 from snnsim.errors import ParameterError, positive
 from snnsim.neurons.arithmetic.check import check_arguments, check_function, frozen
 from snnsim.neurons.arithmetic.functions import landed
@@ -33,6 +35,10 @@ _COMMON: dict[str, tuple[str, Any]] = {
     "strict": ("bool", False),
     "receptors": ("tuple[Receptor, ...]", (Delta(),)),
 }
+#: Names that mean something else in arithmetic.
+_TAKEN = frozenset(
+    ("dt", "drive", "spike", "input", "integrate", "distance", "reset", "state_names", "parameter_names")
+)
 #: What a class has without its author.
 _UNASKED = frozenset(("__module__", "__qualname__", "__doc__", "__annotations__", "__dict__", "__weakref__"))
 
@@ -78,6 +84,16 @@ class DeclaredModel(NeuronModel):
     def initial_states(self) -> tuple[Parameter, ...]:
         """Return the value of each state before the first tick."""
         return tuple(getattr(self, name) for name in self.state_names)
+
+    def check_size(self, size: int, population: str) -> None:
+        """Raise `ParameterError` where a number given, or worked out, per neuron does not fit the population."""
+        super().check_size(size, population)
+        for key, value in self.derived(1e-3).items():
+            if np.shape(value) not in ((), (size,)):
+                raise ParameterError(
+                    f"population {population!r}: coefficients of {type(self).__name__} give {key} the shape "
+                    f"{np.shape(value)}, expected one number or shape ({size},)"
+                )
 
     @property
     def receptor_list(self) -> tuple[Receptor, ...]:
@@ -152,14 +168,16 @@ def _fields(cls: type[Any]) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str
         raise ParameterError(f"{name} derives from {', '.join(parents)}: a declared neuron stands alone")
     parameters, states, common = [], [], []
     for field, annotation in vars(cls).get("__annotations__", {}).items():
-        if field.startswith("_") or field in ("dt", "drive", "spike", "input"):
-            raise ParameterError(f"{name}: a parameter cannot be called {field!r}")
+        if field.startswith("_") or field in _TAKEN or (field not in _COMMON and hasattr(DeclaredModel, field)):
+            raise ParameterError(f"{name}: a parameter or state cannot be called {field!r}, which snnsim uses itself")
         if field not in vars(cls):
             raise ParameterError(f"{name}: {field} has no default; write {field}: ... = value")
         written = annotation.rpartition(".")[2] if isinstance(annotation, str) else ""
         if field in _COMMON:
             common.append(field)
         elif written == "State" or annotation == State:
+            if field == "c" or field.startswith("land"):
+                raise ParameterError(f"{name}: a state cannot be called {field!r}, which snnsim uses itself")
             states.append(field)
         else:
             parameters.append(field)
@@ -177,12 +195,18 @@ def _arithmetic(model: type[DeclaredModel], functions: dict[str, Any]) -> Arithm
     make: Any = namedtuple  # its fields are known only now
     kind = make("Coefficients", fields)
     kind.__module__, kind.__doc__ = model.__module__, f"What one tick of {name} needs."
+    # Made here, so that no module has it by name: it is pickled as what its model makes of the values.
+    kind.__reduce__ = lambda values: (_unpickled, (model, tuple(values)))
     states = model.state_names
     for key, function in functions.items():
         given = len(states) + (key == "integrate")
         check_function(name, function, given, kind, None if key == "distance" else states)
     reset = _reset(functions["reset"], states) if "reset" in functions else None
     return Arithmetic(states, kind, functions["integrate"], functions.get("distance"), reset)
+
+
+def _unpickled(model: type[DeclaredModel], values: tuple[Any, ...]) -> Any:
+    return model.arithmetic.coefficients(*values)
 
 
 def _reset(landing: Any, states: tuple[str, ...]) -> Any:

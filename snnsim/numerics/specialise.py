@@ -1,4 +1,4 @@
-"""How every kernel of this backend is compiled: one place for caching, error model and fast-math.
+"""How functions of arithmetic and the templates around them are compiled: one place for caching and fast-math.
 
 Kernels are serial and release the GIL; threads come from Python. So they can all be cached on disk (cached parallel
 kernels have crashed when the number of threads changed). Fast-math stays off: the same sums on every machine.

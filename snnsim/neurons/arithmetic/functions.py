@@ -103,9 +103,10 @@ def landed(spike: Any, landing: Any, before: Any) -> Any:
     """Return `landing` where `spike` is 1 and `before` where it is 0; under autograd a function of the spike."""
     if (symbol := _symbol(spike, landing, before)) is not None:
         return symbol.called("landed", spike, landing, before)
-    if _torch(spike, landing, before) is None:
+    torch = _torch(spike, landing, before)
+    if torch is None:
         return np.where(spike != 0, landing, before)
-    return spike * landing + (before - spike * before)
+    return _landed_of_tensors().apply(*_tensors(torch, spike, landing, before))
 
 
 def _symbol(*values: Any) -> Symbol | None:
@@ -146,3 +147,24 @@ def _exp_of_tensors() -> Any:
             return gradients[0] * result
 
     return Exponential
+
+
+@functools.cache
+def _landed_of_tensors() -> Any:
+    """Return `landed` for torch's autograd: what does not land may be beyond all numbers and does no harm."""
+    torch = sys.modules["torch"]
+
+    class Landed(torch.autograd.Function):  # type: ignore[misc, name-defined]
+        @staticmethod
+        def forward(ctx: Any, spike: Any, landing: Any, before: Any) -> Any:
+            ctx.save_for_backward(spike, landing, before)
+            return torch.where(spike != 0, landing, before)
+
+        @staticmethod
+        def backward(ctx: Any, *gradients: Any) -> Any:
+            spike, landing, before = ctx.saved_tensors
+            (one,) = gradients
+            parts = one * (landing - before), one * spike, one * (1 - spike)
+            return tuple(part.sum_to_size(value.shape) for part, value in zip(parts, ctx.saved_tensors, strict=True))
+
+    return Landed

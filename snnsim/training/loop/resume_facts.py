@@ -9,6 +9,8 @@ from torch import nn
 from snnsim.frames import Frames
 from snnsim.network.fingerprint import fingerprint
 from snnsim.network.population import Population
+from snnsim.neurons.declared import DeclaredModel
+from snnsim.numerics.specialise import mark
 
 
 def data_facts(data: Any) -> dict[str, str]:
@@ -57,7 +59,12 @@ _WIRING = ("sources", "targets", "stride", "padding", "size", "step")
 
 
 def _population(population: Population) -> str:
-    return f"{population.shape} {population.model.describe()}, {fingerprint(population)}"
+    model = population.model
+    said = f"{population.shape} {model.describe()}, {fingerprint(population)}"
+    if isinstance(model, DeclaredModel):  # its equations stand in a script, and may be others by now
+        used = (model.arithmetic.integrate, model.arithmetic.distance, model.arithmetic.reset)
+        said += f", equations {mark(one for one in used if one is not None)}"
+    return said
 
 
 def _norm(norm: nn.Module) -> str:
