@@ -345,7 +345,7 @@ def test_a_file_with_a_model_that_is_not_registered_says_so(registry, tmp_path):
         ),
         (INTEGRATE + "gain = 3.0\n", "Mine: gain has no annotation; write gain: sn.Parameter = 3.0"),
         (INTEGRATE + "other: sn.Parameter\n", "Mine: other has no default"),
-        (INTEGRATE + "dt: sn.Parameter = 1.0\n", "Mine: a parameter cannot be called 'dt'"),
+        (INTEGRATE + "dt: sn.Parameter = 1.0\n", "Mine: a parameter or state cannot be called 'dt'"),
         (INTEGRATE + "def helper(x):\n    return x\n", "Mine has a function 'helper'; known are integrate"),
         (INTEGRATE + "def coefficients(self, dt):\n    return 3\n", "Mine.coefficients: must return a dict"),
         (INTEGRATE + "def coefficients(self, dt):\n    return {'tau': 1}\n", "Mine.coefficients: tau: is a parameter"),
@@ -495,6 +495,7 @@ def test_coefficients_of_a_wrong_length_are_named(registry):
         def coefficients(self, dt):
             return {"share": np.ones(3)}
 
+        @staticmethod
         def integrate(membrane, drive, p):
             return (p.share * membrane + drive,)
 
@@ -522,6 +523,7 @@ def test_training_goes_on_with_the_same_equations_only(registry, tmp_path):
         class Changing:
             membrane: sn.State = 0.0
 
+            @staticmethod
             def integrate(membrane, drive, p):
                 return (share * membrane + drive,)
 
@@ -536,7 +538,7 @@ def test_training_goes_on_with_the_same_equations_only(registry, tmp_path):
     path = tmp_path / "c.h5"
     train(made(0.9), data, epochs=1, validation=0, checkpoint=path)
     train(made(0.9), data, epochs=2, validation=0, resume=path, checkpoint=path)
-    with pytest.raises(ParameterError, match="population 'out'.*equations"):
+    with pytest.raises(ParameterError, match=r"population 'out'.*equations"):
         train(made(0.8), data, epochs=3, validation=0, resume=path, checkpoint=path)
     assert torch is not None
 

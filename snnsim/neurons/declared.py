@@ -37,7 +37,7 @@ _COMMON: dict[str, tuple[str, Any]] = {
 }
 #: Names that mean something else in arithmetic.
 _TAKEN = frozenset(
-    ("dt", "drive", "spike", "input", "integrate", "distance", "reset", "state_names", "parameter_names")
+    ("dt", "drive", "spike", "input", "integrate", "distance", "reset", "arithmetic", "state_names", "parameter_names")
 )
 #: What a class has without its author.
 _UNASKED = frozenset(("__module__", "__qualname__", "__doc__", "__annotations__", "__dict__", "__weakref__"))
