@@ -274,7 +274,7 @@ def test_what_is_no_data_set_is_told_what_one_is():
     with pytest.raises(ParameterError, match="data: has no samples"):
         evaluate(model, empty)
     real = SimpleNamespace(events=torch.rand(30, 7, 6), labels=good.labels)
-    with pytest.raises(ParameterError, match=r"events are a Tensor.*loop of one's own"):
+    with pytest.raises(ParameterError, match=r"events are a Tensor.*Frames of real values"):
         train(model, real, **QUICK)
     assert 0.0 <= evaluate(model, real) <= 1.0
     for labels in (good.labels.astype(float), good.labels[:-1], good.labels > 0, [None] * 30):
