@@ -32,6 +32,7 @@ torch = pytest.importorskip("torch")
 
 from snnsim.training import BPTT, OTTT, SLTT, PerTickCrossEntropy, TrainableNetwork
 from snnsim.training.fused.chunks import ChunkedCall
+from snnsim.training.model.rule_names import NAMED
 
 DT, BATCH, CLASSES = 1e-3, 6, 5
 LABELS = torch.arange(BATCH) % CLASSES
@@ -520,3 +521,17 @@ def test_networks_that_lead_back_are_refused_before_any_rule():
     )
     with pytest.raises(CapabilityError, match="only feed-forward networks are trained"):
         TrainableNetwork(net)
+
+
+@pytest.mark.parametrize("rule", ["ottt", "dsr"])
+def test_a_time_constant_that_was_learned_before_is_not_taken_for_that_of_the_description(rule):
+    """Traces and rates stand on the leak: what BPTT moved and was then frozen would be another one."""
+    model = TrainableNetwork(network(), learn=("weights", "time_constant"), dtype="float64")
+    for key, parameter in model.named_parameters():
+        if key.startswith("time_constant"):
+            parameter.requires_grad_(False)
+    with pytest.raises(CapabilityError, match=r"time_constant of 'h\d'.*TrainableNetwork\(model.network\(\)\)"):
+        NAMED[rule].step(model, events(7), LABELS)
+    again = TrainableNetwork(model.network(), dtype="float64")
+    NAMED[rule].step(again, events(7), LABELS)
+    assert all(bool(parameter.grad.abs().sum() > 0) for parameter in again.parameters())

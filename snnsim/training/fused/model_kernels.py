@@ -133,8 +133,8 @@ def back_through_ticks(
         Of the surrogate.
     carry : ndarray, shape (batch, states, neurons)
         dL/dstates after the last tick; on return, before the first.
-    total : ndarray of float64, shape (batch, coefficients that are learned, neurons)
-        dL/dcoefficients is added.
+    total : ndarray of float64, shape (groups, coefficients that are learned, neurons)
+        dL/dcoefficients is added: samples are divided evenly into groups, each with a sum of its own.
     low, high : int
         Samples that this call owns.
     """
@@ -152,7 +152,7 @@ def back_through_ticks(
             if masked:
                 for j in range(n):
                     g[j] *= scale * mask[sample, j]
-            after, own = carry[sample], total[sample]
+            after, own = carry[sample], total[sample * total.shape[0] // drive.shape[1]]
             back(before[tick], x, factor, shift, coefficients, strict, route, parameter, after, g, own)
 
 
@@ -196,7 +196,8 @@ def back_within_ticks(
             if masked:
                 for j in range(n):
                     g[j] *= scale * mask[sample, j]
-            back_within(now, x, factor, shift, coefficients, strict, route, parameter, unused, g, total[sample])
+            own = total[sample * total.shape[0] // drive.shape[1]]
+            back_within(now, x, factor, shift, coefficients, strict, route, parameter, unused, g, own)
 
 
 class Sweeps:

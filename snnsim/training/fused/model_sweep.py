@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,10 @@ from snnsim.training.parameters.coefficients import learned_coefficients, throug
 from snnsim.training.parameters.network_parameters import State
 from snnsim.training.parameters.plan import Stage
 from snnsim.training.parameters.surrogates import FUNCTIONS
+
+#: Sums of the derivatives of coefficients, each over some samples: so that they are the same with any number of
+#: threads, and take little memory.
+GROUPS = 16
 
 Lists = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[Any], int]
 
@@ -49,7 +54,7 @@ class ModelSweep:
         self.coefficients, self.mask, self.strict = coefficients, mask, stage.strict
         self.scale, self.parameter = number(scale), number(surrogate.parameter)
         self._as_it_is = np.ones(stage.size, number), np.zeros(stage.size, number)
-        self._total = np.zeros((call.batch, len(self.learned), stage.size))
+        self._total = np.zeros((min(GROUPS, call.batch), len(self.learned), stage.size))
 
     # -- states ------------------------------------------------------------------------------------------
 
@@ -115,14 +120,21 @@ class ModelSweep:
         scale = self.scale if scaled else number(1)
         given = g, x, *self._factors(affine), states, self.coefficients, self.strict, self.mask
         more = scale, number(keep_reset), self.parameter, carry, self._total
-        self.workers.map(lambda low, high: kernel(*given, *more, low, high), self.call.batch, 16 * drive.numel())
+        self._by_groups(lambda low, high: kernel(*given, *more, low, high), 16 * drive.numel())
 
     def back_within(self, gradient: Tensor, drive: Tensor, states: NDArray[Any], chosen: NDArray[np.int64]) -> None:
         """Go back within some ticks; see `snnsim.training.fused.model_kernels.back_within_ticks`."""
         g, x, kernel = gradient.numpy(), drive.numpy(), self.sweeps.back_within_ticks
         given = g, chosen, x, *self._as_it_is, states, self.coefficients, self.strict, self.mask
         more = self.scale, self.parameter, self._total
-        self.workers.map(lambda low, high: kernel(*given, *more, low, high), self.call.batch, 16 * drive.numel())
+        self._by_groups(lambda low, high: kernel(*given, *more, low, high), 16 * drive.numel())
+
+    def _by_groups(self, work: Callable[[int, int], None], operations: int) -> None:
+        """Call ``work(low, high)`` on ranges of samples, of which each is some groups whole."""
+        groups, batch = len(self._total), self.call.batch
+        self.workers.map(
+            lambda low, high: work(-(-low * batch // groups), -(-high * batch // groups)), groups, operations
+        )
 
     def _factors(self, affine: tuple[Tensor, Tensor] | None) -> tuple[NDArray[Any], NDArray[Any]]:
         return self._as_it_is if affine is None else (affine[0].numpy(), affine[1].numpy())
@@ -131,9 +143,10 @@ class ModelSweep:
         """Add to the gradients of threshold, bias and time constant, where they are asked for, and begin anew."""
         kinds = [f"{kind}:{self.stage.name}" for kind in ("threshold", "bias", "time_constant")]
         if self.learned and any(key in gradients for key in kinds):
-            # Sample after sample, whatever thread had which.
+            # Group after group, whatever thread had which.
             total = torch.from_numpy(self._total.sum(0))
             for key, found in through_coefficients(self.call.model, self.stage, self.call.values, total).items():
                 if key in gradients:
                     gradients[key] += found
-        self._total[:] = 0
+        if self.learned:
+            self._total[:] = 0

@@ -17,10 +17,11 @@ from snnsim.training.autograd.ticks import tick
 from snnsim.training.compute.call import begin
 from snnsim.training.compute.workspace import Workspace
 from snnsim.training.fused.chunks import chunk_ticks
+from snnsim.training.fused.model_sweep import GROUPS
 from snnsim.training.model.passes import evaluating
 from snnsim.training.model.rule_names import RuleMemory, rule_named
 from snnsim.training.parameters.network_parameters import NetworkParameters
-from snnsim.training.parameters.plan import FRAME_RULES
+from snnsim.training.parameters.plan import FRAME_RULES, Stage
 
 
 @dataclass(frozen=True)
@@ -128,10 +129,9 @@ def _chunks(model: NetworkParameters, ticks: int, batch: int, rule: RuleMemory) 
         of_one_tick += batch * stage.size * item * (2 if stage.batch_norm else 1)
         working += rows * stage.size * item
         if stage.name not in model.leaky:
-            states = len(stage.model.arithmetic.states) * stage.size * item
-            of_one_tick += -(-batch * states // chunk)  # those before each chunk
-            # Those of all ticks of a sample for each thread, and the readout, which has a buffer of its own.
-            working += chunk * states * torch.get_num_threads() + (0 if stage.spiking else rows * stage.size * item)
+            start, scratch = _own_sweep(model, stage, chunk, batch)
+            of_one_tick += -(-start // chunk)  # the states before each chunk
+            working += scratch + (0 if stage.spiking else rows * stage.size * item)  # a readout has its own buffer
         if stage.spiking:
             working += rows * -(-stage.size // 8) * 8 * (2 if stage.size <= 2**16 else 4)
         for link in stage.links:
@@ -161,6 +161,15 @@ def _readout(model: NetworkParameters, ticks: int, batch: int) -> int:
     return ticks * batch * (2 * output.size * item + 2 * spikes)
 
 
+def _own_sweep(model: NetworkParameters, stage: Stage, ticks: int, batch: int) -> tuple[int, int]:
+    """Count what the sweep of own arithmetic takes over some ticks: its first states, and what it works in."""
+    states = len(stage.model.arithmetic.states) * stage.size * model.dtype.itemsize
+    learned = any(f"{kind}:{stage.name}" in model.kept for kind in ("threshold", "bias", "time_constant"))
+    fields = len(stage.model.coefficients(model.plan.network.dt)) if learned else 0
+    # The states at all ticks of a sample, for each thread; the derivatives of coefficients, in float64.
+    return batch * states, ticks * states * torch.get_num_threads() + min(GROUPS, batch) * fields * stage.size * 8
+
+
 def _sequence(model: NetworkParameters, ticks: int, batch: int) -> tuple[int, int, int]:
     """Count the buffers of a network with delays: input, drives and spikes are kept, gradients work."""
     longer, item = model.extensions, model.dtype.itemsize
@@ -171,8 +180,7 @@ def _sequence(model: NetworkParameters, ticks: int, batch: int) -> tuple[int, in
         kept += values * (item + (1 if stage.spiking else 0))
         working += values * item
         if stage.name not in model.leaky:
-            states = len(stage.model.arithmetic.states) * stage.size * item
-            working += (ticks + longer[stage.name]) * states * torch.get_num_threads() + batch * states
+            working += sum(_own_sweep(model, stage, ticks + longer[stage.name], batch))
     kernels = [link.delays.longest + 1 for stage in model.plan.stages for link in stage.links if link.delays]
     sizes = [int(np.prod(link.matrix_shape)) for link in model.links.values()]
     # Taps and their gradients of one layer at a time, and the transforms of some frequencies.

@@ -81,13 +81,18 @@ def decay_of(stage: Stage, dt: float) -> float:
 
 
 def refuse_learning(rule: str, model: TrainableNetwork, kinds: tuple[str, ...], why: str) -> None:
-    """Raise `CapabilityError` where something of some kinds is learned, such as time constants."""
+    """Raise `CapabilityError` where something of some kinds is learned, such as time constants.
+
+    A frozen time constant is refused too: it may have been learned by another rule, and these rules take the leak of a
+    membrane from the description of the network.
+    """
     for key, kept in model.kept.items():
         kind, _, name = key.partition(":")
-        if kind in kinds and kept.of(model).requires_grad:
-            raise CapabilityError(
-                f"{rule} does not learn the {kind} of {name!r}: {why}; use BPTT(), or freeze it (requires_grad_(False))"
-            )
+        if kind in kinds and (kind == "time_constant" or kept.of(model).requires_grad):
+            way = "freeze it (requires_grad_(False))"
+            if kind == "time_constant":
+                way = "train TrainableNetwork(model.network()), which has what was learned so far as it is"
+            raise CapabilityError(f"{rule} does not learn the {kind} of {name!r}: {why}; use BPTT(), or {way}")
 
 
 def refuse_for_rates(rule: str, model: TrainableNetwork) -> None:
